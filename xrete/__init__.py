@@ -1,0 +1,40 @@
+"""XRETE: benchmark harness, leaderboard toolkit and trainer for cross-lingual sentence representations.
+
+The Python interface is three lines::
+
+    model = xrete.load_model("labse")
+    task = xrete.load_task("tatoeba", data="path/to/data")
+    record = xrete.evaluate(model, task)
+
+Everything is imported on first use, so that ``import xrete`` and ``xrete --help`` stay fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "load_model", "load_task"]
+
+if TYPE_CHECKING:
+    from xrete.evaluation import evaluate
+    from xrete.registry import load_model, load_task
+
+_here = Path(__file__).parent
+if not (_here / "tasks").is_dir():  # a checkout: tasks/, models/ and results/ lie beside xrete/
+    __path__.append(str(_here.parent))
+
+_LAZY = {
+    "evaluate": "xrete.evaluation",
+    "load_model": "xrete.registry",
+    "load_task": "xrete.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'xrete' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

@@ -1,0 +1,215 @@
+"""A task's data as one run sees it: a source, a split, the languages that are there, and those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from xrete.errors import DataError, UsageError, XreteError, unknown_name
+from xrete.files import digest
+from xrete.languages import same_language
+from xrete.shapes import Shape, load_shape
+from xrete.sources import Folder, Hub, Mini, Source
+from xrete.task import Task, TaskCard
+
+
+def cached_data() -> Path:
+    """The folder that `--data auto` looks into first; laid out like any other data folder."""
+    return platformdirs.user_cache_path("xrete") / "data"
+
+
+class Dataset:
+    """The rows of one task from one source, read on demand, a language at a time.
+
+    Attributes:
+        task: The adapter.
+        card: Its card.
+        shape: Its shape.
+        source: Where the rows come from.
+        split: The split that is scored.
+        languages: Languages that are scored, in the card's order.
+        missing: Languages that were asked for and are not in the source.
+        limit: Only the first so many items of each language, or None.
+        fallback: Why `auto` took the mini sample, or None.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        source: Source,
+        *,
+        split: str | None = None,
+        languages: Collection[str] | None = None,
+        limit: int | None = None,
+        fallback: str | None = None,
+    ) -> None:
+        self.task = task
+        self.card: TaskCard = task.card
+        self.shape: Shape = load_shape(self.card.shape)
+        self.source = source
+        self.limit = limit
+        self.fallback = fallback
+        if split is not None and split not in self.card.splits and not isinstance(source, Mini):
+            raise unknown_name(f"split of {self.card.name}", split, self.card.splits, ", ".join(self.card.splits))
+        wanted = self.card.languages if languages is None else _select(self.card, languages)
+        self.split, available = self._choose_split(split, wanted)
+        self.languages = tuple(language for language in wanted if language in available)
+        self.missing = tuple(language for language in wanted if language not in available)
+        self._data: dict[str, Any] = {}
+        if not self.languages:
+            raise self._nothing_found(wanted)
+
+    def __getitem__(self, language: str) -> Any:
+        """Returns the shape's data of one language, checked against the card.
+
+        Raises:
+            DataError: a file is missing, damaged or has not the number of items that the card says.
+        """
+        if language not in self._data:
+            data = self._read(language)
+            if self.limit is not None:
+                data = self.shape.head(data, self.limit)
+            self._data[language] = data
+        return self._data[language]
+
+    @property
+    def revision(self) -> str | None:
+        """Commit of the hub repository; None for files, whose content is in the fingerprint."""
+        return self.source.data.revision if isinstance(self.source, Hub) else None
+
+    def fingerprint(self) -> str:
+        """Digest of every text and label that is scored, by language."""
+        return digest(
+            part for language in self.languages for part in (language, digest(self.shape.content(self[language])))
+        )
+
+    def _read(self, language: str) -> Any:
+        if isinstance(self.source, Mini):
+            return self.task.from_mini(self.source, language)
+        if isinstance(self.source, Hub):
+            data = self.task.from_hub(self.source, language, self.split)
+        else:
+            data = self.task.from_folder(self.source, language, self.split)
+        expected = self.card.expected(language, self.split)
+        found = self.shape.size(data)
+        if expected and found not in expected:
+            raise DataError(
+                f"{self.card.name}, {language}, split {self.split}: {found} items where the published data has "
+                f"{' or '.join(map(str, expected))}; {self._where(language)} is truncated or of another version"
+            )
+        return data
+
+    def _choose_split(self, split: str | None, wanted: Sequence[str]) -> tuple[str, set[str]]:
+        """Takes the asked split, else the first one of the card that the source holds."""
+        if isinstance(self.source, Mini):
+            return "mini", {x for x in wanted if self.task.from_mini(self.source, x) is not None}
+        if isinstance(self.source, Hub):
+            return split or self.card.splits[0], set(wanted)
+        for candidate in [split] if split else self.card.splits:
+            found = {x for x in wanted if self._complete(x, candidate)}
+            if found:
+                return candidate, found
+        return split or self.card.splits[0], set()
+
+    def _complete(self, language: str, split: str) -> bool:
+        """Says whether a folder has the language; some of its files without the others is an error."""
+        assert isinstance(self.source, Folder)
+        files = self.task.files(language, split)
+        absent = [file for file in files if not self.source.has(file)]
+        if absent and len(absent) < len(files) and not self._has_smaller_split(language, split):
+            present = next(file for file in files if file not in absent)
+            raise DataError(
+                f"missing data file: {self.source.root / absent[0]} ({present} is there, and {self.card.name} "
+                f"needs both); fetch the folder again"
+            )
+        return not absent
+
+    def _has_smaller_split(self, language: str, split: str) -> bool:
+        """Says whether the files that are there make up another split (dev without devtest, say)."""
+        assert isinstance(self.source, Folder)
+        others = (other for other in self.card.splits if other != split)
+        return any(all(map(self.source.has, self.task.files(language, other))) for other in others)
+
+    def _where(self, language: str) -> str:
+        if isinstance(self.source, Folder):
+            return " or ".join(str(self.source.root / file) for file in self.task.files(language, self.split))
+        return f"the hub's {self.card.hub.repo}" if self.card.hub else "the source"
+
+    def _nothing_found(self, wanted: Sequence[str]) -> XreteError:
+        if isinstance(self.source, Mini):
+            return DataError(
+                f"the mini sample of {self.card.name} has none of {', '.join(wanted[:5])}; leave out --languages"
+            )
+        assert isinstance(self.source, Folder)
+        if not self.source.root.is_dir():
+            return DataError(f"missing data folder: {self.source.root}; name a folder with {self.card.layout}")
+        example = self.source.root / self.task.files(wanted[0], self.split)[0]
+        return DataError(
+            f"no data of {self.card.name} in {self.source.root}: expected {self.card.layout} "
+            f"(for example {example}); 'xrete data where {self.card.name}' says more"
+        )
+
+
+def open_dataset(
+    task: Task,
+    data: str | Path = "auto",
+    *,
+    split: str | None = None,
+    languages: Collection[str] | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """Opens a task's data.
+
+    Args:
+        task: The adapter.
+        data: "auto", "hub", "mini" or a folder. `auto` takes the cache folder, else the hub, else the mini
+            sample; the data set's `fallback` then says why. `hub` never falls back.
+        split: One of the card's splits; None takes the first one that is there.
+        languages: Codes to keep; None keeps all. "sw" finds "swh" and "swh_Latn".
+        limit: Keep only the first so many items of each language.
+
+    Raises:
+        DataError: the data is not there or is damaged.
+        UsageError: unknown split or language, or a hub was asked of a task that has none.
+    """
+    options: dict[str, Any] = {"split": split, "languages": languages, "limit": limit}
+    if data == "mini":
+        return Dataset(task, Mini(), **options)
+    if data == "hub":
+        return Dataset(task, _hub(task), **options)
+    if data != "auto":
+        return Dataset(task, Folder(Path(data)), **options)
+    cache = Folder(cached_data())
+    if any(
+        cache.has(file) for language in task.card.languages for file in task.files(language, task.card.splits[-1])
+    ):
+        return Dataset(task, cache, **options)
+    try:
+        hub = _hub(task)
+        hub.folder  # noqa: B018 - downloads now, so that the choice of source is made before anything is scored
+    except XreteError as error:
+        return Dataset(task, Mini(), fallback=str(error), **options)
+    return Dataset(task, hub, **options)
+
+
+def _hub(task: Task) -> Hub:
+    if task.card.hub is None:
+        raise UsageError(
+            f"{task.card.name} has no hub repository that can be read without running its code; use --data DIR "
+            f"with {task.card.layout}"
+        )
+    return Hub(task.card.hub)
+
+
+def _select(card: TaskCard, asked: Collection[str]) -> tuple[str, ...]:
+    """Resolves what users type ("sw", "swh", "swh_Latn") to the card's codes, in the card's order."""
+    chosen: set[str] = set()
+    for code in asked:
+        found = [x for x in card.languages if x == code] or [x for x in card.languages if same_language(x, code)]
+        if not found:
+            raise unknown_name(f"language of {card.name}", code, card.languages, f"run 'xrete tasks {card.name}'")
+        chosen.update(found)
+    return tuple(x for x in card.languages if x in chosen)

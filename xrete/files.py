@@ -1,0 +1,108 @@
+"""Files: atomic writes, strict reading, digests. Every file that XRETE writes goes through here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from xrete.errors import DataError, XreteError
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a temporary file that replaces `path` when the block ends without an error.
+
+    A reader sees the old file or the new one, never a part: the bytes are synced before the rename, and the
+    folder after it. On any error, and on Ctrl-C, the temporary file is removed and `path` is untouched.
+
+    Raises:
+        XreteError: the folder cannot be written or the disk is full; the sentence names the file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise write_error(path, error) from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; results are meant to be shared
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` as UTF-8, atomically."""
+    with atomic_writer(path) as file:
+        file.write(text.encode())
+
+
+def write_error(path: Path, error: OSError) -> XreteError:
+    """Says in one sentence why `path` could not be written and what helps."""
+    reason = error.strerror or str(error)
+    return XreteError(f"cannot write {path}: {reason}; free space or name another folder, then run again")
+
+
+def read_text(path: Path, *, kind: str = "file") -> str:
+    """Reads a UTF-8 file.
+
+    Args:
+        path: The file.
+        kind: What the file is, for the error sentence.
+
+    Raises:
+        DataError: missing, unreadable or not UTF-8; the sentence names the file, and the line of the bad byte.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"missing {kind}: {path}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {kind} {path}: {error.strerror or error}") from error
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+
+
+def digest(parts: Iterable[str | bytes]) -> str:
+    """Returns the SHA-256 over `parts`, each prefixed with its length so that no two lists look alike."""
+    sha = hashlib.sha256()
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        sha.update(len(raw).to_bytes(8, "little"))
+        sha.update(raw)
+    return sha.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

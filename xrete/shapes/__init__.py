@@ -1,0 +1,93 @@
+"""Shapes: what kinds of tasks there are. A shape owns its data type, its scorer and its protocols' inner part.
+
+A shape turns data into *items* (columns with one row for each scored item) and items into scores. Scores are
+functions of the items alone, so that a record can be checked, resampled and compared without its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.errors import unknown_name
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+
+Items = Mapping[str, NDArray[Any]]
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts to unit vectors, float32 [n, dimension]."""
+
+SHAPES: dict[str, str] = {
+    "bitext": "xrete.shapes.bitext:SHAPE",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number computed from a language's items.
+
+    Attributes:
+        statistic: Items to the metric's value, in the unit of reports (0-100 for shares and correlations).
+        per_item: Items to one value for each item, whose mean is the statistic; None where it is no mean.
+    """
+
+    statistic: Callable[[Items], float]
+    per_item: Callable[[Items], NDArray[np.float64]] | None = None
+
+    @staticmethod
+    def mean_of(per_item: Callable[[Items], NDArray[np.float64]]) -> Metric:
+        """Makes the metric that is the mean of `per_item`."""
+        return Metric(lambda items: float(np.mean(per_item(items))), per_item)
+
+
+class Shape(Protocol):
+    """The contract of a shape. `Any` stands for the shape's own data type."""
+
+    @property
+    def name(self) -> str:
+        """The key in `SHAPES`."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Every metric, computed for every record."""
+        ...
+
+    def size(self, data: Any) -> int:
+        """Number of items of one language."""
+        ...
+
+    def head(self, data: Any, limit: int) -> Any:
+        """The data with its first `limit` items only."""
+        ...
+
+    def content(self, data: Any) -> Iterable[str]:
+        """Every text and label that decides the score, for the fingerprint of the data."""
+        ...
+
+    def texts(self, data: Any) -> int:
+        """Number of texts that the zero-shot protocol encodes, for progress bars."""
+        ...
+
+    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+        """Scores `languages` with frozen embeddings and yields each one's items as soon as they are there."""
+        ...
+
+
+def load_shape(name: str) -> Shape:
+    """Returns the shape of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in SHAPES:
+        raise unknown_name("shape", name, SHAPES, "see xrete/shapes")
+    module, _, attribute = SHAPES[name].partition(":")
+    shape: Shape = getattr(import_module(module), attribute)
+    return shape

@@ -1,0 +1,84 @@
+"""Bitext retrieval: find each sentence's translation among all sentences of the other language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.errors import DataError
+from xrete.retrieval import mutual_nearest
+from xrete.shapes import Encode, Items, Metric
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Bitext:
+    """Line-aligned sentences: `source[i]` and `target[i]` translate each other.
+
+    Raises:
+        DataError: the sides have unequal lengths.
+    """
+
+    source: Sequence[str]
+    target: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if len(self.source) != len(self.target):
+            raise DataError(
+                f"the two sides of a bitext have {len(self.source)} and {len(self.target)} sentences; "
+                "fetch the files again"
+            )
+
+
+def _found(column: str) -> Metric:
+    """Accuracy in percent: the nearest neighbour of row i is row i."""
+
+    def per_item(items: Items) -> NDArray[np.float64]:
+        nearest = items[column]
+        return 100.0 * (nearest == np.arange(len(nearest)))
+
+    return Metric.mean_of(per_item)
+
+
+class BitextRetrieval:
+    """Scores by cosine, both directions in one pass.
+
+    Items: `xx2en`, `en2xx`: for row i, the index of the nearest sentence on the other side. Candidates are
+    the language's own file only; the lowest index wins a tie.
+    """
+
+    name = "bitext"
+    metrics: Mapping[str, Metric] = {"accuracy": _found("xx2en"), "accuracy_en2xx": _found("en2xx")}
+
+    def size(self, data: Bitext) -> int:
+        """Number of sentence pairs."""
+        return len(data.source)
+
+    def head(self, data: Bitext, limit: int) -> Bitext:
+        """The first `limit` pairs; they are the candidates too."""
+        return Bitext(data.source[:limit], data.target[:limit])
+
+    def content(self, data: Bitext) -> Iterable[str]:
+        """Both sides, in order."""
+        yield from data.source
+        yield from data.target
+
+    def texts(self, data: Bitext) -> int:
+        """Sentences of both sides."""
+        return len(data.source) + len(data.target)
+
+    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+        """Yields each language's nearest neighbours."""
+        for language in languages:
+            data: Bitext = dataset[language]
+            forward, backward = mutual_nearest(encode(data.source), encode(data.target))
+            yield language, {"xx2en": forward, "en2xx": backward}
+
+
+SHAPE = BitextRetrieval()

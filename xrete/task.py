@@ -1,0 +1,102 @@
+"""The contract of a task: a card that says what it is, and three ways to read its rows.
+
+A task adapter is a plain object; nothing needs to be inherited. It turns the rows of its source into the data
+type of its shape (`xrete.shapes`) and does nothing else: scoring, protocols and reports belong to the shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from xrete.sources import Folder, Hub, Mini
+
+Counts = int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubData:
+    """A data set repository on the hub, pinned: an unpinned source cannot be written down."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCard:
+    """What a task is, as far as it can be said without reading its data.
+
+    Attributes:
+        name: The name users type.
+        title: One line for lists.
+        shape: The name of its shape, a key of `xrete.shapes.SHAPES`.
+        category: The benchmark's category: inference, similarity, retrieval, classification or geometry.
+        metric: The headline metric, one of the shape's.
+        languages: Every language (or language pair) code of the task, in the task's own spelling.
+        splits: Names of the splits that can be scored, the preferred one first. Without `--split` the first
+            one that the source holds is taken.
+        counts: Items expected in each language, by split: one number for all languages or one for each; a
+            tuple where several published versions differ. A source that holds another number is an error.
+        groups: Named sets of languages that get a mean of their own, beside "all".
+        protocols: Names of the protocols that make sense, the default one first.
+        licence: The data's licence.
+        citation: Where the task comes from.
+        hub: Its repository on the hub, or None where there is none that can be read without running code.
+        layout: Where its upstream files lie below the data folder, for error messages and lists.
+        higher_is_better: False for errors such as MAE.
+        notes: Known problems of the data and how they are handled.
+    """
+
+    name: str
+    title: str
+    shape: str
+    category: str
+    metric: str
+    languages: tuple[str, ...]
+    splits: tuple[str, ...]
+    counts: Mapping[str, Counts]
+    licence: str
+    citation: str
+    layout: str
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    protocols: tuple[str, ...] = ("zero-shot",)
+    hub: HubData | None = None
+    higher_is_better: bool = True
+    notes: tuple[str, ...] = ()
+
+    def expected(self, language: str, split: str) -> tuple[int, ...]:
+        """Returns the item counts that are right for `language` in `split`; empty where the card says none."""
+        counts = self.counts.get(split, ())
+        if isinstance(counts, Mapping):
+            counts = counts.get(language, ())
+        return (counts,) if isinstance(counts, int) else tuple(counts)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A task adapter. `from_hub` is called only when the card names a repository."""
+
+    @property
+    def card(self) -> TaskCard:
+        """What the task is."""
+        ...
+
+    def files(self, language: str, split: str) -> Sequence[str]:
+        """Returns the paths, below the data folder, that hold `language` in `split`.
+
+        A language is available when all of them exist; when only some do, the folder is damaged.
+        """
+        ...
+
+    def from_folder(self, folder: Folder, language: str, split: str) -> Any:
+        """Reads one language from upstream files and returns the shape's data."""
+        ...
+
+    def from_hub(self, hub: Hub, language: str, split: str) -> Any:
+        """Reads one language from the card's hub repository and returns the shape's data."""
+        ...
+
+    def from_mini(self, mini: Mini, language: str) -> Any:
+        """Reads one language from the embedded sample; None where the sample does not have it."""
+        ...
