@@ -6,10 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from xrete.errors import DataError, UsageError, XreteError, unknown_name
-from xrete.files import digest
+from xrete.files import cache_root, digest
 from xrete.languages import same_language
 from xrete.shapes import Shape, load_shape
 from xrete.sources import Folder, Hub, Mini, Source
@@ -18,7 +16,7 @@ from xrete.task import Task, TaskCard
 
 def cached_data() -> Path:
     """The folder that `--data auto` looks into first; laid out like any other data folder."""
-    return platformdirs.user_cache_path("xrete") / "data"
+    return cache_root() / "data"
 
 
 class Dataset:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+import platformdirs
+
 from xrete.errors import DataError, XreteError
 
 
@@ -106,3 +108,11 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def cache_root() -> Path:
+    """The folder for everything that can be made again: embeddings, unpacked models, fetched data.
+
+    The environment variable XRETE_CACHE moves it.
+    """
+    return Path(os.environ.get("XRETE_CACHE") or platformdirs.user_cache_path("xrete"))

@@ -46,6 +46,22 @@ class Metric:
         return Metric(lambda items: float(np.mean(per_item(items))), per_item)
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """A model whose score on some data is known from theory, to certify the scorer.
+
+    Attributes:
+        name: Which one: constant, random, oracle or shuffled-oracle.
+        encode: The model.
+        low, high: What its headline score must lie in; equal where theory gives one number.
+    """
+
+    name: str
+    encode: Encode
+    low: float
+    high: float
+
+
 class Shape(Protocol):
     """The contract of a shape. `Any` stands for the shape's own data type."""
 
@@ -79,6 +95,10 @@ class Shape(Protocol):
         """Scores `languages` with frozen embeddings and yields each one's items as soon as they are there."""
         ...
 
+    def certificates(self, data: Any) -> Iterable[Certificate]:
+        """Returns models whose headline score on `data` is known from theory."""
+        ...
+
 
 def load_shape(name: str) -> Shape:
     """Returns the shape of that name.
@@ -91,3 +111,16 @@ def load_shape(name: str) -> Shape:
     module, _, attribute = SHAPES[name].partition(":")
     shape: Shape = getattr(import_module(module), attribute)
     return shape
+
+
+def vectors_by_key(keys: Mapping[str, int], dimension: int = 64, seed: int = 0) -> Encode:
+    """Makes a model that gives texts of one key the same random unit vector, and other texts another.
+
+    Args:
+        keys: Texts to keys.
+        dimension: Of the vectors. At 64, two of a few thousand random vectors are never as close as equal ones.
+        seed: For the vectors.
+    """
+    table = np.random.default_rng(seed).standard_normal((max(keys.values()) + 1, dimension)).astype(np.float32)
+    table /= np.linalg.norm(table, axis=1, keepdims=True)
+    return lambda texts: table[[keys[text] for text in texts]]

@@ -1,0 +1,182 @@
+"""Models in the layout of sentence-transformers: what `modules.json` says, in the engine where it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.errors import UsageError, XreteError
+from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+
+from .transformer import Recipe, identity, max_length, quiet
+from .weights import Place, find, settings
+
+if TYPE_CHECKING:
+    from xrete.encode import TransformerEncoder
+
+POOLING_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""How versions before 6 wrote the pooling mode."""
+HEADS = {"Dense", "Dropout", "LayerNorm", "Normalize"}
+"""Modules that read nothing but the pooled vector, so that the engine can apply them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceTransformerModel:
+    """The plugin of one model of sentence-transformers: pinned on the hub, or in a folder that the user names.
+
+    Attributes:
+        card: What it is.
+        repo: Hub repository of its weights.
+        revision: The commit.
+    """
+
+    card: ModelCard
+    repo: str
+    revision: str
+
+    def identify(self, options: LoadOptions) -> ModelIdentity:
+        """Names the commit, or the digest of the user's folder."""
+        place = self._find(options, weights=False)
+        return identity(self.card, options, place.revision, read_modules(place.folder).recipe)
+
+    def load(self, options: LoadOptions) -> Encoder:
+        """Opens the folder's modules."""
+        return load(self._find(options, weights=True).folder, options)
+
+    def _find(self, options: LoadOptions, *, weights: bool) -> Place:
+        return find(self.card.name, options.checkpoint, self.repo, self.revision, weights=weights)
+
+
+@dataclass(frozen=True)
+class Modules:
+    """What the settings of a folder say.
+
+    Attributes:
+        recipe: How sentences become vectors; the pooling in words.
+        in_engine: Whether the engine gives the same vectors.
+    """
+
+    recipe: Recipe
+    in_engine: bool
+
+
+def read_modules(folder: Path) -> Modules:
+    """Reads the settings of a folder of sentence-transformers, without loading anything.
+
+    Raises:
+        UsageError: the folder is not one.
+    """
+    modules = settings(folder, "modules.json")
+    if not modules:
+        raise UsageError(
+            f"{folder} has no modules.json; for a plain transformer use hf:FOLDER?pooling=cls (or mean)"
+        )
+    paths = {module["type"].rpartition(".")[2]: folder / module["path"] for module in modules}
+    kinds = list(paths)
+    pooling = settings(paths["Pooling"], "config.json") if "Pooling" in paths else {}
+    modes = pooling.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if pooling.get(key)]
+    mode = modes if isinstance(modes, str) else "+".join(modes)
+    texts = settings(folder, "config_sentence_transformers.json")
+    prefix = texts.get("prompts", {}).get(texts.get("default_prompt_name"), "")
+    limit = settings(folder / modules[0]["path"], "sentence_bert_config.json").get("max_seq_length")
+    return Modules(
+        Recipe(
+            pooling=", ".join([mode or "none", *(kind.lower() for kind in kinds[1:] if kind != "Pooling")]),
+            prefix=prefix,
+            max_length=limit or max_length(folder / modules[0]["path"]),
+        ),
+        in_engine=kinds[:2] == ["Transformer", "Pooling"]
+        and mode in ("cls", "mean")
+        and HEADS.issuperset(kinds[2:])
+        and bool(pooling.get("include_prompt", True) or not prefix),
+    )
+
+
+def load(folder: Path, options: LoadOptions) -> Encoder:
+    """Opens a folder of sentence-transformers: in the engine where it gives the same vectors, else as it is."""
+    from xrete.launch import open_encoder
+
+    modules = read_modules(folder)
+    if modules.in_engine:
+        return open_encoder(partial(open_in_engine, folder, modules.recipe, options))
+    return PlainSentenceTransformer(folder, options)
+
+
+def open_in_engine(folder: Path, recipe: Recipe, options: LoadOptions) -> TransformerEncoder:
+    """Loads a folder with sentence-transformers and hands its parts to the engine.
+
+    Raises:
+        XreteError: it does not load, or the tokenizer is not the model's.
+    """
+    import torch
+
+    from xrete.encode import TransformerEncoder
+
+    from .tokenizer import check_tokenizer
+
+    transformer, pooling, *rest = _open(folder, options, device="cpu")
+    check_tokenizer(transformer.tokenizer, transformer.model.config.vocab_size, folder)
+    return TransformerEncoder(
+        transformer.model,
+        transformer.tokenizer,
+        pooling=pooling.pooling_mode,
+        head=torch.nn.Sequential(*rest) if rest else None,
+        prefix=recipe.prefix,
+        max_length=recipe.max_length,
+        device=options.device,
+        dtype=options.dtype,
+        batch_tokens=options.batch_tokens,
+    )
+
+
+class PlainSentenceTransformer:
+    """Any other model of sentence-transformers, run by itself; attributes as the engine's.
+
+    It does not say which texts it truncates.
+    """
+
+    def __init__(self, folder: Path, options: LoadOptions) -> None:
+        from xrete.encode import pick_device
+
+        self.device = str(pick_device(options.device))
+        self._model = _open(folder, options, device=self.device)
+        self.parameters = sum(weight.numel() for weight in self._model.parameters())
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns one vector a text, float32 [len(texts), dimension]."""
+        vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True)
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+
+def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:
+    """Loads a folder with sentence-transformers; no code of the folder runs."""
+    from sentence_transformers import SentenceTransformer
+
+    from xrete.encode import pick_dtype
+
+    dtype = pick_dtype(options.dtype)
+    try:
+        with quiet():
+            return SentenceTransformer(
+                str(folder),
+                device=device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"dtype": dtype},
+            )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise XreteError(f"{folder}: sentence-transformers cannot load it: {reason}") from error

@@ -1,0 +1,162 @@
+"""What all plain transformer models share: reading the settings of a folder, opening it in the engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xrete.errors import XreteError
+from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+
+from .weights import Place, find, settings
+
+if TYPE_CHECKING:
+    from xrete.encode import TransformerEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How sentences become vectors.
+
+    Attributes:
+        pooling: One of the engine's.
+        prefix: Text put before every sentence.
+        max_length: Most tokens read of a text, or None.
+    """
+
+    pooling: str
+    prefix: str = ""
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerModel:
+    """The plugin of one pretrained transformer: pinned on the hub, or in a folder that the user names.
+
+    Attributes:
+        card: What it is.
+        repo: Hub repository of its weights, or None where there are no public ones.
+        revision: The commit.
+        pooling: One of the engine's.
+    """
+
+    card: ModelCard
+    repo: str | None = None
+    revision: str | None = None
+    pooling: str
+
+    def identify(self, options: LoadOptions) -> ModelIdentity:
+        """Names the commit, or the digest of the user's folder."""
+        place = self._find(options, weights=False)
+        return identity(self.card, options, place.revision, self._recipe(place))
+
+    def load(self, options: LoadOptions) -> Encoder:
+        """Opens the weights in the engine."""
+        place = self._find(options, weights=True)
+        return load(place.folder, self._recipe(place), options)
+
+    def _find(self, options: LoadOptions, *, weights: bool) -> Place:
+        return find(self.card.name, options.checkpoint, self.repo, self.revision, weights=weights)
+
+    def _recipe(self, place: Place) -> Recipe:
+        return Recipe(pooling=self.pooling, max_length=max_length(place.folder))
+
+
+def identity(card: ModelCard, options: LoadOptions, revision: str, recipe: Recipe) -> ModelIdentity:
+    """Says which vectors the files of `revision`, read by `recipe`, give."""
+    return ModelIdentity(
+        name=f"{card.name}:{options.checkpoint}" if options.checkpoint else card.name,
+        revision=revision,
+        pooling=recipe.pooling,
+        prefix=recipe.prefix,
+        max_length=recipe.max_length,
+        dtype=options.dtype,
+    )
+
+
+def load(folder: Path, recipe: Recipe, options: LoadOptions) -> Encoder:
+    """Opens a transformers folder on this process, or on every process of a launch."""
+    from xrete.launch import open_encoder
+
+    return open_encoder(partial(open_transformer, folder, recipe, options))
+
+
+def open_transformer(folder: Path, recipe: Recipe, options: LoadOptions) -> TransformerEncoder:
+    """Loads a transformers folder into the engine. No code of the folder runs.
+
+    Raises:
+        XreteError: the weights do not fit the config, or the tokenizer is not the model's.
+    """
+    from xrete.encode import TransformerEncoder, pick_dtype
+
+    from .tokenizer import load_tokenizer
+
+    with quiet():
+        model = _load_model(folder, pick_dtype(options.dtype), pooler=recipe.pooling == "pooler")
+        tokenizer = load_tokenizer(folder, model.config)
+    return TransformerEncoder(
+        model,
+        tokenizer,
+        pooling=recipe.pooling,
+        prefix=recipe.prefix,
+        max_length=recipe.max_length,
+        device=options.device,
+        dtype=options.dtype,
+        batch_tokens=options.batch_tokens,
+    )
+
+
+def _load_model(folder: Path, dtype: Any, *, pooler: bool) -> Any:
+    """Loads weights, and refuses a folder that lacks some: transformers would draw those at random."""
+    from transformers import AutoModel
+
+    try:
+        model, report = AutoModel.from_pretrained(
+            folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise XreteError(f"{folder}: the model does not load: {reason}") from error
+    missing = sorted(name for name in report["missing_keys"] if pooler or "pooler." not in name)
+    if missing:
+        raise XreteError(
+            f"{folder}: {len(missing)} weights of {type(model).__name__} are missing, the first is {missing[0]}; "
+            "fetch the model again or name another folder"
+        )
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def max_length(folder: Path) -> int | None:
+    """Returns how many tokens the model in a folder reads, special tokens included; None where it says no limit.
+
+    RoBERTa's kin number positions from the padding id on, so the first rows of their table are never used.
+    """
+    config = settings(folder, "config.json")
+    rows = config.get("max_position_embeddings")
+    if rows and any(kin in config.get("model_type", "") for kin in ("roberta", "camembert", "mpnet", "xmod")):
+        rows -= config.get("pad_token_id", 1) + 1
+    limit = settings(folder, "tokenizer_config.json").get("model_max_length")
+    limits = [value for value in (rows, limit) if value and value < 10**9]  # transformers writes 10**30 for none
+    return min(limits, default=None)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers' loading bars and reports off the terminal; what matters of them is checked here."""
+    import transformers
+
+    messages: Any = transformers.utils.logging
+    level, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
+    messages.set_verbosity(logging.CRITICAL)
+    messages.disable_progress_bar()
+    try:
+        yield
+    finally:
+        messages.set_verbosity(level)
+        if bars:
+            messages.enable_progress_bar()

@@ -1,0 +1,151 @@
+"""Where a model's files are: a folder that the user names, the local hub cache, or the hub at a pinned commit."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from xrete.errors import DataError, UsageError, XreteError
+from xrete.files import digest, file_digest, read_text
+
+SETTINGS = ("*config*.json", "modules.json")
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*/pytorch_model.bin")
+"""Everything that decides vectors. The last pattern is for the small layers of sentence-transformers folders."""
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+PICKLED = ("pytorch_model*.bin",)
+"""Taken only where a repository has no safetensors; read with `weights_only=True`."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a model's files; `local` where the user named it, else a snapshot of the hub."""
+
+    folder: Path
+    local: bool
+
+    @property
+    def revision(self) -> str:
+        """The commit, or a digest of the user's files."""
+        return folder_digest(self.folder) if self.local else self.folder.name
+
+
+def find(name: str, checkpoint: str | None, repo: str | None, revision: str | None, *, weights: bool) -> Place:
+    """Finds the files of a model that has a name of its own.
+
+    Args:
+        name: The model's.
+        checkpoint: A folder that the user named, or None.
+        repo: Where its weights are on the hub, or None where there are no public ones.
+        revision: The commit.
+        weights: Whether all files are needed, or the settings only.
+
+    Raises:
+        UsageError: there is no such folder, or the model needs one and none was named.
+        XreteError: the hub cannot be reached.
+    """
+    if checkpoint is not None:
+        return Place(_folder(name, checkpoint), local=True)
+    if repo is None:
+        raise UsageError(f"{name} has no public weights; give yours: {name}:FOLDER")
+    return Place(snapshot(repo, revision, weights=weights), local=False)
+
+
+def find_any(name: str, checkpoint: str | None, *, weights: bool) -> Place:
+    """Finds the files of any model: `checkpoint` is a folder, or an id of the hub, whose newest commit is taken.
+
+    Raises:
+        UsageError: it is neither.
+        XreteError: the hub cannot be reached.
+    """
+    if checkpoint is None:
+        raise UsageError(f"{name} needs a model: {name}:ORG/NAME or {name}:FOLDER")
+    if Path(checkpoint).expanduser().is_dir() or not HUB_ID.fullmatch(checkpoint):
+        return Place(_folder(name, checkpoint), local=True)
+    return Place(snapshot(checkpoint, None, weights=weights), local=False)
+
+
+def _folder(name: str, checkpoint: str) -> Path:
+    folder = Path(checkpoint).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"{name}:{checkpoint}: no such folder; name one that holds config.json and the weights")
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        raise UsageError(f"{name}:{checkpoint}: the folder has no config.json; name one that save_pretrained wrote")
+    return folder
+
+
+def folder_digest(folder: Path) -> str:
+    """Returns a digest over the names and contents of the files that decide vectors.
+
+    It reads all weights, so it is remembered as long as no file's size or time changes.
+    """
+    found = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern.removeprefix("*/"))}
+    state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found))
+    return f"sha256:{_digest(folder, state)[:16]}"
+
+
+@lru_cache(maxsize=8)
+def _digest(folder: Path, state: tuple[tuple[Path, int, int], ...]) -> str:
+    return digest(part for path, *_ in state for part in (str(path.relative_to(folder)), file_digest(path)))
+
+
+def snapshot(repo: str, revision: str | None, *, weights: bool) -> Path:
+    """Returns the local copy of a hub repository at a commit; the folder's name is the commit.
+
+    Args:
+        repo: "ORG/NAME".
+        revision: The commit; None takes the newest that is on this machine, else the newest on the hub.
+        weights: Fetch all that is needed to run the model, or its settings only.
+
+    Raises:
+        XreteError: it is not on this machine and cannot be fetched.
+    """
+    import huggingface_hub
+
+    try:
+        folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, local_files_only=True))
+        if not weights or has_weights(folder):
+            return folder
+    except (OSError, ValueError):  # not on this machine; huggingface_hub raises subclasses of both
+        pass
+    patterns = [*(FILES if weights else SETTINGS)]
+    try:
+        folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=patterns))
+        if weights and not has_weights(folder):
+            huggingface_hub.snapshot_download(repo, revision=folder.name, allow_patterns=[*PICKLED])
+    except Exception as error:
+        # Whatever went wrong on the way (name resolution, proxy, time-out, no such repository, a full disk), the
+        # user's choice is the same.
+        raise XreteError(
+            f"cannot get model {repo} from the hub ({type(error).__name__}), and it is not in the local hub cache; "
+            "fetch it on a machine with a network and name its folder (NAME:FOLDER, see 'xrete models')"
+        ) from error
+    return folder
+
+
+def has_weights(folder: Path) -> bool:
+    """Says whether the transformer's weights are in the folder, or in the folder of a first module."""
+    return any(
+        path
+        for where in (folder, *folder.glob("0_*"))
+        for pattern in ("*.safetensors", *PICKLED)
+        for path in where.glob(pattern)
+    )
+
+
+def settings(folder: Path, name: str) -> Any:
+    """Reads a JSON file of a model's folder; {} where there is none.
+
+    Raises:
+        DataError: it is not JSON.
+    """
+    path = folder / name
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(read_text(path, kind="model file"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg}); fetch the model again") from None

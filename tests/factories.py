@@ -1,0 +1,155 @@
+"""Records for tests, as fixtures: `make_record` builds one, `results` is a folder to save them in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xrete.record import Record, write_record
+
+MakeRecord = Callable[..., Record]
+SaveRecord = Callable[..., Path]
+
+HASH = "5d41402abc4b2a76b9719d911017c592"
+
+
+def record(
+    model: str = "use-m3",
+    task: str = "tatoeba",
+    scores: Mapping[str, float] | None = None,
+    *,
+    missing: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+    variants: Mapping[str, float] | None = None,
+    protocol: str = "zero-shot",
+    metric: str = "accuracy",
+    higher_is_better: bool = True,
+    status: str = "complete",
+    error: str | None = None,
+    revision: str = "1.0",
+    source: str = "dir",
+    fingerprint: str | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    n: int = 1000,
+    created: str = "2026-05-01T12:00:00+00:00",
+) -> Record:
+    """Builds a record whose means follow from `scores`; `variants` are offsets from the headline metric."""
+    scores = {} if scores is None and status != "complete" else scores or {"deu": 90.0, "swh": 60.0}
+    variants = variants or {}
+    languages = {code: _language(score, n, variants) for code, score in scores.items()}
+    members = {"all": [*scores, *missing], **(groups or {})}
+    means = {name: _group(codes, scores, variants) for name, codes in members.items()}
+    found = {name: mean for name, mean in means.items() if mean["languages"]}
+    total = found.get("all", {"score": None, "ci95": None})
+    return Record.model_validate(
+        {
+            "status": status,
+            "error": error,
+            "command": f"xrete run --model {model} --task {task}",
+            "model": {
+                "name": model,
+                "revision": revision,
+                "params": None,
+                "dim": 512,
+                "pooling": "mean",
+                "prefix": "",
+                "max_length": 256,
+            },
+            "fingerprint": None,
+            "task": task,
+            "shape": "bitext",
+            "protocol": protocol,
+            "metric": metric,
+            "higher_is_better": higher_is_better,
+            "score": total["score"],
+            "ci95": total["ci95"],
+            "languages": languages,
+            "groups": found,
+            "missing_languages": missing,
+            "data": {
+                "source": source,
+                "revision": None,
+                # As in real records: other languages or another source make another fingerprint.
+                "fingerprint": fingerprint or f"{'-'.join(sorted(scores))}:{split}:{source == 'mini'}",
+                "split": split,
+                "limit": limit,
+            },
+            "code": {"version": "0.1.0", "commit": None, "dirty": None},
+            "environment": {
+                "python": "3.11",
+                "platform": "linux",
+                "versions": {},
+                "device": "cpu",
+                "dtype": "float32",
+                "processes": 1,
+                "seed": 0,
+            },
+            "items": None,
+            "interval": {"method": "percentile bootstrap over items", "resamples": 1000, "seed": 0},
+            "cost": {
+                "seconds": 1.0,
+                "sentences": 10,
+                "sentences_cached": 0,
+                "sentences_per_second": 10.0,
+                "truncated": 0,
+                "peak_memory_bytes": 1,
+            },
+            "created": created,
+        }
+    )
+
+
+def _language(score: float, n: int, variants: Mapping[str, float]) -> dict[str, Any]:
+    return {"score": score, "n": n, "ci95": _interval(score), "variants": _shift(score, variants)}
+
+
+def _group(codes: Sequence[str], scores: Mapping[str, float], variants: Mapping[str, float]) -> dict[str, Any]:
+    present = [code for code in codes if code in scores]
+    score = sum(scores[code] for code in present) / max(1, len(present))
+    return {
+        "score": score,
+        "ci95": _interval(score),
+        "languages": present,
+        "missing": [code for code in codes if code not in scores],
+        "variants": _shift(score, variants),
+    }
+
+
+def _interval(score: float) -> tuple[float, float]:
+    return (score - 1.5, score + 1.3) if score > 5 else (score * 0.9, score * 1.1)
+
+
+def _shift(score: float, variants: Mapping[str, float]) -> dict[str, float]:
+    return {name: score + offset for name, offset in variants.items()}
+
+
+@pytest.fixture
+def make_record() -> MakeRecord:
+    """The factory."""
+    return record
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """An empty results folder."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def save_record(results: Path) -> SaveRecord:
+    """Builds a record and writes it into the results folder; takes what the factory takes."""
+    numbers = itertools.count()
+
+    def save(*arguments: Any, **options: Any) -> Path:
+        path = results / f"model-{next(numbers):03}" / "record.json"
+        write_record(path, record(*arguments, **options))
+        return path
+
+    return save

@@ -1,0 +1,70 @@
+"""The `xrete` command: its sub-commands, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from xrete import __version__
+from xrete.cli import data, doctor, plugins
+from xrete.cli.report import report
+from xrete.cli.run import run
+from xrete.errors import XreteError
+
+app = typer.Typer(
+    name="xrete",
+    help="Benchmark, compare and train cross-lingual sentence encoders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(report)
+app.command(name="tasks")(plugins.tasks)
+app.command(name="models")(plugins.models)
+app.command()(plugins.check)
+app.add_typer(data.app, name="data")
+app.command()(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xrete {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Examples:  xrete run --model me5-small --task tatoeba   ·   xrete report   ·   xrete tasks",
+)
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Benchmark, compare and train cross-lingual sentence encoders."""
+
+
+def main() -> None:
+    """Runs the command; an error that the user can mend becomes one sentence and an exit code."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([argument for argument in arguments if argument != "--debug"])
+    except XreteError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # `xrete report | head`
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,125 @@
+"""`xrete tasks`, `xrete models` and `xrete check`: what is registered, and whether it keeps its contract."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from xrete.cli import options
+from xrete.errors import XreteError
+
+Name = Annotated[str | None, typer.Argument(help="Show the whole card of this one.")]
+
+
+def tasks(name: Name = None, plugin: options.Plugin = None, json_: options.Json = False) -> None:
+    """List the tasks.
+
+    Examples:
+        xrete tasks
+        xrete tasks tatoeba
+    """
+    columns = {
+        "task": lambda card: card.name,
+        "category": lambda card: card.category,
+        "metric": lambda card: card.metric,
+        "languages": lambda card: len(card.languages),
+        "protocols": lambda card: ", ".join(card.protocols),
+        "title": lambda card: card.title,
+    }
+    _list("tasks", name, columns, json_)
+
+
+def models(name: Name = None, plugin: options.Plugin = None, json_: options.Json = False) -> None:
+    """List the models.
+
+    Examples:
+        xrete models
+        xrete models labse --json
+    """
+    columns = {
+        "model": lambda card: card.name,
+        "parameters": lambda card: _millions(card.parameters),
+        "dimension": lambda card: card.dimension or "",
+        "max length": lambda card: card.max_length or "",
+        "licence": lambda card: card.licence,
+        "needs": lambda card: card.needs,
+        "title": lambda card: card.title,
+    }
+    _list("models", name, columns, json_)
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="A task or a model; a model may have a checkpoint.")],
+    plugin: options.Plugin = None,
+    json_: options.Json = False,
+) -> None:
+    """Run the contract suite on one task or model, for its author.
+
+    Examples:
+        xrete check tatoeba
+        xrete check mytask --plugin mytask.py
+    """
+    from xrete.check import check_plugin
+
+    findings = check_plugin(name)
+    for finding in findings:
+        if json_:
+            typer.echo(json.dumps(asdict(finding), ensure_ascii=False))
+        else:
+            typer.echo(
+                f"{'ok  ' if finding.passed else 'FAIL'}  {finding.rule}{finding.detail and f': {finding.detail}'}"
+            )
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(1)
+
+
+def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from xrete import registry
+
+    known = registry.names(kind)
+    if name is not None:
+        loader = registry.task if kind == "tasks" else registry.model
+        _card(asdict(loader(name).card), json_)
+        return
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for entry in known.values():
+        try:
+            card = entry.load().card
+        except XreteError as error:
+            if json_:
+                typer.echo(json.dumps({"name": entry.name, "error": str(error)}, ensure_ascii=False))
+            table.add_row(escape(entry.name), *[""] * (len(columns) - 2), f"[red]{escape(str(error))}[/red]")
+            continue
+        if json_:
+            typer.echo(json.dumps({"origin": entry.origin, **asdict(card), "name": entry.name}, ensure_ascii=False))
+        table.add_row(escape(entry.name), *(escape(str(get(card))) for get in list(columns.values())[1:]))
+    if not json_:
+        Console().print(table)
+
+
+def _card(card: dict[str, Any], json_: bool) -> None:
+    if json_:
+        typer.echo(json.dumps(card, ensure_ascii=False))
+        return
+    for key, value in card.items():
+        typer.echo(f"{key.replace('_', ' ')}: {_plain(value)}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return "unknown" if value is None else str(value)
+
+
+def _millions(parameters: int | None) -> str:
+    return f"{parameters / 1e6:,.0f} M" if parameters else ""

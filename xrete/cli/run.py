@@ -1,0 +1,146 @@
+"""`xrete run`: scores every model on every task."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xrete.cli import options
+from xrete.errors import XreteError
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+    from xrete.evaluation import RunOptions
+    from xrete.record import Record
+    from xrete.registry import ModelRequest
+
+
+def run(
+    model: Annotated[list[str], typer.Option("--model", help="NAME or NAME:CHECKPOINT; repeatable, commas too.")],
+    task: Annotated[list[str], typer.Option("--task", help="A task, a category, or all; repeatable, commas too.")],
+    data: options.Data = "auto",
+    languages: options.Languages = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Else the task's first one.")] = None,
+    split: options.Split = None,
+    results: Annotated[Path, typer.Option("--results", help="Folder for records.")] = Path("results/local"),
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16.")] = "float32",
+    batch_tokens: Annotated[
+        int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in a batch.")
+    ] = None,
+    limit: options.Limit = None,
+    force: Annotated[bool, typer.Option("--force", help="Score again what is complete.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="For the bootstrap and everything else that is random.")] = 42,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings on disk.")] = False,
+    cache_limit: Annotated[
+        float, typer.Option("--cache-limit", min=0, help="Gigabytes of embeddings on disk.")
+    ] = 20.0,
+    plugin: options.Plugin = None,
+    json_: options.Json = False,
+) -> None:
+    """Score every model on every task.
+
+    Finished work is never done twice: the same command goes on where it was stopped.
+
+    Examples:
+        xrete run --model me5-small --task tatoeba --data mini
+        xrete run --model use-m3,me5-small --task retrieval --data DIR --languages sw,de
+        xrete run --model xlmr:FOLDER --task all --data hub --device cuda --dtype bfloat16
+    """
+    if _is_worker():
+        return
+    from xrete import registry
+    from xrete.dataset import open_dataset
+    from xrete.evaluation import RunOptions
+
+    requests = [
+        registry.request_model(name, device=device, dtype=dtype, batch_tokens=batch_tokens)
+        for name in dict.fromkeys(options.split_commas(model))
+    ]
+    wanted = options.split_commas([languages]) if languages else None
+    datasets = [
+        open_dataset(registry.task(name), data, split=split, languages=wanted, limit=limit)
+        for name in options.chosen_tasks(task)
+    ]
+    settings = RunOptions(
+        protocol=protocol,
+        results=results,
+        force=force,
+        seed=seed,
+        use_cache=not no_cache,
+        cache_limit_bytes=int(cache_limit * 2**30),
+        command=shlex.join(["xrete", *sys.argv[1:]]),
+    )
+    _warn(datasets)
+    failed = [
+        cell
+        for request in requests
+        for dataset in datasets
+        if not (cell := _cell(request, dataset, settings, json_))
+    ]
+    _warn(datasets)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _is_worker() -> bool:
+    """Under torchrun, lets every process but the first serve the first one's encoder until it ends."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    from xrete.launch import serve_workers
+
+    return serve_workers()
+
+
+def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: bool) -> bool:
+    """Scores one model on one task and says how it went; a failure is said and the others go on."""
+    from dataclasses import replace
+
+    from xrete import evaluation
+    from xrete.cli import output
+
+    title = f"{request.identity.name} · {dataset.card.name}"
+    try:
+        total = sum(dataset.shape.texts(dataset[language]) for language in dataset.languages)
+        with output.sentences(title, total) as progress:
+            record = evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
+    except XreteError as error:
+        typer.echo(f"error: {title}: {error}", err=True)
+        return False
+    if json_:
+        typer.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+    else:
+        typer.echo(_summary(record))
+    return True
+
+
+def _summary(record: Record) -> str:
+    """One line: who, what, score with interval, groups, coverage."""
+    assert record.score is not None
+    assert record.ci95 is not None
+    low, high = record.ci95
+    groups = "  ".join(f"{name} {group.score:.1f}" for name, group in record.groups.items() if name != "all")
+    missing = len(record.missing_languages)
+    languages = (
+        f"{len(record.languages)} of {len(record.languages) + missing}" if missing else str(len(record.languages))
+    )
+    mini = "  (mini sample)" if record.data.source == "mini" else ""
+    return (
+        f"{record.model.name}  {record.task}  {record.metric} {record.score:.2f} [{low:.2f}, {high:.2f}]  "
+        f"{groups}  {languages} languages, {record.data.split}{mini}"
+    )
+
+
+def _warn(datasets: list[Dataset]) -> None:
+    from xrete.cli import output
+
+    mini = [dataset for dataset in datasets if dataset.source.kind == "mini"]
+    if mini:
+        reason = next((dataset.fallback for dataset in mini if dataset.fallback), None)
+        output.warn_mini([dataset.card.name for dataset in mini], reason)

@@ -1,0 +1,241 @@
+"""The engine of every transformer model: tokenise once, sort, batch by tokens, pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.errors import UsageError, XreteError
+
+if TYPE_CHECKING:
+    import torch
+
+Pooling = Literal["cls", "mean", "pooler"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+DTYPES = ("float32", "bfloat16", "float16")
+CPU_BATCH_TOKENS = 1_024
+"""Padded tokens in a batch on a CPU: the activations of more do not stay in its cache."""
+GPU_BATCH_TOKENS = 65_536
+"""Padded tokens in a batch elsewhere: enough work to hide launches, about 1 GB of activations at 1,024 wide."""
+
+
+class TransformerEncoder:
+    """Runs a transformer over sentences: tokenises once, sorts by tokens, fills batches by padded tokens.
+
+    Attributes:
+        model: The transformers model, on `device` and in the asked precision.
+        tokenizer: Its tokenizer.
+        device: Where it runs, as torch spells it.
+        parameters: Number of weights.
+        chunk_size: How many texts the harness hands over at once; more texts sort into better batches.
+        batch_tokens: Most padded tokens in a batch; one longer text is a batch of its own.
+        on_progress: Called after every batch with the number of texts that were in it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        pooling: str,
+        head: torch.nn.Module | None = None,
+        prefix: str = "",
+        max_length: int | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        batch_tokens: int | None = None,
+    ) -> None:
+        """Moves the model to its device.
+
+        Args:
+            model: A transformers model whose output has `last_hidden_state`, and `pooler_output` if pooled so.
+            tokenizer: A transformers tokenizer.
+            pooling: How token states become one vector: the first token's state ("cls"), the mean over all
+                tokens ("mean"), or the model's own pooler ("pooler").
+            head: Modules of sentence-transformers that follow the pooling (dense layers, normalisation): takes and
+                returns {"sentence_embedding": vectors}, in float32.
+            prefix: Text put before every sentence.
+            max_length: Most tokens read of a text, special tokens included; None reads everything.
+            device: "auto", "cpu", "cuda", "cuda:1", "mps".
+            dtype: Precision of the transformer. Pooling and everything after it run in float32.
+            batch_tokens: Most padded tokens in a batch; None takes the device's default.
+
+        Raises:
+            UsageError: the device, precision or pooling is not one, or not had here.
+        """
+        if pooling not in POOLINGS:
+            raise UsageError(f"unknown pooling {pooling!r}; use one of {', '.join(POOLINGS)}")
+        where = pick_device(device)
+        self.model = model.to(where, pick_dtype(dtype)).eval()
+        self.tokenizer = tokenizer
+        self.device = str(where)
+        self.on_progress: Callable[[int], None] | None = None
+        on_cpu = where.type == "cpu"
+        self.chunk_size = 1_024 if on_cpu else 16_384
+        self.batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
+        self._pooling = pooling
+        self._head = head.to(where).float().eval() if head else None
+        self._prefix = prefix
+        self._max_length = max_length
+        self._last = _Tokens([], [], np.zeros(0, dtype=bool))
+        weights = [*self.model.parameters(), *(self._head.parameters() if self._head else ())]
+        self.parameters = sum(weight.numel() for weight in weights)
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns one vector a text, in the order of `texts`.
+
+        Returns:
+            float32 [len(texts), dimension].
+
+        Raises:
+            XreteError: the device's memory does not hold a batch.
+        """
+        import torch
+
+        if not texts:
+            return self.encode([""])[:0]
+        ids = self._tokenise(texts).ids
+        batches = plan([len(row) for row in ids], self.batch_tokens)
+        parts = []
+        with torch.inference_mode():
+            for batch in batches:
+                try:
+                    parts.append(self._forward([ids[index] for index in batch]))
+                except torch.OutOfMemoryError as error:
+                    raise XreteError(
+                        f"out of memory on {self.device} with {self.batch_tokens:,} tokens in a batch; "
+                        f"use --batch-tokens {self.batch_tokens // 4}"
+                    ) from error
+                if self.on_progress:
+                    self.on_progress(len(batch))
+            vectors = torch.cat(parts).cpu().numpy()  # one copy at the end: a GPU is not waited for in between
+        result = np.empty_like(vectors)
+        result[np.concatenate(batches)] = vectors
+        return result
+
+    def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
+        """Says which texts are longer than what the model reads, bool [len(texts)]."""
+        return self._tokenise(texts).truncated
+
+    def token_ids(self, texts: Sequence[str], /) -> list[list[int]]:
+        """Returns what the model reads of each text, prefix and special tokens included."""
+        return self._tokenise(texts).ids
+
+    def _tokenise(self, texts: Sequence[str]) -> _Tokens:
+        """Tokenises, or returns the last tokenisation where it was of the same texts."""
+        texts = list(texts)
+        if texts != self._last.texts:
+            whole = [self._prefix + text for text in texts]
+            ids = self._ids(whole)
+            limit = self._max_length or max(map(len, ids), default=0)
+            truncated = np.array([len(row) > limit for row in ids], dtype=bool)
+            # Only the tokenizer knows which special tokens a shortened text must keep, so it cuts them itself.
+            over = np.flatnonzero(truncated)
+            short = self._ids([whole[i] for i in over], truncation=True, max_length=limit)
+            for index, row in zip(over, short, strict=True):
+                ids[index] = row
+            self._last = _Tokens(texts, ids, truncated)
+        return self._last
+
+    def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
+        if not texts:
+            return []
+        rows = self.tokenizer(texts, return_attention_mask=False, verbose=False, **options)
+        return list(rows["input_ids"])
+
+    def _forward(self, ids: list[list[int]]) -> torch.Tensor:
+        """Runs one batch; float32 [len(ids), dimension] on the device."""
+        import torch
+
+        lengths = np.array([len(row) for row in ids])
+        mask = np.arange(max(1, lengths.max()))[None, :] < lengths[:, None]
+        tokens = np.full(mask.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        tokens[mask] = np.concatenate(ids)
+        attention = torch.from_numpy(mask.astype(np.int64)).to(self.device)
+        output = self.model(input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=attention)
+        vectors = self._pool(output, attention)
+        if self._head:
+            vectors = self._head({"sentence_embedding": vectors})["sentence_embedding"]
+        return vectors
+
+    def _pool(self, output: Any, attention: torch.Tensor) -> torch.Tensor:
+        if self._pooling == "pooler":
+            pooled: torch.Tensor = output.pooler_output.float()
+            return pooled
+        states: torch.Tensor = output.last_hidden_state
+        if self._pooling == "cls":
+            return states[:, 0].float()
+        weights = attention.unsqueeze(-1).float()
+        return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """A tokenised list: what the model reads of each text, and which texts it reads only in part."""
+
+    texts: list[str]
+    ids: list[list[int]]
+    truncated: NDArray[np.bool_]
+
+
+def plan(lengths: Sequence[int], budget: int) -> list[NDArray[np.intp]]:
+    """Decides the batches: longest texts first, as many to a batch as the budget holds of its longest.
+
+    The longest come first so that a device too small fails at once, and so that the rate only rises.
+
+    Args:
+        lengths: Tokens of each text.
+        budget: Most padded tokens in a batch.
+
+    Returns:
+        Indices into `lengths`, each exactly once; the same for the same arguments.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
+    batches = []
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def pick_device(name: str) -> torch.device:
+    """Returns the device that `name` asks for; "auto" takes CUDA, then Apple's GPU, then the CPU.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device {name!r}: torch sees {torch.cuda.device_count()} CUDA devices here; use --device auto or cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device 'mps': torch sees no Apple GPU here; use --device auto or cpu")
+    return device
+
+
+def pick_dtype(name: str) -> torch.dtype:
+    """Returns torch's type for a precision.
+
+    Raises:
+        UsageError: it is not one of `DTYPES`.
+    """
+    import torch
+
+    if name not in DTYPES:
+        raise UsageError(f"unknown dtype {name!r}; use one of {', '.join(DTYPES)}")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

@@ -1,0 +1,303 @@
+"""The main loop: plan, load, encode, score, save; a language at a time."""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xrete import environment, stats
+from xrete.cache import DEFAULT_LIMIT_BYTES, Cache, DiskCache, NoCache
+from xrete.embedder import Embedder, Progress, fingerprint
+from xrete.errors import UsageError, XreteError
+from xrete.files import cache_root, digest
+from xrete.model import LoadedModel, ModelIdentity, wrap
+from xrete.protocols import load_protocol
+from xrete.record import (
+    Cost,
+    DataPart,
+    Fingerprint,
+    GroupScore,
+    IntervalPart,
+    LanguageScore,
+    ModelPart,
+    Record,
+    Status,
+)
+from xrete.store import Outcome, Slot
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+
+LazyModel = Callable[[], LoadedModel]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How to run, beyond model and task.
+
+    Attributes:
+        protocol: One of the task's protocols; None takes its first.
+        results: Folder for records; None keeps nothing on disk.
+        force: Score again what is already complete.
+        seed: For every random choice: the bootstrap, probes, fine-tuning.
+        use_cache: Keep and use embeddings on disk.
+        cache_limit_bytes: Most bytes of all cached embeddings.
+        command: What the user typed, for the record.
+        progress: Told how many texts were encoded and found in the cache.
+    """
+
+    protocol: str | None = None
+    results: Path | None = None
+    force: bool = False
+    seed: int = 42
+    use_cache: bool = True
+    cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    command: str | None = None
+    progress: Progress = lambda encoded, cached: None
+
+
+def evaluate(model: Any, dataset: Dataset, **options: Any) -> Record:
+    """Scores one model on one task.
+
+    Args:
+        model: What `xrete.load_model` returns, or any object with `encode(list[str]) -> array`.
+        dataset: What `xrete.load_task` returns.
+        **options: Fields of `RunOptions`.
+
+    Returns:
+        The record; complete, unless an error was raised.
+
+    Raises:
+        XreteError: the data is damaged, the model gives no usable vectors, or results cannot be written.
+    """
+    loaded = wrap(model)
+    return run(loaded.identity, lambda: loaded, dataset, RunOptions(**options))
+
+
+def run(identity: ModelIdentity, load: LazyModel, dataset: Dataset, options: RunOptions) -> Record:
+    """Scores one model on one task; the model is loaded only if there is something to do.
+
+    Args:
+        identity: Which vectors the model gives.
+        load: Loads it.
+        dataset: The task's data.
+        options: How to run.
+    """
+    plan = Plan.make(identity, dataset, options)
+    if options.results is None:
+        return _score(plan, load, None)
+    slot = Slot(options.results, identity.name, dataset.card.name, plan.protocol, dataset.source.kind, plan.key)
+    with slot.lock():
+        if options.force:
+            slot.clear()
+        elif record := slot.finished():
+            return record
+        return _score(plan, load, slot)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One cell of a leaderboard, decided: what will be scored, and the key that its record goes by."""
+
+    identity: ModelIdentity
+    dataset: Dataset
+    options: RunOptions
+    protocol: str
+    data_fingerprint: str
+    key: str
+
+    @staticmethod
+    def make(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> Plan:
+        """Reads and checks the data, and decides the key.
+
+        Raises:
+            DataError: the data is damaged.
+            UsageError: the task has no such protocol.
+        """
+        card = dataset.card
+        protocol = options.protocol or card.protocols[0]
+        if protocol not in card.protocols:
+            raise UsageError(f"{card.name} has no protocol '{protocol}'; it has {', '.join(card.protocols)}")
+        data = dataset.fingerprint()
+        parts = (identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), str(options.seed))
+        return Plan(identity, dataset, options, protocol, data, digest(parts)[:12])
+
+
+def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
+    """Scores the languages that are not done yet, and writes the record."""
+    started = time.perf_counter()
+    outcomes = slot.load_outcomes() if slot else {}
+    model = load()
+    status: Status = "failed"
+    error: str | None = None
+    with ExitStack() as stack:
+        embedder = Embedder(model.encoder, _open_cache(plan, stack), plan.options.progress)
+        probe = fingerprint(model.encoder)
+        try:
+            for language, outcome in _outcomes(plan, embedder, outcomes):
+                outcomes[language] = outcome
+                if slot:
+                    slot.save_outcome(language, outcome)
+            status = "complete"
+        except XreteError as problem:
+            error = str(problem)
+            raise
+        except KeyboardInterrupt:
+            status = "partial"
+            raise
+        finally:
+            if status == "complete" or slot:
+                cost = _cost(embedder, outcomes, time.perf_counter() - started)
+                record = _record(plan, model, probe, status, error, outcomes, cost)
+                if slot:
+                    record = slot.save(record, _in_order(plan, outcomes))
+    return record
+
+
+def _outcomes(plan: Plan, embedder: Embedder, done: Mapping[str, Outcome]) -> Iterator[tuple[str, Outcome]]:
+    """Yields each language that is not done yet, with what its texts lost to truncation."""
+    todo = [language for language in plan.dataset.languages if language not in done]
+    protocol = load_protocol(plan.protocol)
+    before: int | None = 0
+    for language, items in protocol(plan.dataset, embedder, todo, plan.options.seed):
+        lost = None if embedder.truncated is None or before is None else embedder.truncated - before
+        before = embedder.truncated
+        yield language, Outcome(items, lost)
+
+
+def _open_cache(plan: Plan, stack: ExitStack) -> Cache:
+    """Opens the model's cache; objects without a revision have none, since their vectors may change."""
+    if not plan.options.use_cache or plan.identity.revision == "unversioned":
+        return NoCache()
+    try:
+        folder = cache_root() / "embeddings"
+        return stack.enter_context(DiskCache(folder, plan.identity.digest, plan.options.cache_limit_bytes))
+    except (OSError, sqlite3.Error):
+        return NoCache()  # a read-only home or a full disk costs time, not the run
+
+
+def _in_order(plan: Plan, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    return {language: outcomes[language] for language in plan.dataset.languages if language in outcomes}
+
+
+def _record(
+    plan: Plan,
+    model: LoadedModel,
+    probe: Fingerprint,
+    status: Status,
+    error: str | None,
+    outcomes: Mapping[str, Outcome],
+    cost: Cost,
+) -> Record:
+    dataset, options, card = plan.dataset, plan.options, plan.dataset.card
+    languages, groups = _scores(dataset, _in_order(plan, outcomes), options.seed)
+    total = groups.get("all")
+    return Record(
+        status=status,
+        error=error,
+        command=options.command or shlex.join(["python", Path(sys.argv[0]).name]),
+        model=_model_part(model),
+        fingerprint=probe,
+        task=card.name,
+        shape=card.shape,
+        protocol=plan.protocol,
+        metric=card.metric,
+        higher_is_better=card.higher_is_better,
+        score=total.score if total else None,
+        ci95=total.ci95 if total else None,
+        languages=languages,
+        groups=groups,
+        missing_languages=dataset.missing,
+        data=DataPart(
+            source=dataset.source.kind,
+            revision=dataset.revision,
+            fingerprint=plan.data_fingerprint,
+            split=dataset.split,
+            limit=dataset.limit,
+        ),
+        code=environment.code(),
+        environment=environment.environment(
+            getattr(model.encoder, "device", "cpu"),
+            plan.identity.dtype,
+            getattr(model.encoder, "processes", 1),
+            options.seed,
+        ),
+        items=None,
+        interval=IntervalPart(method=stats.METHOD, resamples=stats.RESAMPLES, seed=options.seed),
+        cost=cost,
+        notes=(dataset.fallback,) if dataset.fallback else (),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _model_part(model: LoadedModel) -> ModelPart:
+    identity = model.identity
+    return ModelPart(
+        name=identity.name,
+        revision=identity.revision,
+        params=getattr(model.encoder, "parameters", model.card.parameters),
+        dim=model.card.dimension,
+        pooling=identity.pooling,
+        prefix=identity.prefix,
+        max_length=identity.max_length,
+    )
+
+
+def _scores(
+    dataset: Dataset, outcomes: Mapping[str, Outcome], seed: int
+) -> tuple[dict[str, LanguageScore], dict[str, GroupScore]]:
+    """Computes every metric of every language and group from the items alone."""
+    card, metrics = dataset.card, dataset.shape.metrics
+    languages: dict[str, LanguageScore] = {}
+    draws: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    for language, outcome in outcomes.items():
+        values = {name: metric.statistic(outcome.items) for name, metric in metrics.items()}
+        draws[language] = stats.replicates(metrics[card.metric], outcome.items, stats.generator(seed, language))
+        languages[language] = LanguageScore(
+            score=values.pop(card.metric),
+            n=dataset.shape.size(dataset[language]),
+            ci95=stats.interval(draws[language]),
+            variants=values,
+        )
+    groups: dict[str, GroupScore] = {}
+    for name, members in {"all": card.languages, **card.groups}.items():
+        present = [language for language in members if language in languages]
+        if present:
+            groups[name] = GroupScore(
+                score=_mean(languages[x].score for x in present),
+                ci95=stats.mean_interval(draws[x] for x in present),
+                languages=tuple(present),
+                missing=tuple(x for x in members if x not in languages),
+                variants={
+                    metric: _mean(languages[x].variants[metric] for x in present)
+                    for metric in metrics
+                    if metric != card.metric
+                },
+            )
+    return languages, groups
+
+
+def _mean(values: Iterator[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _cost(embedder: Embedder, outcomes: Mapping[str, Outcome], seconds: float) -> Cost:
+    lost: Sequence[int | None] = [outcome.truncated for outcome in outcomes.values()]
+    return Cost(
+        seconds=round(seconds, 3),
+        sentences=embedder.encoded,
+        sentences_cached=embedder.cached,
+        sentences_per_second=round(embedder.encoded / seconds, 1) if embedder.encoded else None,
+        truncated=None if None in lost else sum(x for x in lost if x is not None),
+        peak_memory_bytes=environment.peak_memory_bytes(),
+    )

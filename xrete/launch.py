@@ -1,0 +1,156 @@
+"""Several processes, one encoder: `torchrun` and `accelerate launch` start one process a GPU.
+
+The first process runs the harness. The others call `serve_workers`, hold a copy of whatever model the first one
+opens, and encode their share of every chunk. Texts and vectors travel over the CPU (gloo): next to the transformer
+that costs nothing, and the workers may wait for hours while the first process scores, which NCCL does not allow.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.encode import TransformerEncoder
+
+Build = Callable[[], TransformerEncoder]
+"""Opens a model; sent to the workers, so a `functools.partial` of a function that can be imported, no closure."""
+
+
+def open_encoder(build: Build) -> TransformerEncoder | SharedEncoder:
+    """Opens a model on this process, or on every process of the launch after `serve_workers`."""
+    return build() if _team is None else SharedEncoder(build, _team)
+
+
+def serve_workers() -> bool:
+    """Joins the processes of a launch; every process calls it once, before anything else.
+
+    Returns:
+        False on the first process, and where there is only one: go on. True on the others, once the first has
+        ended (well or with an exception): there is nothing left to do.
+    """
+    global _team
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    from accelerate import PartialState
+    from torch import distributed
+
+    state = PartialState()  # also gives this process its own GPU
+    team = Team(distributed.new_group(backend="gloo", timeout=timedelta(days=30)), state.process_index)
+    if state.is_main_process:
+        _team = team
+        atexit.register(team.leave)
+        return False
+    encoder = None
+    while request := team.tell(None):
+        build, texts = request
+        try:
+            encoder = build() if build else encoder
+            answer: Any = _answer(encoder, texts, team)
+        except Exception as error:  # the first process raises it for the user
+            answer = error
+        team.collect(answer)
+    distributed.destroy_process_group()
+    return True
+
+
+class Team:
+    """The processes of one launch, joined over the CPU; the first one leads."""
+
+    def __init__(self, group: Any, rank: int) -> None:
+        self._group = group
+        self.rank = rank
+        self.size: int = group.size()
+        self.holds: SharedEncoder | None = None
+
+    def tell(self, message: Any) -> Any:
+        """Sends the first process's message to all; returns it everywhere."""
+        from torch import distributed
+
+        box = [message]
+        distributed.broadcast_object_list(box, src=0, group=self._group)
+        return box[0]
+
+    def collect(self, part: Any) -> list[Any]:
+        """Brings every process's part to the first; the others get an empty list."""
+        from torch import distributed
+
+        parts: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        distributed.gather_object(part, parts, dst=0, group=self._group)
+        return parts or []
+
+    def leave(self) -> None:
+        """Lets the workers go; the first process does this when it ends."""
+        from torch import distributed
+
+        self.tell(None)
+        distributed.destroy_process_group()
+
+
+_team: Team | None = None
+
+
+class SharedEncoder:
+    """A model held by every process of a launch; each encodes every `size`-th text of a list.
+
+    The attributes are those of `TransformerEncoder`, and `processes`, their number.
+    """
+
+    def __init__(self, build: Build, team: Team) -> None:
+        self._build = build
+        self._team = team
+        self._own = build()
+        self._last: tuple[list[str], NDArray[np.float32], NDArray[np.bool_]] | None = None
+        self.processes = team.size
+        self.device = f"{self._own.device} x {team.size}"
+        self.parameters = self._own.parameters
+        self.chunk_size = self._own.chunk_size * team.size
+        self.on_progress: Callable[[int], None] | None = None
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns one vector a text, float32 [len(texts), dimension], in the order of `texts`."""
+        return self._ask(list(texts))[1]
+
+    def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
+        """Says which texts are longer than what the model reads, bool [len(texts)]."""
+        return self._ask(list(texts))[2]
+
+    def token_ids(self, texts: Sequence[str], /) -> list[list[int]]:
+        """Returns what the model reads of each text, prefix and special tokens included."""
+        return self._own.token_ids(texts)
+
+    def _ask(self, texts: list[str]) -> tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]:
+        """Has every process encode its share, or returns the last answer where it was of the same texts."""
+        if self._last and self._last[0] == texts:
+            return self._last
+        self._own.on_progress = self.on_progress
+        self._team.tell((None if self._team.holds is self else self._build, texts))
+        try:
+            own: Any = _answer(self._own, texts, self._team)
+        except Exception as error:  # the workers are waiting for this process's part
+            own = error
+        answers = self._team.collect(own)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        self._team.holds = self
+        vectors = np.empty((len(texts), answers[0][0].shape[1]), dtype=np.float32)
+        truncated = np.empty(len(texts), dtype=bool)
+        for rank, (part, flags) in enumerate(answers):
+            vectors[rank :: self._team.size], truncated[rank :: self._team.size] = part, flags
+        self._last = (texts, vectors, truncated)
+        return self._last
+
+
+def _answer(
+    encoder: TransformerEncoder | None, texts: list[str], team: Team
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Encodes this process's share: every `size`-th text, so that shares are alike whatever the order."""
+    assert encoder is not None, "the first request carries the model"
+    share = texts[team.rank :: team.size]
+    return encoder.encode(share), encoder.truncated(share)

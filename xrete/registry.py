@@ -1,0 +1,229 @@
+"""The registry: names of tasks and models to plugins, resolved when they are asked for.
+
+A distribution offers plugins through one entry point in the group `xrete.tasks` or `xrete.models`. Its value is a
+table of names to "module:object" strings; loading it imports nothing but the table. XRETE's own tables have no
+prefix; those of another distribution's entry point `acme` are named `acme/NAME`. A single file given with
+`--plugin` may hold tables `TASKS` and `MODELS` whose values are the objects themselves.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from xrete.errors import UsageError, XreteError, unknown_name
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+    from xrete.model import LoadedModel, ModelIdentity, ModelPlugin
+    from xrete.task import Task
+
+Kind = Literal["tasks", "models"]
+OWN = "xrete"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name.
+
+    Attributes:
+        name: What users type.
+        origin: The distribution or file that it comes from, for errors and lists.
+        target: "module:object", or the object itself.
+        broken: Why the table itself could not be loaded, or None.
+    """
+
+    name: str
+    origin: str
+    target: Any
+    broken: str | None = None
+
+    def load(self) -> Any:
+        """Imports the plugin.
+
+        Raises:
+            XreteError: it cannot be imported; the sentence says where it comes from and why.
+        """
+        if self.broken:
+            raise XreteError(f"plugin '{self.name}' from {self.origin} does not load: {self.broken}")
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except Exception as error:  # whatever a foreign module raises, the other plugins go on
+            reason = f"{type(error).__name__}: {error}"
+            raise XreteError(f"plugin '{self.name}' from {self.origin} does not load: {reason}") from error
+
+
+_files: dict[Path, Mapping[Kind, Mapping[str, Any]]] = {}
+
+
+def add_plugin_file(path: Path) -> None:
+    """Makes the tables TASKS and MODELS of a Python file known (`--plugin FILE.py`).
+
+    Raises:
+        UsageError: the file is missing, cannot be imported, or has neither table.
+    """
+    if not path.is_file():
+        raise UsageError(f"missing plugin file: {path}")
+    spec = importlib.util.spec_from_file_location(f"xrete_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plugin file {path} is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's file may raise anything
+        raise UsageError(f"plugin file {path} does not load: {type(error).__name__}: {error}") from error
+    tables: dict[Kind, Mapping[str, Any]] = {
+        "tasks": getattr(module, "TASKS", {}),
+        "models": getattr(module, "MODELS", {}),
+    }
+    if not any(tables.values()):
+        raise UsageError(f"plugin file {path} has neither a table TASKS nor a table MODELS")
+    _files[path.resolve()] = tables
+    names.cache_clear()
+
+
+@cache
+def names(kind: Kind) -> Mapping[str, Entry]:
+    """Returns every known name of a kind.
+
+    Raises:
+        XreteError: two distributions or files offer the same name; the sentence names both.
+    """
+    known: dict[str, Entry] = {}
+    for entry in [*_installed(kind), *_from_files(kind)]:
+        if entry.name in known:
+            raise XreteError(
+                f"two plugins are called '{entry.name}': one from {known[entry.name].origin}, one from "
+                f"{entry.origin}; rename or uninstall one of them"
+            )
+        known[entry.name] = entry
+    return known
+
+
+def task(name: str) -> Task:
+    """Returns the task adapter of that name.
+
+    Raises:
+        UsageError: there is none.
+        XreteError: its plugin does not load, or is not a task.
+    """
+    from xrete.task import Task
+
+    found = _load("tasks", name)
+    if not isinstance(found, Task):
+        raise XreteError(
+            f"plugin '{name}' is not a task: it needs card, files, from_folder, from_hub and from_mini"
+        )
+    return found
+
+
+def model(name: str) -> ModelPlugin:
+    """Returns the model plugin of that name (without a checkpoint).
+
+    Raises:
+        UsageError: there is none.
+        XreteError: its plugin does not load, or is not a model.
+    """
+    from xrete.model import ModelPlugin
+
+    found = _load("models", name)
+    if not isinstance(found, ModelPlugin):
+        raise XreteError(f"plugin '{name}' is not a model: it needs card, identify and load")
+    return found
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A model as users name it, NAME or NAME:CHECKPOINT, with the options to load it."""
+
+    plugin: ModelPlugin
+    identity: ModelIdentity
+    options: Any
+
+    def load(self) -> LoadedModel:
+        """Loads weights.
+
+        Raises:
+            XreteError: they are not to be had.
+        """
+        from xrete.model import LoadedModel
+
+        return LoadedModel(self.plugin.card, self.identity, self.plugin.load(self.options))
+
+
+def request_model(
+    name: str, *, device: str = "auto", dtype: str = "float32", batch_tokens: int | None = None
+) -> ModelRequest:
+    """Finds a model and says which vectors it will give, without loading weights.
+
+    Args:
+        name: "labse", "xlmr:FOLDER", "st:ORG/NAME", "hf:FOLDER", …
+        device: "auto", "cpu", "cuda", …
+        dtype: "float32", "bfloat16" or "float16".
+        batch_tokens: Padded tokens in a batch; None takes the device's default.
+
+    Raises:
+        UsageError: unknown name, or a checkpoint that is missing or not wanted.
+    """
+    from xrete.model import LoadOptions
+
+    plugin_name, colon, checkpoint = name.partition(":")
+    plugin = model(plugin_name)
+    wanted = plugin.card.checkpoint
+    if wanted == "required" and not checkpoint:
+        raise UsageError(
+            f"model '{plugin_name}' needs a checkpoint: {plugin_name}:CHECKPOINT ({plugin.card.needs})"
+        )
+    if wanted == "none" and colon:
+        raise UsageError(f"model '{plugin_name}' takes no checkpoint; write --model {plugin_name}")
+    options = LoadOptions(checkpoint=checkpoint or None, device=device, dtype=dtype, batch_tokens=batch_tokens)
+    return ModelRequest(plugin, plugin.identify(options), options)
+
+
+def load_model(name: str, **options: Any) -> LoadedModel:
+    """Loads a model by name; options as `request_model`."""
+    return request_model(name, **options).load()
+
+
+def load_task(name: str, data: str | Path = "auto", **options: Any) -> Dataset:
+    """Opens a task's data by name; options as `xrete.dataset.open_dataset`."""
+    from xrete.dataset import open_dataset
+
+    return open_dataset(task(name), data, **options)
+
+
+def _load(kind: Kind, name: str) -> Any:
+    known = names(kind)
+    if name not in known:
+        raise unknown_name(kind.removesuffix("s"), name, known, f"run 'xrete {kind}'")
+    return known[name].load()
+
+
+def _installed(kind: Kind) -> Iterator[Entry]:
+    for point in entry_points(group=f"xrete.{kind}"):
+        origin = point.dist.name if point.dist else point.value
+        prefix = "" if origin == OWN else f"{point.name}/"
+        try:
+            table = point.load()
+            entries = [Entry(f"{prefix}{name}", origin, target) for name, target in dict(table).items()]
+        except Exception as error:  # a broken table is listed with its reason and breaks nothing else
+            yield Entry(f"{prefix}*", origin, None, f"{point.value}: {type(error).__name__}: {error}")
+        else:
+            yield from entries
+
+
+def _from_files(kind: Kind) -> Iterator[Entry]:
+    for path, tables in _files.items():
+        for name, target in tables[kind].items():
+            yield Entry(name, str(path), target)

@@ -1,0 +1,173 @@
+"""Looks numbers up in records: which record speaks for a model, what it says, or why nothing does."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xrete.record import GroupScore, Interval, LanguageScore, Record
+from xrete.reporting.collect import Entry
+from xrete.reporting.leaderboard import ALL, NOT_RUN, NOT_SCORED, Cell, Evidence, Measure, Subject
+
+SHORT_REVISION = 8
+
+
+@dataclass(frozen=True)
+class _Score:
+    value: float
+    ci95: Interval | None
+    languages: tuple[str, ...]
+    expected: int
+
+
+class Book:
+    """An index over records.
+
+    Attributes:
+        subjects: The models, by name and revision; a revision is printed where a name has several.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries: dict[tuple[Subject, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
+        self._ranked: dict[tuple[Subject, str, str, str], list[Entry]] = {}
+        labels = _labels({(entry.record.model.name, entry.record.model.revision) for entry in entries})
+        for entry in entries:
+            name, revision = entry.record.model.name, entry.record.model.revision
+            subject = Subject(model=name, revision=revision, label=labels[name, revision], origin="measured")
+            self._entries[subject, entry.record.task][entry.record.protocol].append(entry)
+        self.subjects = sorted({key[0] for key in self._entries}, key=lambda x: (x.label.casefold(), x.label))
+        self.tasks = {task for _, task in self._entries}
+
+    def protocols(self, subject: Subject, task: str) -> tuple[set[str], set[str]]:
+        """Returns the protocols with a usable record of a model on a task, and those with any."""
+        found = self._entries.get((subject, task), {})
+        return {name for name, rows in found.items() if any(map(_is_usable, rows))}, set(found)
+
+    def metrics(self, task: str, protocol: str, asked: str | None) -> list[str]:
+        """Returns the asked metric if a record holds it.
+
+        Without one, the headline metrics: one, unless the task has changed its metric.
+        """
+        records = [x.record for subject in self.subjects for x in self.candidates(subject, task, protocol)]
+        if asked is not None:
+            return [asked] if any(asked in known_metrics(record) for record in records) else []
+        return sorted({record.metric for record in records})
+
+    def candidates(self, subject: Subject, task: str, protocol: str) -> list[Entry]:
+        """Returns all records of a model on a task under a protocol."""
+        return self._entries.get((subject, task), {}).get(protocol, [])
+
+    def ranked(self, subject: Subject, measure: Measure) -> list[Entry]:
+        """Returns the complete, unlimited records that hold the metric.
+
+        The first one speaks for the model: it has the most languages, and is the newest of those.
+        """
+        key = (subject, measure.task, measure.protocol, measure.metric)
+        if key not in self._ranked:
+            entries = self.candidates(subject, measure.task, measure.protocol)
+            usable = [x for x in entries if _is_usable(x) and measure.metric in known_metrics(x.record)]
+            self._ranked[key] = sorted(usable, key=_precedence, reverse=True)
+        return self._ranked[key]
+
+    def cell(self, subject: Subject, measure: Measure) -> Cell:
+        """Returns the number, or the reason why there is none."""
+        ranked = self.ranked(subject, measure)
+        if not ranked:
+            entries = self.candidates(subject, measure.task, measure.protocol)
+            return Cell(subject=subject, measure=measure, reason=_why_missing(entries, measure.metric))
+        entry = ranked[0]
+        score = _score(entry.record, measure)
+        if score is None:
+            reason = NOT_SCORED if measure.language else f"no language of group {measure.group} scored"
+            return Cell(subject=subject, measure=measure, reason=reason)
+        if not math.isfinite(score.value):
+            return Cell(subject=subject, measure=measure, reason="its record holds no finite number")
+        return Cell(
+            subject=subject,
+            measure=measure,
+            value=score.value,
+            ci95=score.ci95 if score.ci95 and all(map(math.isfinite, score.ci95)) else None,
+            higher_is_better=direction(entry.record, measure.metric),
+            evidence=_evidence(entry, score),
+        )
+
+
+def known_metrics(record: Record) -> set[str]:
+    """Returns the metrics that a record holds: the headline and the variants."""
+    return {record.metric}.union(*(group.variants for group in record.groups.values()))
+
+
+def direction(record: Record, metric: str) -> bool | None:
+    """Says whether higher is better; None where the record does not say it.
+
+    A record gives the direction of its headline metric only. "accuracy_en2xx" is an "accuracy" and shares it;
+    of a variant that is named otherwise (an error beside an accuracy) nothing is known.
+    """
+    is_known = metric == record.metric or metric.startswith(f"{record.metric}_")
+    return record.higher_is_better if is_known else None
+
+
+def _precedence(entry: Entry) -> tuple[int, str, str]:
+    return len(entry.record.languages), entry.record.created, entry.file
+
+
+def _is_usable(entry: Entry) -> bool:
+    return entry.record.status == "complete" and entry.record.data.limit is None
+
+
+def _why_missing(entries: Sequence[Entry], metric: str) -> str:
+    if not entries:
+        return NOT_RUN
+    unfinished = [entry for entry in entries if entry.record.status != "complete"]
+    record = max(unfinished or entries, key=lambda entry: entry.record.created).record
+    if record.status != "complete":
+        word = "failed" if record.status == "failed" else "unfinished"
+        return f"{word}: {record.error}" if record.error else word
+    if all(entry.record.data.limit is not None for entry in entries):
+        return f"only with --limit {record.data.limit}"
+    return f"its record holds no {metric}"
+
+
+def _score(record: Record, measure: Measure) -> _Score | None:
+    part: LanguageScore | GroupScore | None
+    if measure.language is not None:
+        part = record.languages.get(measure.language)
+        languages, expected = [measure.language], 1
+    else:
+        part = group = record.groups.get(measure.group or ALL)
+        languages = sorted(group.languages) if group else []
+        expected = len(languages) + len(group.missing) if group else 0
+    if part is None:
+        return None
+    is_headline = measure.metric == record.metric
+    value = part.score if is_headline else part.variants.get(measure.metric)
+    return None if value is None else _Score(value, part.ci95 if is_headline else None, tuple(languages), expected)
+
+
+def _evidence(entry: Entry, score: _Score) -> Evidence:
+    record = entry.record
+    return Evidence(
+        record=entry.file,
+        split=record.data.split,
+        source=record.data.source,
+        revision=record.data.revision,
+        fingerprint=record.data.fingerprint,
+        languages=score.languages,
+        expected=score.expected,
+        n=sum(record.languages[code].n for code in score.languages if code in record.languages),
+    )
+
+
+def _labels(models: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+    revisions: dict[str, set[str]] = defaultdict(set)
+    for name, revision in models:
+        revisions[name].add(revision)
+    labels = {}
+    for name, known in revisions.items():
+        is_short_enough = len({revision[:SHORT_REVISION] for revision in known}) == len(known)
+        for revision in known:
+            short = revision[:SHORT_REVISION] if is_short_enough else revision
+            labels[name, revision] = f"{name} ({short})" if len(known) > 1 else name
+    return labels

@@ -1,0 +1,130 @@
+"""Reads records from results folders, and narrows them to those that a table is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xrete.errors import RecordError, XreteError, unknown_name
+from xrete.record import Record, read_record
+from xrete.reporting.text import plain
+from xrete.store import find_records
+
+Kind = Literal["real", "mini"]
+
+HOW_TO_RUN = "make some with 'xrete run --model M --task T', or name their folder with --results"
+_PAPER_TABLE = re.compile(r"table-\d+\.json")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record and its file, as a path below its results folder."""
+
+    file: str
+    record: Record
+
+    @property
+    def is_mini(self) -> bool:
+        """Says whether it was measured on the embedded sample."""
+        return self.record.data.source == "mini"
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """The records that a table is about, which kind of data they are of, and what was left out."""
+
+    entries: tuple[Entry, ...]
+    kind: Kind
+    remarks: tuple[str, ...]
+
+
+def read_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
+    """Reads every record below `folders`.
+
+    Returns:
+        The records, and one sentence for each file that could not be read.
+
+    Raises:
+        XreteError: a folder is missing, there is no record, or none can be read.
+    """
+    entries: list[Entry] = []
+    unreadable: list[str] = []
+    for folder, path in _files(folders):
+        try:
+            entries.append(Entry(path.relative_to(folder).as_posix(), read_record(path)))
+        except RecordError as error:
+            unreadable.append(str(error))
+    if not entries:
+        where = ", ".join(map(str, folders))
+        if unreadable:
+            raise XreteError(f"no readable record below {where} ({len(unreadable)} damaged): {unreadable[0]}")
+        raise XreteError(f"no records below {where}; {HOW_TO_RUN}")
+    return entries, unreadable
+
+
+def narrow(
+    entries: Sequence[Entry], *, kind: Kind | None, models: Collection[str], tasks: Collection[str]
+) -> Narrowed:
+    """Keeps the named models and tasks (all where none is named), and one kind of data.
+
+    Args:
+        entries: The records.
+        kind: Real data or the mini sample; None takes the mini sample only where there is nothing else.
+        models: Names of models.
+        tasks: Names of tasks.
+
+    Raises:
+        UsageError: there is no record of a named model or task.
+        XreteError: nothing is left.
+    """
+    _check("model", models, {entry.record.model.name for entry in entries})
+    _check("task", tasks, {entry.record.task for entry in entries})
+    named = [
+        entry
+        for entry in entries
+        if (not models or entry.record.model.name in models) and (not tasks or entry.record.task in tasks)
+    ]
+    if not named:
+        raise XreteError(f"no record of {' or '.join(models)} on {' or '.join(tasks)}; {HOW_TO_RUN}")
+    mini = [entry for entry in named if entry.is_mini]
+    real = [entry for entry in named if not entry.is_mini]
+    kind = kind or ("real" if real else "mini")
+    kept, others, other = (real, mini, "mini") if kind == "real" else (mini, real, "real")
+    if not kept:
+        raise XreteError(f"no {kind} records here, but {len(others)} {other} ones: --data {other} shows them")
+    return Narrowed(tuple(kept), kind, tuple(_left_out(kept, others, other)))
+
+
+def _files(folders: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    seen: set[Path] = set()
+    for folder in folders:
+        if not folder.is_dir():
+            raise XreteError(f"missing results folder: {folder}; {HOW_TO_RUN}")
+        for path in find_records(folder):
+            # results/paper holds the paper's tables, which are no records.
+            is_table = path.parent.name == "paper" and _PAPER_TABLE.fullmatch(path.name)
+            if not is_table and path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield folder, path
+
+
+def _check(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, map(plain, known), f"run 'xrete report' without --{kind}")
+
+
+def _left_out(kept: Sequence[Entry], others: Sequence[Entry], other: str) -> Iterator[str]:
+    if others and other == "mini":
+        yield f"{_records(len(others))} of the mini sample left out (--data mini shows them)."
+    elif others:
+        yield f"{_records(len(others))} of real data left out (--data real shows them)."
+    if limited := sum(entry.record.data.limit is not None for entry in kept):
+        yield f"{_records(limited)} of trial runs (--limit) left out."
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'s' if count > 1 else ''}"

@@ -1,0 +1,150 @@
+"""The leaderboard: a table of scores as plain data, before any format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from xrete.files import digest
+from xrete.record import Interval
+
+Mark = Literal["best", "second"]
+Origin = Literal["measured", "paper"]
+
+NOT_RUN = "not run"
+NOT_SCORED = "language not scored"
+NOT_PUBLISHED = "not in the paper"
+ALL = "all"
+"""The group of every language; its mean is the headline score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Whose number it is: a measured model, or a row of the paper. `label` is what tables print."""
+
+    model: str
+    revision: str | None
+    label: str
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """What number it is: one metric of a task under a protocol, of one language or of a group's mean."""
+
+    task: str
+    protocol: str
+    metric: str
+    group: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a measured number rests on. Numbers on unequal evidence are never compared.
+
+    Attributes:
+        record: The record's file, below its results folder.
+        split: The split that was scored.
+        source: "dir", "hub" or "mini".
+        revision: The pinned revision of the data, where there is one.
+        fingerprint: Digest over every text and label that was scored.
+        languages: The languages that the number was taken over, sorted.
+        expected: Number of languages that it should have been taken over.
+        n: Number of items.
+    """
+
+    record: str
+    split: str
+    source: str
+    revision: str | None
+    fingerprint: str
+    languages: tuple[str, ...]
+    expected: int
+    n: int
+
+    @property
+    def language_set(self) -> str:
+        """A short digest: equal for equal sets of languages."""
+        return digest(self.languages)[:12]
+
+    @property
+    def is_partial(self) -> bool:
+        """Says whether languages are missing from the mean."""
+        return len(self.languages) < self.expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One number, or the reason why there is none.
+
+    Attributes:
+        subject: Whose number.
+        measure: What number.
+        value: The number in the record's unit; None where `reason` says why.
+        reason: Why there is no number.
+        ci95: The 95 % interval, where the record holds one for this metric.
+        higher_is_better: None where nobody says it; such cells are never marked.
+        evidence: What a measured number rests on; None for the paper's.
+        printed: The paper's number as printed, in the paper's unit.
+        digits: Decimals to show, the same for every cell of a task and metric.
+        mark: Best or second best among the cells that it may be compared with.
+        notes: Sentences about this cell.
+    """
+
+    subject: Subject
+    measure: Measure
+    value: float | None = None
+    reason: str | None = None
+    ci95: Interval | None = None
+    higher_is_better: bool | None = None
+    evidence: Evidence | None = None
+    printed: str | None = None
+    digits: int = 1
+    mark: Mark | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's header, one entry a line."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its labels, its cells, and the section that it stands in (sections are set apart)."""
+
+    labels: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    section: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaderboard:
+    """A table.
+
+    Attributes:
+        table: The view's name, as `--table` takes it.
+        title: One line.
+        corner: Headers of the label columns.
+        columns: Headers of the cells.
+        rows: The rows, in order.
+        intervals: Whether texts show intervals.
+        remarks: Sentences about the whole table: what was left out, what the reference rows are.
+    """
+
+    table: str
+    title: str
+    corner: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    intervals: bool = False
+    remarks: tuple[str, ...] = field(default=())
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, row by row."""
+        return (cell for row in self.rows for cell in row.cells)

@@ -1,0 +1,78 @@
+"""Sentences below a table that say what stands in it and what does not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from xrete.reporting.book import Book
+from xrete.reporting.leaderboard import Cell
+from xrete.reporting.paper import Paper
+
+MINI_TITLE = "MINI SAMPLE"
+MINI_REMARK = (
+    "Measured on the small sample that ships with XRETE: it shows that everything works and says nothing about the "
+    "real tasks."
+)
+
+
+def splits(cells: Sequence[Cell]) -> Iterator[str]:
+    """Names the splits that were scored."""
+    tasks: dict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        if cell.evidence and cell.measure.task not in tasks[cell.evidence.split]:
+            tasks[cell.evidence.split].append(cell.measure.task)
+    parts = [f"{split} ({', '.join(names)})" for split, names in tasks.items()]
+    if parts:
+        yield f"Splits: {', '.join(parts)}." if len(parts) > 1 else f"Split: {next(iter(tasks))}."
+
+
+def several(cells: Sequence[Cell], book: Book) -> Iterator[str]:
+    """Names the models that have more than one complete record of a task."""
+    counts: dict[str, int] = {}
+    for cell in cells:
+        count = len(book.ranked(cell.subject, cell.measure))
+        if cell.value is not None and count > 1:
+            counts[f"{cell.subject.label} on {cell.measure.task}, {cell.measure.protocol}"] = count
+    if counts:
+        parts = (f"{count} of {what}" for what, count in counts.items())
+        yield f"Several records: {'; '.join(parts)}. Shown is the one with most languages, then the newest."
+
+
+def intervals(cells: Sequence[Cell], book: Book) -> Iterator[str]:
+    """Says how the intervals were made."""
+    chosen = (book.ranked(cell.subject, cell.measure)[0] for cell in cells if cell.ci95)
+    methods = sorted({entry.record.interval.method for entry in chosen})
+    if methods:
+        yield f"± is half the width of the 95 % interval ({'; '.join(methods)})."
+
+
+def unknown_directions(cells: Sequence[Cell]) -> Iterator[str]:
+    """Names the metrics of which nobody says what is better."""
+    unknown = {cell.measure.metric for cell in cells if cell.evidence and cell.higher_is_better is None}
+    if unknown:
+        yield f"Nothing is marked best by {', '.join(sorted(unknown))}: the records do not say which way is better."
+
+
+def unequal_columns(cells: Sequence[Cell]) -> Iterator[str]:
+    """Says that models stand side by side that were scored on different data."""
+    data = {(cell.evidence.split, cell.evidence.fingerprint) for cell in cells if cell.evidence}
+    if len(data) > 1:
+        yield "Models with other languages, another split or other data are not marked against each other."
+
+
+def no_records(tasks: Sequence[str], book: Book) -> Iterator[str]:
+    """Names the tasks of a view that nobody has scored."""
+    if absent := [task for task in tasks if task not in book.tasks]:
+        yield f"No records of {', '.join(absent)}."
+
+
+def reference(paper: Paper, is_shown: bool) -> Iterator[str]:
+    """Says what the paper's rows are."""
+    if is_shown:
+        yield (
+            f'"paper: …": numbers published in the EMMA-X paper (Table {paper.table}), not measured with XRETE; '
+            "they are never marked best."
+        )
+    else:
+        yield f"The paper (Table {paper.table}) has no number for what this table shows."

@@ -1,0 +1,78 @@
+"""The leaderboard for programs: one row (CSV) or object (JSON) a cell, with everything that is known of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+from xrete.reporting.leaderboard import Cell, Leaderboard
+from xrete.reporting.text import plain
+
+SCHEMA = "xrete/leaderboard/1"
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_csv(board: Leaderboard) -> str:
+    """Writes one line a cell; `notes` are joined by semicolons."""
+    file = io.StringIO()
+    rows = [_fields(cell) | {"notes": "; ".join(cell.notes)} for cell in board.cells]
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: safe_cell(value) for name, value in row.items()} for row in rows)
+    return file.getvalue()
+
+
+def to_json(board: Leaderboard) -> str:
+    """Writes the table's title, its remarks and its cells. Only ASCII, so that a terminal can show it."""
+    content = {
+        "schema": SCHEMA,
+        "table": board.table,
+        "title": board.title,
+        "remarks": board.remarks,
+        "cells": [_fields(cell) | {"notes": cell.notes} for cell in board.cells],
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def safe_cell(value: Any) -> Any:
+    """Makes text harmless to spreadsheets, which read what begins like a formula as one."""
+    if not isinstance(value, str):
+        return value
+    guard = "'" if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value) else ""
+    return guard + plain(value)
+
+
+def _fields(cell: Cell) -> dict[str, Any]:
+    low, high = cell.ci95 or (None, None)
+    evidence = cell.evidence
+    return {
+        "model": cell.subject.model,
+        "revision": cell.subject.revision,
+        "label": cell.subject.label,
+        "origin": cell.subject.origin,
+        "task": cell.measure.task,
+        "protocol": cell.measure.protocol,
+        "metric": cell.measure.metric,
+        "group": cell.measure.group,
+        "language": cell.measure.language,
+        "score": cell.value,
+        "ci_low": low,
+        "ci_high": high,
+        "n": evidence and evidence.n,
+        "languages": evidence and len(evidence.languages),
+        "languages_expected": evidence and evidence.expected,
+        "language_set": evidence and evidence.language_set,
+        "split": evidence and evidence.split,
+        "data": evidence and evidence.source,
+        "data_revision": evidence and evidence.revision,
+        "data_fingerprint": evidence and evidence.fingerprint,
+        "record": evidence and evidence.record,
+        "printed": cell.printed,
+        "mark": cell.mark,
+        "missing": cell.reason,
+    }
