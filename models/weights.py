@@ -113,9 +113,11 @@ def snapshot(repo: str, revision: str | None, *, weights: bool) -> Path:
         pass
     patterns = [*(FILES if weights else SETTINGS)]
     try:
-        folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=patterns))
+        # Asked for first, since it fails at once without a network, where a download tries again for half a minute.
+        commit = huggingface_hub.HfApi().model_info(repo, revision=revision, timeout=10).sha
+        folder = Path(huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=patterns))
         if weights and not has_weights(folder):
-            huggingface_hub.snapshot_download(repo, revision=folder.name, allow_patterns=[*PICKLED])
+            huggingface_hub.snapshot_download(repo, revision=commit, allow_patterns=[*PICKLED])
     except Exception as error:
         # Whatever went wrong on the way (name resolution, proxy, time-out, no such repository, a full disk), the
         # user's choice is the same.

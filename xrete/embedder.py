@@ -140,4 +140,4 @@ def fingerprint(encoder: Encoder) -> Fingerprint:
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scales rows to unit length; the norm is taken in float64."""
     norms = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-    return (vectors / norms).astype(np.float32)
+    return np.asarray(vectors / norms, dtype=np.float32)

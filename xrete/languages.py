@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import langcodes
+from langcodes.tag_parser import LanguageTagError
 
 
 @cache
@@ -15,7 +16,7 @@ def standard(code: str) -> str:
     """
     try:
         tag = langcodes.standardize_tag(code.replace("_", "-"), macro=True)
-    except langcodes.LanguageTagError:
+    except LanguageTagError:
         return code
     return langcodes.Language.get(tag).language or code
 
@@ -38,7 +39,7 @@ def name(code: str) -> str:
         return " – ".join(name(part) for part in code.split("-"))
     try:
         return langcodes.Language.get(code.replace("_", "-")).display_name()
-    except langcodes.LanguageTagError:
+    except LanguageTagError:
         return code
 
 
@@ -48,5 +49,5 @@ def script(code: str) -> str:
     try:
         language = langcodes.Language.get(code.split("-")[0].replace("_", "-"))
         return language.script or language.maximize().script or "Zyyy"
-    except langcodes.LanguageTagError:
+    except LanguageTagError:
         return "Zyyy"

@@ -53,9 +53,9 @@ def _best_of_rows(
     for row in np.flatnonzero(close.sum(axis=1) > 1):
         near = np.flatnonzero(close[row])
         best[row] = near[_dot(candidates[near], queries[row]).argmax()]
-    return best
+    return np.asarray(best, dtype=np.intp)
 
 
 def _dot(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
     """Row-wise products in float64, each row added in the same order."""
-    return (left.astype(np.float64) * right).sum(axis=-1)
+    return np.asarray((left.astype(np.float64) * right).sum(axis=-1))

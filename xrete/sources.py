@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from xrete.errors import DataError, XreteError
 from xrete.files import read_text
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Folder:
     """A data folder laid out as the upstream files are published."""
 
-    kind = "dir"
+    kind: Literal["dir"] = "dir"
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -90,7 +90,7 @@ class Folder:
 class Hub:
     """A pinned data set repository, read as parquet or JSON: no code of the repository ever runs."""
 
-    kind = "hub"
+    kind: Literal["hub"] = "hub"
 
     def __init__(self, data: HubData) -> None:
         self.data = data
@@ -102,15 +102,11 @@ class Hub:
         Raises:
             XreteError: it is not on this machine and the hub cannot be reached.
         """
-        import huggingface_hub
-
-        pinned = {"repo_type": "dataset", "revision": self.data.revision}
+        local = self.local_folder()
+        if local is not None:
+            return local
         try:
-            return Path(huggingface_hub.snapshot_download(self.data.repo, local_files_only=True, **pinned))
-        except (OSError, ValueError):  # not on this machine; huggingface_hub raises subclasses of both
-            pass
-        try:
-            return Path(huggingface_hub.snapshot_download(self.data.repo, **pinned))
+            return self._snapshot(local_files_only=False)
         except Exception as error:
             # Whatever went wrong on the way (name resolution, proxy, time-out, a refused login, a full disk),
             # the user's choice is the same.
@@ -119,18 +115,24 @@ class Hub:
                 f"({type(error).__name__}); use --data DIR with the upstream files, or --data mini"
             ) from error
 
-    @property
-    def is_local(self) -> bool:
-        """Says whether the pinned revision is already on this machine."""
-        import huggingface_hub
-
+    def local_folder(self) -> Path | None:
+        """Returns the copy of the pinned revision on this machine, if there is one."""
         try:
-            huggingface_hub.snapshot_download(
-                self.data.repo, repo_type="dataset", revision=self.data.revision, local_files_only=True
+            return self._snapshot(local_files_only=True)
+        except (OSError, ValueError):  # huggingface_hub raises subclasses of both
+            return None
+
+    def _snapshot(self, *, local_files_only: bool) -> Path:
+        from huggingface_hub import snapshot_download
+
+        return Path(
+            snapshot_download(
+                self.data.repo,
+                repo_type="dataset",
+                revision=self.data.revision,
+                local_files_only=local_files_only,
             )
-        except (OSError, ValueError):
-            return False
-        return True
+        )
 
     def columns(self, config: str, split: str, names: tuple[str, ...]) -> list[list[Any]]:
         """Reads columns `names` of one config and split.
@@ -154,7 +156,7 @@ class Hub:
 class Mini:
     """The embedded sample: written for this project, shipped with it, far too small for conclusions."""
 
-    kind = "mini"
+    kind: Literal["mini"] = "mini"
 
     def __init__(self) -> None:
         self._root = package_files("xrete.tasks") / "mini"

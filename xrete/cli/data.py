@@ -33,7 +33,7 @@ def where(task: TaskName, plugin: options.Plugin = None) -> None:
     typer.echo(f"example: {', '.join(found.files(card.languages[0], split))}")
     typer.echo(f"cache:   {folder.root} ({len(there)} of {len(card.languages)} languages)")
     if card.hub:
-        state = "on this machine" if Hub(card.hub).is_local else "not fetched"
+        state = "on this machine" if Hub(card.hub).local_folder() else "not fetched"
         typer.echo(f"hub:     {card.hub.repo} at {card.hub.revision} ({state})")
 
 

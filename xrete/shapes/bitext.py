@@ -41,7 +41,7 @@ def _found(column: str) -> Metric:
 
     def per_item(items: Items) -> NDArray[np.float64]:
         nearest = items[column]
-        return 100.0 * (nearest == np.arange(len(nearest)))
+        return np.asarray(100.0 * (nearest == np.arange(len(nearest))))
 
     return Metric.mean_of(per_item)
 

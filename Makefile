@@ -1,0 +1,42 @@
+# make install   a virtual environment in .venv with all that demo, tests and benchmarks need
+# make demo      the main job on the embedded defaults: real encoders, mini data, a leaderboard
+# make test      lint, types and tests, as .ci/run does
+# make bench     speed as ratios against peers, measured side by side
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := .venv/demo
+
+.PHONY: install demo test lint types bench clean
+
+install: .venv/installed
+
+# torch first and alone: its pinned CPU build must not lose to a larger one while other packages are resolved.
+.venv/installed: constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "XRETE needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch setuptools
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--no-build-isolation --editable '.[offline,test,lint,bench]'
+	@touch $@
+
+demo: install
+	$(BIN)/xrete run --model use-m3 --model me5-small --task tatoeba --task flores --data mini --results $(DEMO)
+	$(BIN)/xrete report $(DEMO)
+	$(BIN)/xrete report $(DEMO) --table long-tail
+
+test: lint types
+	$(BIN)/pytest -q -n 2 --dist loadfile
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python bench/encoding.py
+
+clean:
+	rm -rf build .venv *.egg-info
