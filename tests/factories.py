@@ -128,7 +128,7 @@ def _shift(score: float, variants: Mapping[str, float]) -> dict[str, float]:
     return {name: score + offset for name, offset in variants.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> MakeRecord:
     """The factory."""
     return record

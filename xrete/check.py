@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xrete import registry
-from xrete.dataset import Dataset
+from xrete.dataset import Dataset, read_mini
 from xrete.embedder import PROBE
 from xrete.errors import XreteError, unknown_name
 from xrete.files import digest
@@ -61,7 +61,7 @@ def check_task(name: str) -> Iterator[Finding]:
     yield Finding("the plugin loads", True)
     yield from _card(task.card, name)
     yield _holds("files are relative paths inside the data folder", lambda: _paths(task))
-    mini = {x: data for x in task.card.languages if (data := task.from_mini(Mini(), x)) is not None}
+    mini = {x: data for x in task.card.languages if (data := read_mini(task, x)) is not None}
     if not mini:
         yield Finding("the mini sample, where there is one, is scored", True, "there is none")
         return
@@ -131,7 +131,7 @@ def _paths(task: Task) -> str:
 def _reads_twice(task: Task, mini: dict[str, Any]) -> str:
     shape = load_shape(task.card.shape)
     for language, data in mini.items():
-        if digest(shape.content(data)) != digest(shape.content(task.from_mini(Mini(), language))):
+        if digest(shape.content(data)) != digest(shape.content(read_mini(task, language))):
             return f"{language} differs"
     return ""
 

@@ -11,7 +11,7 @@ from xrete.files import cache_root, digest
 from xrete.languages import same_language
 from xrete.shapes import Shape, load_shape
 from xrete.sources import Folder, Hub, Mini, Source
-from xrete.task import Task, TaskCard
+from xrete.task import HubTask, MiniTask, Task, TaskCard
 
 
 def cached_data() -> Path:
@@ -86,24 +86,28 @@ class Dataset:
 
     def _read(self, language: str) -> Any:
         if isinstance(self.source, Mini):
-            return self.task.from_mini(self.source, language)
-        if isinstance(self.source, Hub):
-            data = self.task.from_hub(self.source, language, self.split)
-        else:
-            data = self.task.from_folder(self.source, language, self.split)
+            return read_mini(self.task, language)
+        try:
+            if isinstance(self.source, Folder):
+                data = self.task.from_folder(self.source, language, self.split)
+            else:
+                assert isinstance(self.task, HubTask)  # `_hub` has made sure
+                data = self.task.from_hub(self.source, language, self.split)
+        except ValueError as error:  # rows that cannot be the shape's data
+            raise DataError(f"{self._where(language)}: {error}; fetch it again") from error
         expected = self.card.expected(language, self.split)
         found = self.shape.size(data)
         if expected and found not in expected:
             raise DataError(
-                f"{self.card.name}, {language}, split {self.split}: {found} items where the published data has "
-                f"{' or '.join(map(str, expected))}; {self._where(language)} is truncated or of another version"
+                f"{self._where(language)}: {found} items where the published {self.card.name} has "
+                f"{' or '.join(map(str, expected))}; the file is truncated or of another version: fetch it again"
             )
         return data
 
     def _choose_split(self, split: str | None, wanted: Sequence[str]) -> tuple[str, set[str]]:
         """Takes the asked split, else the first one of the card that the source holds."""
         if isinstance(self.source, Mini):
-            return "mini", {x for x in wanted if self.task.from_mini(self.source, x) is not None}
+            return "mini", {x for x in wanted if read_mini(self.task, x) is not None}
         if isinstance(self.source, Hub):
             return split or self.card.splits[0], set(wanted)
         for candidate in [split] if split else self.card.splits:
@@ -133,7 +137,7 @@ class Dataset:
 
     def _where(self, language: str) -> str:
         if isinstance(self.source, Folder):
-            return " or ".join(str(self.source.root / file) for file in self.task.files(language, self.split))
+            return ", ".join(str(self.source.root / file) for file in self.task.files(language, self.split))
         return f"the hub's {self.card.hub.repo}" if self.card.hub else "the source"
 
     def _nothing_found(self, wanted: Sequence[str]) -> XreteError:
@@ -193,8 +197,13 @@ def open_dataset(
     return Dataset(task, hub, **options)
 
 
+def read_mini(task: Task, language: str) -> Any:
+    """Returns the embedded sample of one language, or None where the task or the sample has none."""
+    return task.from_mini(Mini(), language) if isinstance(task, MiniTask) else None
+
+
 def _hub(task: Task) -> Hub:
-    if task.card.hub is None:
+    if task.card.hub is None or not isinstance(task, HubTask):
         raise UsageError(
             f"{task.card.name} has no hub repository that can be read without running its code; use --data DIR "
             f"with {task.card.layout}"

@@ -122,9 +122,7 @@ def task(name: str) -> Task:
 
     found = _load("tasks", name)
     if not isinstance(found, Task):
-        raise XreteError(
-            f"plugin '{name}' is not a task: it needs card, files, from_folder, from_hub and from_mini"
-        )
+        raise XreteError(f"plugin '{name}' is not a task: it needs card, files and from_folder")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The contract of a task: a card that says what it is, and three ways to read its rows.
+"""The contract of a task: a card that says what it is, and ways to read its rows.
 
 A task adapter is a plain object; nothing needs to be inherited. It turns the rows of its source into the data
 type of its shape (`xrete.shapes`) and does nothing else: scoring, protocols and reports belong to the shape.
@@ -75,7 +75,7 @@ class TaskCard:
 
 @runtime_checkable
 class Task(Protocol):
-    """A task adapter. `from_hub` is called only when the card names a repository."""
+    """A task adapter: what every one has."""
 
     @property
     def card(self) -> TaskCard:
@@ -93,10 +93,20 @@ class Task(Protocol):
         """Reads one language from upstream files and returns the shape's data."""
         ...
 
+
+@runtime_checkable
+class HubTask(Task, Protocol):
+    """A task whose card names a hub repository."""
+
     def from_hub(self, hub: Hub, language: str, split: str) -> Any:
         """Reads one language from the card's hub repository and returns the shape's data."""
         ...
 
+
+@runtime_checkable
+class MiniTask(Task, Protocol):
+    """A task with an embedded sample."""
+
     def from_mini(self, mini: Mini, language: str) -> Any:
-        """Reads one language from the embedded sample; None where the sample does not have it."""
+        """Reads one language from the sample and returns the shape's data, or None where it is not in there."""
         ...

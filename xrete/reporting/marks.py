@@ -42,6 +42,8 @@ def marked(grid: Grid) -> tuple[tuple[Cell, ...], ...]:
     for cell in itertools.chain(*shown):
         if cell.value is not None and (key := contest(cell)) is not None:
             contests[key].append(_goodness(cell))
+    for values in contests.values():
+        values.sort(reverse=True)
     return tuple(tuple(replace(cell, mark=_mark(cell, contests)) for cell in row) for row in shown)
 
 
@@ -96,8 +98,9 @@ def _goodness(cell: Cell) -> float:
 
 
 def _mark(cell: Cell, contests: Mapping[Hashable, Sequence[float]]) -> Mark | None:
-    values = contests.get(contest(cell), ())
-    if not values or _goodness(cell) == min(values):
+    values = contests.get(contest(cell), ())  # the best first
+    if not values or _goodness(cell) == values[-1]:
         return None
-    better = sum(value > _goodness(cell) for value in values)
-    return "best" if better == 0 else "second" if better == 1 else None
+    if _goodness(cell) == values[0]:
+        return "best"
+    return "second" if _goodness(cell) == values[1] else None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.errors import DataError
 from xrete.retrieval import mutual_nearest
 from xrete.shapes import Certificate, Encode, Items, Metric, vectors_by_key
 
@@ -22,7 +21,7 @@ class Bitext:
     """Line-aligned sentences: `source[i]` and `target[i]` translate each other.
 
     Raises:
-        DataError: the sides have unequal lengths.
+        ValueError: the sides have unequal lengths; the data set says where.
     """
 
     source: Sequence[str]
@@ -30,10 +29,7 @@ class Bitext:
 
     def __post_init__(self) -> None:
         if len(self.source) != len(self.target):
-            raise DataError(
-                f"the two sides of a bitext have {len(self.source)} and {len(self.target)} sentences; "
-                "fetch the files again"
-            )
+            raise ValueError(f"{len(self.source)} sentences on one side and {len(self.target)} on the other")
 
 
 def _found(column: str) -> Metric:

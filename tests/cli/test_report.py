@@ -1,0 +1,123 @@
+"""`xrete report` as users type it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from xrete.cli.report import report
+from xrete.errors import UsageError, XreteError
+
+SaveRecord = Callable[..., Path]
+
+app = typer.Typer(add_completion=False)
+app.command()(report)
+run = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def _records(save_record: SaveRecord, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for model, score in (("use-m3", 44.0), ("me5-small", 61.0), ("labse", 83.0)):
+        groups = {"head": ["deu"], "long-tail": ["swh"]}
+        save_record(
+            model, scores={"deu": score, "swh": score - 9}, groups=groups, variants={"accuracy_en2xx": -2.0}
+        )
+    save_record("use-m3", "flores", status="failed", error="no memory")
+    monkeypatch.chdir(results.parent)
+
+
+def test_the_default_folder_and_table() -> None:
+    done = run.invoke(app, [])
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Main results\n")
+    assert "78.5*" in done.stdout
+    assert "56.5°" in done.stdout
+    assert "failed: no memory" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["results"], ["--results", "results"], ["results", "--results", "results"]])
+def test_folders_are_arguments_or_options(arguments: list[str]) -> None:
+    done = run.invoke(app, [*arguments, "--format", "csv", "--task", "tatoeba"])
+    assert [row["model"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["labse", "me5-small", "use-m3"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--table", "zero-shot"], "Zero-shot"),
+        (["--table", "long-tail", "--reference", "paper"], "paper: EMMA-X"),
+        (["--table", "per-language", "--task", "tatoeba"], "German"),
+        (["--metric", "accuracy_en2xx"], "accuracy_en2xx ↑"),
+        (["--intervals"], "78.5* ±1.4"),
+        (["--model", "labse"], "labse"),
+        (["--format", "markdown"], "| labse     | **78.5**"),
+    ],
+)
+def test_options(arguments: list[str], expected: str) -> None:
+    done = run.invoke(app, arguments)
+    assert done.exit_code == 0
+    assert expected in done.stdout
+
+
+def test_json_and_nothing_else_on_standard_output(results: Path) -> None:
+    (results / "broken.json").write_text("{")
+    done = run.invoke(app, ["--format", "json"])
+    assert len(json.loads(done.stdout)["cells"]) == 6
+    assert (
+        done.stderr
+        == "warning: left out: results/broken.json is not a record: not JSON at line 1; restore or remove it\n"
+    )
+
+
+def test_what_a_csv_file_cannot_say_goes_to_standard_error(save_record: SaveRecord) -> None:
+    save_record("labse", source="mini")
+    done = run.invoke(app, ["--format", "csv"])
+    assert "1 record of the mini sample left out" in done.stderr
+    assert "mini" not in done.stdout
+
+
+def test_out_writes_a_file(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "table.md"
+    done = run.invoke(app, ["--format", "markdown", "--out", str(out)])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert out.read_text("utf-8") == run.invoke(app, ["--format", "markdown"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "sentence"),
+    [
+        (["nowhere"], XreteError, "missing results folder: nowhere; make some with 'xrete run"),
+        (["--data", "mini"], XreteError, "no mini records here, but 4 real ones: --data real shows them"),
+        (["--model", "me5"], UsageError, "unknown model 'me5'"),
+        (["--task", "tatoba"], UsageError, "unknown task 'tatoba'; did you mean tatoeba?"),
+        (["--table", "per-language"], UsageError, "name it with --task"),
+        (["--metric", "f1"], UsageError, "unknown metric 'f1'"),
+    ],
+)
+def test_errors_are_one_sentence(arguments: list[str], kind: type[XreteError], sentence: str) -> None:
+    done = run.invoke(app, arguments)
+    assert type(done.exception) is kind
+    assert sentence in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+@pytest.mark.parametrize("arguments", [["--table", "geometry"], ["--format", "html"], ["--reference", "others"]])
+def test_what_is_not_offered_is_wrong_usage(arguments: list[str]) -> None:
+    assert run.invoke(app, arguments).exit_code == 2
+
+
+def test_help_ends_with_commands_that_work() -> None:
+    docstring = report.__doc__ or ""
+    examples = [line.split()[2:] for line in docstring.splitlines() if line.strip().startswith("xrete report")]
+    assert len(examples) == 3
+    assert docstring.strip().splitlines()[-1].strip().startswith("xrete report")
+    for example in examples:
+        assert run.invoke(app, example).exit_code == 0
