@@ -88,10 +88,10 @@ class Flores:
                 side.extend(column)
         return Bitext(*sides)
 
-    def from_mini(self, mini: Mini, language: str) -> Bitext | None:
+    def from_mini(self, mini: Mini, language: str, split: str) -> Bitext | None:
         """Reads the shared parallel table."""
         table = mini.table("parallel.tsv")
-        return Bitext(table[language], table[ENGLISH]) if language in table else None
+        return Bitext(table[language], table[ENGLISH]) if language in table and split == "test" else None
 
 
 TASK = Flores()

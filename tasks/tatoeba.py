@@ -67,12 +67,12 @@ class Tatoeba:
         """Reads the config of the language."""
         return Bitext(*hub.columns(f"{language}-eng", split, ("sentence1", "sentence2")))
 
-    def from_mini(self, mini: Mini, language: str) -> Bitext | None:
+    def from_mini(self, mini: Mini, language: str, split: str) -> Bitext | None:
         """Reads the shared parallel table, whose codes are those of FLORES."""
         table = mini.table("parallel.tsv")
         codes = {"ara": "arb", "cmn": "zho"}
         column = next((x for x in table if x.startswith(f"{codes.get(language, language)}_")), None)
-        return Bitext(table[column], table["eng_Latn"]) if column else None
+        return Bitext(table[column], table["eng_Latn"]) if column and split == "test" else None
 
 
 TASK = Tatoeba()

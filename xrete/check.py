@@ -15,7 +15,7 @@ from xrete.dataset import Dataset, read_mini
 from xrete.embedder import PROBE
 from xrete.errors import XreteError, unknown_name
 from xrete.files import digest
-from xrete.protocols import PROTOCOLS, load_protocol
+from xrete.protocols import PROTOCOLS, Settings, load_protocol
 from xrete.shapes import SHAPES, load_shape
 from xrete.sources import Mini
 from xrete.task import Task, TaskCard
@@ -142,7 +142,7 @@ def _certified(task: Task, language: str) -> Iterator[Finding]:
     shape, card = dataset.shape, task.card
     protocol = load_protocol(card.protocols[0])
     for certificate in shape.certificates(dataset[language]):
-        ((_, items),) = protocol(dataset, certificate.encode, [language], 0)
+        ((_, items),) = protocol.outcomes(dataset, certificate.encode, [language], Settings())
         score = shape.metrics[card.metric].statistic(items)
         fits = certificate.low - 1e-9 <= score <= certificate.high + 1e-9
         bounds = f"{score:.4f}, theory says [{certificate.low:.4f}, {certificate.high:.4f}]"

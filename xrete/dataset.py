@@ -13,6 +13,9 @@ from xrete.shapes import Shape, load_shape
 from xrete.sources import Folder, Hub, Mini, Source
 from xrete.task import HubTask, MiniTask, Task, TaskCard
 
+MINI_SPLIT = "test"
+"""The split of the mini sample that is scored; some tasks have "train" too."""
+
 
 def cached_data() -> Path:
     """The folder that `--data auto` looks into first; laid out like any other data folder."""
@@ -78,6 +81,18 @@ class Dataset:
         """Commit of the hub repository; None for files, whose content is in the fingerprint."""
         return self.source.data.revision if isinstance(self.source, Hub) else None
 
+    def dropped(self) -> dict[str, int]:
+        """Counts the rows that an adapter left out for a known data error, by language."""
+        counts = {language: getattr(self[language], "dropped", 0) for language in self.languages}
+        return {language: count for language, count in counts.items() if count}
+
+    def sibling(self, split: str) -> Dataset | None:
+        """Returns all languages of another split of the same source, or None where it is not there."""
+        try:
+            return Dataset(self.task, self.source, split=split)
+        except DataError:
+            return None
+
     def fingerprint(self) -> str:
         """Digest of every text and label that is scored, by language."""
         return digest(
@@ -86,7 +101,7 @@ class Dataset:
 
     def _read(self, language: str) -> Any:
         if isinstance(self.source, Mini):
-            return read_mini(self.task, language)
+            return read_mini(self.task, language, self.split)
         try:
             if isinstance(self.source, Folder):
                 data = self.task.from_folder(self.source, language, self.split)
@@ -107,7 +122,8 @@ class Dataset:
     def _choose_split(self, split: str | None, wanted: Sequence[str]) -> tuple[str, set[str]]:
         """Takes the asked split, else the first one of the card that the source holds."""
         if isinstance(self.source, Mini):
-            return "mini", {x for x in wanted if read_mini(self.task, x) is not None}
+            name = split or MINI_SPLIT
+            return name, {x for x in wanted if read_mini(self.task, x, name) is not None}
         if isinstance(self.source, Hub):
             return split or self.card.splits[0], set(wanted)
         for candidate in [split] if split else self.card.splits:
@@ -197,9 +213,9 @@ def open_dataset(
     return Dataset(task, hub, **options)
 
 
-def read_mini(task: Task, language: str) -> Any:
+def read_mini(task: Task, language: str, split: str = MINI_SPLIT) -> Any:
     """Returns the embedded sample of one language, or None where the task or the sample has none."""
-    return task.from_mini(Mini(), language) if isinstance(task, MiniTask) else None
+    return task.from_mini(Mini(), language, split) if isinstance(task, MiniTask) else None
 
 
 def _hub(task: Task) -> Hub:

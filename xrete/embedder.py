@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,17 +125,25 @@ class Embedder:
         self.progress(encoded, cached)
 
 
-def fingerprint(encoder: Encoder) -> Fingerprint:
+class Probe(NamedTuple):
+    """What a model gave for the probe."""
+
+    fingerprint: Fingerprint
+    dimension: int
+
+
+def take_probe(encoder: Encoder) -> Probe:
     """Takes the fingerprint of a model: its tokens and its vectors of the probe."""
     vectors = _unit(np.asarray(encoder.encode(list(PROBE)), dtype=np.float32))
     cosines = (vectors @ vectors[0]).round(4)
     says = getattr(encoder, "token_ids", None)
     tokens = digest(" ".join(map(str, ids)) for ids in says(list(PROBE))) if says else None
-    return Fingerprint(
+    found = Fingerprint(
         tokenizer=tokens,
         embeddings=digest([vectors.round(3).tobytes()]),
         sketch=tuple(float(value) for value in cosines),
     )
+    return Probe(found, vectors.shape[1])
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

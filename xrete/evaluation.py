@@ -13,26 +13,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from xrete import environment, stats
+from xrete import environment, scoring, stats
 from xrete.cache import DEFAULT_LIMIT_BYTES, Cache, DiskCache, NoCache
-from xrete.embedder import Embedder, Progress, fingerprint
+from xrete.embedder import Embedder, Probe, Progress, take_probe
 from xrete.errors import UsageError, XreteError
 from xrete.files import cache_root, digest
 from xrete.model import LoadedModel, ModelIdentity, wrap
-from xrete.protocols import load_protocol
+from xrete.protocols import Settings, load_protocol
 from xrete.record import (
     Cost,
     DataPart,
-    Fingerprint,
-    GroupScore,
     IntervalPart,
-    LanguageScore,
     ModelPart,
     Record,
     Status,
 )
+from xrete.scoring import Scores
+from xrete.shapes import JointShape
 from xrete.store import Outcome, Slot
 
 if TYPE_CHECKING:
@@ -50,6 +47,7 @@ class RunOptions:
         results: Folder for records; None keeps nothing on disk.
         force: Score again what is already complete.
         seed: For every random choice: the bootstrap, probes, fine-tuning.
+        train_languages: Languages that a protocol with training trains on: "all", "en", or codes with commas.
         use_cache: Keep and use embeddings on disk.
         cache_limit_bytes: Most bytes of all cached embeddings.
         command: What the user typed, for the record.
@@ -60,6 +58,7 @@ class RunOptions:
     results: Path | None = None
     force: bool = False
     seed: int = 42
+    train_languages: str = "all"
     use_cache: bool = True
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     command: str | None = None
@@ -112,6 +111,7 @@ class Plan:
     identity: ModelIdentity
     dataset: Dataset
     options: RunOptions
+    settings: Settings
     protocol: str
     data_fingerprint: str
     key: str
@@ -129,39 +129,46 @@ class Plan:
         if protocol not in card.protocols:
             raise UsageError(f"{card.name} has no protocol '{protocol}'; it has {', '.join(card.protocols)}")
         data = dataset.fingerprint()
-        parts = (identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), str(options.seed))
-        return Plan(identity, dataset, options, protocol, data, digest(parts)[:12])
+        settings = Settings(seed=options.seed, train_languages=options.train_languages)
+        parts = (identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), repr(settings))
+        return Plan(identity, dataset, options, settings, protocol, data, digest(parts)[:12])
 
 
 def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
-    """Scores the languages that are not done yet, and writes the record."""
+    """Scores what is not done yet, and writes the record, whatever happens."""
     started = time.perf_counter()
     outcomes = slot.load_outcomes() if slot else {}
     model = load()
-    status: Status = "failed"
-    error: str | None = None
     with ExitStack() as stack:
         embedder = Embedder(model.encoder, _open_cache(plan, stack), plan.options.progress)
-        probe = fingerprint(model.encoder)
+        probe = take_probe(model.encoder)
+
+        def save(status: Status, scores: Scores, error: str | None = None) -> Record:
+            cost = _cost(embedder, outcomes, time.perf_counter() - started)
+            record = _record(plan, model, probe, status, error, scores, cost)
+            return slot.save(record, _in_order(plan, outcomes)) if slot else record
+
         try:
+            if isinstance(plan.dataset.shape, JointShape):
+                return save(
+                    "complete", scoring.from_joint(plan.dataset, plan.dataset.shape.joint(plan.dataset, embedder))
+                )
             for language, outcome in _outcomes(plan, embedder, outcomes):
                 outcomes[language] = outcome
                 if slot:
                     slot.save_outcome(language, outcome)
-            status = "complete"
-        except XreteError as problem:
-            error = str(problem)
+            return save("complete", _scores(plan, outcomes))
+        except XreteError as error:
+            save("failed", _scores(plan, outcomes), str(error))
             raise
         except KeyboardInterrupt:
-            status = "partial"
+            save("partial", _scores(plan, outcomes))
             raise
-        finally:
-            if status == "complete" or slot:
-                cost = _cost(embedder, outcomes, time.perf_counter() - started)
-                record = _record(plan, model, probe, status, error, outcomes, cost)
-                if slot:
-                    record = slot.save(record, _in_order(plan, outcomes))
-    return record
+
+
+def _scores(plan: Plan, outcomes: Mapping[str, Outcome]) -> Scores:
+    items = {language: outcome.items for language, outcome in _in_order(plan, outcomes).items()}
+    return scoring.from_items(plan.dataset, items, plan.options.seed)
 
 
 def _outcomes(plan: Plan, embedder: Embedder, done: Mapping[str, Outcome]) -> Iterator[tuple[str, Outcome]]:
@@ -169,7 +176,7 @@ def _outcomes(plan: Plan, embedder: Embedder, done: Mapping[str, Outcome]) -> It
     todo = [language for language in plan.dataset.languages if language not in done]
     protocol = load_protocol(plan.protocol)
     before: int | None = 0
-    for language, items in protocol(plan.dataset, embedder, todo, plan.options.seed):
+    for language, items in protocol.outcomes(plan.dataset, embedder, todo, plan.settings):
         lost = None if embedder.truncated is None or before is None else embedder.truncated - before
         before = embedder.truncated
         yield language, Outcome(items, lost)
@@ -193,21 +200,20 @@ def _in_order(plan: Plan, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]
 def _record(
     plan: Plan,
     model: LoadedModel,
-    probe: Fingerprint,
+    probe: Probe,
     status: Status,
     error: str | None,
-    outcomes: Mapping[str, Outcome],
+    scores: Scores,
     cost: Cost,
 ) -> Record:
     dataset, options, card = plan.dataset, plan.options, plan.dataset.card
-    languages, groups = _scores(dataset, _in_order(plan, outcomes), options.seed)
-    total = groups.get("all")
+    total = scores.groups.get("all")
     return Record(
         status=status,
         error=error,
         command=options.command or shlex.join(["python", Path(sys.argv[0]).name]),
-        model=_model_part(model),
-        fingerprint=probe,
+        model=_model_part(model, probe.dimension),
+        fingerprint=probe.fingerprint,
         task=card.name,
         shape=card.shape,
         protocol=plan.protocol,
@@ -215,8 +221,8 @@ def _record(
         higher_is_better=card.higher_is_better,
         score=total.score if total else None,
         ci95=total.ci95 if total else None,
-        languages=languages,
-        groups=groups,
+        languages=scores.languages,
+        groups=scores.groups,
         missing_languages=dataset.missing,
         data=DataPart(
             source=dataset.source.kind,
@@ -224,6 +230,7 @@ def _record(
             fingerprint=plan.data_fingerprint,
             split=dataset.split,
             limit=dataset.limit,
+            dropped=dataset.dropped(),
         ),
         code=environment.code(),
         environment=environment.environment(
@@ -235,60 +242,23 @@ def _record(
         items=None,
         interval=IntervalPart(method=stats.METHOD, resamples=stats.RESAMPLES, seed=options.seed),
         cost=cost,
-        notes=(dataset.fallback,) if dataset.fallback else (),
+        notes=((dataset.fallback,) if dataset.fallback else ())
+        + load_protocol(plan.protocol).notes(dataset, plan.settings),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _model_part(model: LoadedModel) -> ModelPart:
+def _model_part(model: LoadedModel, dimension: int) -> ModelPart:
     identity = model.identity
     return ModelPart(
         name=identity.name,
         revision=identity.revision,
         params=getattr(model.encoder, "parameters", model.card.parameters),
-        dim=model.card.dimension,
+        dim=dimension,
         pooling=identity.pooling,
         prefix=identity.prefix,
         max_length=identity.max_length,
     )
-
-
-def _scores(
-    dataset: Dataset, outcomes: Mapping[str, Outcome], seed: int
-) -> tuple[dict[str, LanguageScore], dict[str, GroupScore]]:
-    """Computes every metric of every language and group from the items alone."""
-    card, metrics = dataset.card, dataset.shape.metrics
-    languages: dict[str, LanguageScore] = {}
-    draws: dict[str, np.ndarray[Any, np.dtype[np.float64]]] = {}
-    for language, outcome in outcomes.items():
-        values = {name: metric.statistic(outcome.items) for name, metric in metrics.items()}
-        draws[language] = stats.replicates(metrics[card.metric], outcome.items, stats.generator(seed, language))
-        languages[language] = LanguageScore(
-            score=values.pop(card.metric),
-            n=dataset.shape.size(dataset[language]),
-            ci95=stats.interval(draws[language]),
-            variants=values,
-        )
-    groups: dict[str, GroupScore] = {}
-    for name, members in {"all": card.languages, **card.groups}.items():
-        present = [language for language in members if language in languages]
-        if present:
-            groups[name] = GroupScore(
-                score=_mean(languages[x].score for x in present),
-                ci95=stats.mean_interval(draws[x] for x in present),
-                languages=tuple(present),
-                missing=tuple(x for x in members if x not in languages),
-                variants={
-                    metric: _mean(languages[x].variants[metric] for x in present)
-                    for metric in metrics
-                    if metric != card.metric
-                },
-            )
-    return languages, groups
-
-
-def _mean(values: Iterator[float]) -> float:
-    return float(np.mean(list(values)))
 
 
 def _cost(embedder: Embedder, outcomes: Mapping[str, Outcome], seconds: float) -> Cost:

@@ -37,10 +37,11 @@ def serve_workers() -> bool:
     global _team
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return False
+    import torch
     from accelerate import PartialState
     from torch import distributed
 
-    state = PartialState()  # also gives this process its own GPU
+    state = PartialState(cpu=not torch.cuda.is_available())  # also gives this process its own GPU
     team = Team(distributed.new_group(backend="gloo", timeout=timedelta(days=30)), state.process_index)
     if state.is_main_process:
         _team = team

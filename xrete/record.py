@@ -50,11 +50,11 @@ class Fingerprint(_Part):
 
 
 class LanguageScore(_Part):
-    """One language: the headline metric with its 95 % interval, number of items, and the other metrics."""
+    """One language: the headline metric, its 95 % interval (None where it has none), items, other metrics."""
 
     score: float
     n: int
-    ci95: Interval
+    ci95: Interval | None
     variants: dict[str, float] = {}
 
 
@@ -62,20 +62,25 @@ class GroupScore(_Part):
     """A macro mean, and the languages that it was taken over: means over unequal sets are never compared."""
 
     score: float
-    ci95: Interval
+    ci95: Interval | None
     languages: tuple[str, ...]
     missing: tuple[str, ...]
     variants: dict[str, float] = {}
 
 
 class DataPart(_Part):
-    """What was scored. `fingerprint` is over every text and label; `limit` is the `--limit` of a trial run."""
+    """What was scored.
+
+    `fingerprint` is over every text and label, `limit` is the `--limit` of a trial run, and `dropped` counts the
+    rows of a language that its known data errors make useless.
+    """
 
     source: Literal["dir", "hub", "mini"]
     revision: str | None
     fingerprint: str
     split: str
     limit: int | None
+    dropped: dict[str, int] = {}
 
 
 class CodePart(_Part):

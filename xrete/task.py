@@ -107,6 +107,9 @@ class HubTask(Task, Protocol):
 class MiniTask(Task, Protocol):
     """A task with an embedded sample."""
 
-    def from_mini(self, mini: Mini, language: str) -> Any:
-        """Reads one language from the sample and returns the shape's data, or None where it is not in there."""
+    def from_mini(self, mini: Mini, language: str, split: str) -> Any:
+        """Reads one language from the sample's split "test" or "train" and returns the shape's data.
+
+        None where the sample does not have it.
+        """
         ...

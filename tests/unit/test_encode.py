@@ -53,25 +53,26 @@ def tokenizer() -> Any:
 
 def bert() -> Any:
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+    config: Any = transformers.BertConfig(
+        vocab_size=160, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
         max_position_embeddings=128,
     )  # fmt: skip
-    return transformers.BertModel(config).eval()
+    model: Any = transformers.BertModel(config)
+    return model.eval()
 
 
 def xlm() -> Any:
     torch.manual_seed(0)
     config = transformers.XLMConfig(
-        vocab_size=320, emb_dim=32, n_layers=2, n_heads=4, max_position_embeddings=128, pad_index=0
+        vocab_size=160, emb_dim=32, n_layers=2, n_heads=4, max_position_embeddings=128, pad_token_id=0
     )
-    return transformers.XLMModel(config).eval()
+    model: Any = transformers.XLMModel(config)
+    return model.eval()
 
 
 def engine(tokenizer: Any, **options: Any) -> TransformerEncoder:
-    return TransformerEncoder(
-        bert(), tokenizer, **{"pooling": "mean", "device": "cpu", "max_length": 128} | options
-    )
+    settings: dict[str, Any] = {"pooling": "mean", "device": "cpu", "max_length": 128, **options}
+    return TransformerEncoder(bert(), tokenizer, **settings)
 
 
 def one_by_one(model: Any, tokenizer: Any, pooling: str) -> NDArray[np.float32]:

@@ -71,7 +71,7 @@ def test_a_failed_fine_tuning_does_not_vanish_behind_a_zero_shot_score(make_reco
     ("options", "reason"),
     [
         ({"status": "failed", "error": "no memory"}, "failed: no memory"),
-        ({"status": "failed"}, "failed"),
+        ({"status": "failed"}, "failed: its record does not say why"),
         ({"status": "partial", "scores": {"deu": 1.0}}, "unfinished"),
         ({"limit": 50}, "only with --limit 50"),
         ({"scores": {"deu": float("nan")}}, "its record holds no finite number"),
@@ -251,7 +251,7 @@ def test_the_papers_stars_are_compared_in_one_unit(make_record: MakeRecord) -> N
     assert made.columns[0].lines[-1] == "mae ↓"
     emmax = made.rows[-1].cells[0]
     assert (emmax.value, emmax.printed, emmax.digits) == (0.327, "32.7", 3)
-    assert any("printed as 32.7" in note for note in emmax.notes)
+    assert "The paper prints multiarc in another unit: 32.7 is 0.327 here." in made.remarks
 
 
 @pytest.mark.parametrize(

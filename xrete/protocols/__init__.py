@@ -1,10 +1,11 @@
-"""Protocols: how a model is put to a task. Each is a function from data and embeddings to items, by language."""
+"""Protocols: how a model is put to a task. Each is a module that turns data and embeddings into items."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from xrete.errors import unknown_name
 from xrete.shapes import Encode, Items
@@ -13,21 +14,38 @@ if TYPE_CHECKING:
     from xrete.dataset import Dataset
 
 PROTOCOLS: dict[str, str] = {
-    "zero-shot": "xrete.protocols.zero_shot:outcomes",
+    "zero-shot": "xrete.protocols.zero_shot",
 }
 
 
-class Outcomes(Protocol):
-    """The contract of a protocol."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a protocol may depend on beside data and model; part of a record's key.
 
-    def __call__(
-        self, dataset: Dataset, encode: Encode, languages: Sequence[str], seed: int, /
+    Attributes:
+        seed: For everything that is random.
+        train_languages: Languages that are trained on: "all", "en", or codes with commas. Zero-shot has none.
+    """
+
+    seed: int = 42
+    train_languages: str = "all"
+
+
+class ProtocolModule(Protocol):
+    """The contract of a protocol's module."""
+
+    def outcomes(
+        self, dataset: Dataset, encode: Encode, languages: Sequence[str], settings: Settings
     ) -> Iterator[tuple[str, Items]]:
         """Yields the items of each of `languages` as soon as they are there."""
         ...
 
+    def notes(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+        """Says what a reader of the record must know, such as what was trained on."""
+        ...
 
-def load_protocol(name: str) -> Outcomes:
+
+def load_protocol(name: str) -> ProtocolModule:
     """Returns the protocol of that name.
 
     Raises:
@@ -35,6 +53,4 @@ def load_protocol(name: str) -> Outcomes:
     """
     if name not in PROTOCOLS:
         raise unknown_name("protocol", name, PROTOCOLS, ", ".join(PROTOCOLS))
-    module, _, attribute = PROTOCOLS[name].partition(":")
-    protocol: Outcomes = getattr(import_module(module), attribute)
-    return protocol
+    return cast(ProtocolModule, import_module(PROTOCOLS[name]))

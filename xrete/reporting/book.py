@@ -123,8 +123,9 @@ def _why_missing(entries: Sequence[Entry], metric: str) -> str:
     unfinished = [entry for entry in entries if entry.record.status != "complete"]
     record = max(unfinished or entries, key=lambda entry: entry.record.created).record
     if record.status != "complete":
-        word = "failed" if record.status == "failed" else "unfinished"
-        return f"{word}: {record.error}" if record.error else word
+        if record.status == "failed":
+            return f"failed: {record.error or 'its record does not say why'}"
+        return f"unfinished: {record.error}" if record.error else "unfinished"
     if all(entry.record.data.limit is not None for entry in entries):
         return f"only with --limit {record.data.limit}"
     return f"its record holds no {metric}"

@@ -105,6 +105,11 @@ class Cell:
     mark: Mark | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_as_printed(self) -> bool:
+        """Says whether it is a number of the paper that the paper prints in the same unit."""
+        return self.printed is not None and float(self.printed) == self.value
+
 
 @dataclass(frozen=True)
 class Column:

@@ -79,10 +79,8 @@ class Paper:
         found = self._cells.get((subject, measure))
         if found is None:
             return Cell(subject=subject, measure=measure, reason=NOT_PUBLISHED)
-        notes = [f"paper: {found.note}"] if found.note else []
-        if float(found.printed) != found.value:
-            notes.append(f"printed as {found.printed} in the paper, which uses another unit")
-        return Cell(subject=subject, measure=measure, value=found.value, printed=found.printed, notes=tuple(notes))
+        notes = (f"paper: {found.note}",) if found.note else ()
+        return Cell(subject=subject, measure=measure, value=found.value, printed=found.printed, notes=notes)
 
 
 def _subject(cell: PaperCell) -> Subject:

@@ -67,12 +67,15 @@ def no_records(tasks: Sequence[str], book: Book) -> Iterator[str]:
         yield f"No records of {', '.join(absent)}."
 
 
-def reference(paper: Paper, is_shown: bool) -> Iterator[str]:
-    """Says what the paper's rows are."""
-    if is_shown:
+def reference(cells: Sequence[Cell], paper: Paper) -> Iterator[str]:
+    """Says what the paper's rows are, and where it prints another unit than tables here do."""
+    if published := [cell for cell in cells if cell.printed]:
         yield (
             f'"paper: …": numbers published in the EMMA-X paper (Table {paper.table}), not measured with XRETE; '
             "they are never marked best."
         )
+        converted = {cell.measure.task: cell for cell in published if not cell.is_as_printed}
+        for task, cell in converted.items():
+            yield f"The paper prints {task} in another unit: {cell.printed} is {cell.value} here."
     else:
         yield f"The paper (Table {paper.table}) has no number for what this table shows."

@@ -42,7 +42,7 @@ def number(cell: Cell) -> str:
     """Writes a cell's number, the paper's as it printed them where the unit is the same."""
     if cell.value is None:
         return MISSING
-    if cell.printed is not None and float(cell.printed) == cell.value:
+    if cell.printed is not None and cell.is_as_printed:
         return cell.printed
     return f"{cell.value:.{cell.digits}f}"
 

@@ -233,7 +233,7 @@ def _finish(draft: _Draft, book: Book, paper: Paper | None, request: Request, na
         remarks.unequal_columns(cells) if is_per_language else [],
         remarks.several(cells, book),
         remarks.no_records(VIEW_TASKS.get(request.table, ()), book),
-        remarks.reference(paper, any(cell.printed for cell in cells)) if paper else [],
+        remarks.reference(cells, paper) if paper else [],
         narrowed.remarks,
     ]
     return Leaderboard(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,15 +88,59 @@ class Shape(Protocol):
         ...
 
     def texts(self, data: Any) -> int:
-        """Number of texts that the zero-shot protocol encodes, for progress bars."""
-        ...
-
-    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
-        """Scores `languages` with frozen embeddings and yields each one's items as soon as they are there."""
+        """Number of texts that are encoded, for progress bars."""
         ...
 
     def certificates(self, data: Any) -> Iterable[Certificate]:
         """Returns models whose headline score on `data` is known from theory."""
+        ...
+
+
+@runtime_checkable
+class ZeroShotShape(Shape, Protocol):
+    """A shape that can be scored with frozen embeddings alone, a language at a time."""
+
+    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+        """Scores `languages` and yields each one's items as soon as they are there."""
+        ...
+
+
+@runtime_checkable
+class ProbeShape(Shape, Protocol):
+    """A shape that a linear head on frozen embeddings can be trained for."""
+
+    def features(self, data: Any, encode: Encode) -> NDArray[np.float32]:
+        """Returns what the head sees, float32 [rows, features]; an item may have several rows (its choices)."""
+        ...
+
+    def labels(self, data: Any) -> NDArray[Any]:
+        """Returns the gold labels: one for each item, or a row of 0 and 1 for each item where it has several."""
+        ...
+
+    def items(self, data: Any, scores: NDArray[np.float64]) -> Items:
+        """Turns the head's scores into items: [items, classes], or one for each row of `features`."""
+        ...
+
+
+@dataclass(frozen=True)
+class JointScores:
+    """What a shape that looks at all languages together found. Intervals and items have no meaning there.
+
+    Attributes:
+        languages: Values of every metric, for each language.
+        groups: Values of every metric, for each group of the card and "all".
+    """
+
+    languages: Mapping[str, Mapping[str, float]]
+    groups: Mapping[str, Mapping[str, float]]
+
+
+@runtime_checkable
+class JointShape(Shape, Protocol):
+    """A shape whose scores are of groups of languages, not means over languages (geometry)."""
+
+    def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
+        """Scores every language and group at once, reading each language once."""
         ...
 
 
