@@ -1,7 +1,8 @@
 """Embeddings on disk: one SQLite file for each model identity, keyed by the text's content.
 
-SQLite keeps every committed batch through a kill at any byte, and lets several runs share a file. Losing the cache
-costs time, never a result: when it cannot be read or written it is left aside and the run goes on.
+SQLite keeps every committed batch through a kill at any byte, and lets several runs share a file. Every row has a
+checksum, since SQLite has none. Losing the cache costs time, never a result: a damaged row or file is made again,
+and when the file cannot be read or written it is left aside and the run goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -74,21 +76,24 @@ class DiskCache:
         with self._tolerant():
             for keys in _blocks(list(by_key), LOOKUP):
                 marks = ",".join("?" * len(keys))
-                rows = self._db.execute(f"SELECT key, vector, truncated FROM vectors WHERE key IN ({marks})", keys)
-                for key, raw, truncated in rows:
-                    flag = None if truncated is None else bool(truncated)
-                    found[by_key[key]] = (np.frombuffer(raw, np.float32), flag)
+                rows = self._db.execute(f"SELECT * FROM embeddings WHERE key IN ({marks})", keys)
+                for key, raw, truncated, checksum in rows:
+                    if key in by_key and isinstance(raw, bytes) and checksum == _checksum(key, raw, truncated):
+                        flag = None if truncated is None else bool(truncated)
+                        found[by_key[key]] = (np.frombuffer(raw, np.float32), flag)
         return found
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], truncated: NDArray[np.bool_] | None) -> None:
         """Keeps vectors [n, dimension], all of them or none."""
-        if self._used() + vectors.nbytes > self._limit:
+        if not self._make_room(vectors.nbytes):
             return
         flags = [None] * len(texts) if truncated is None else [int(flag) for flag in truncated]
-        keys = map(_key, texts)
-        rows = [(key, vector.tobytes(), flag) for key, vector, flag in zip(keys, vectors, flags, strict=True)]
+        rows = [
+            _row(_key(text), vector.tobytes(), flag)
+            for text, vector, flag in zip(texts, vectors, flags, strict=True)
+        ]
         with self._tolerant(), self._db:
-            self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?, ?)", rows)
 
     def __enter__(self) -> DiskCache:
         return self
@@ -104,7 +109,7 @@ class DiskCache:
         except sqlite3.OperationalError:
             raise  # a full disk or a missing permission: the file itself may be good
         except sqlite3.DatabaseError:
-            self._file.unlink()  # not a database any more: it can be made again
+            _remove(self._file)  # not a database any more: it can be made again
             return _connect(self._file)
 
     @contextlib.contextmanager
@@ -114,22 +119,25 @@ class DiskCache:
             yield
         except sqlite3.OperationalError:
             self._limit = 0  # keeps nothing more in this run
-        except sqlite3.DatabaseError:
+        except (
+            sqlite3.Error,
+            ValueError,
+        ):  # of a damaged schema: names that are not UTF-8, another number of columns
             self._db.close()
-            self._file.unlink(missing_ok=True)
-            self._db = _connect(self._file)
+            with contextlib.suppress(sqlite3.Error, OSError):  # else the next call comes here again
+                _remove(self._file)
+                self._db = _connect(self._file)
 
-    def _used(self) -> int:
-        return sum(size for _, size, _ in _files(self._file.parent))
-
-    def _make_room(self) -> None:
+    def _make_room(self, wanted: int = 0) -> bool:
+        """Removes other models' files, the least recently used first, until `wanted` more bytes fit, if they do."""
         files = sorted(_files(self._file.parent), key=lambda entry: entry[2])
         used = sum(size for _, size, _ in files)
         for file, size, _ in files:
-            if used <= self._limit or file == self._file:
-                continue
-            file.unlink(missing_ok=True)
-            used -= size
+            if used + wanted > self._limit and file != self._file:
+                with contextlib.suppress(OSError):
+                    _remove(file)
+                    used -= size
+        return used + wanted <= self._limit
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -137,9 +145,18 @@ def _connect(file: Path) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last batches, never the file
     db.execute(
-        "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB, truncated INT) WITHOUT ROWID"
+        "CREATE TABLE IF NOT EXISTS embeddings"
+        " (key BLOB PRIMARY KEY, vector BLOB, truncated INT, checksum INT) WITHOUT ROWID"
     )
     return db
+
+
+def _row(key: bytes, vector: bytes, truncated: int | None) -> tuple[bytes, bytes, int | None, int]:
+    return key, vector, truncated, _checksum(key, vector, truncated)
+
+
+def _checksum(key: bytes, vector: bytes, truncated: int | None) -> int:
+    return zlib.crc32(vector, zlib.crc32(key + repr(truncated).encode()))
 
 
 def _key(text: str) -> bytes:
@@ -151,6 +168,22 @@ def _blocks(keys: list[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
+    """Yields each model's file, its bytes with those that SQLite keeps beside it, and when it was last used."""
     for file in folder.glob("*.sqlite"):
-        stat = file.stat()
-        yield file, stat.st_size, stat.st_mtime
+        with contextlib.suppress(FileNotFoundError):  # another run has just removed it
+            stat = file.stat()
+            yield (
+                file,
+                stat.st_size + sum(part.stat().st_size for part in _beside(file) if part.exists()),
+                stat.st_mtime,
+            )
+
+
+def _remove(file: Path) -> None:
+    for part in (file, *_beside(file)):
+        part.unlink(missing_ok=True)
+
+
+def _beside(file: Path) -> tuple[Path, ...]:
+    """The files that SQLite keeps beside a database that is in use, or was when its process was killed."""
+    return tuple(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm"))

@@ -8,10 +8,11 @@ prefix; those of another distribution's entry point `acme` are named `acme/NAME`
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -118,12 +119,12 @@ def task(name: str) -> Task:
         UsageError: there is none.
         XreteError: its plugin does not load, or is not a task.
     """
-    from xrete.task import Task
+    from xrete.task import Task, TaskCard
 
     found = _load("tasks", name)
-    if not isinstance(found, Task):
-        raise XreteError(f"plugin '{name}' is not a task: it needs card, files and from_folder")
-    return found
+    if not isinstance(found, Task) or not isinstance(found.card, TaskCard):
+        raise XreteError(f"plugin '{name}' is not a task: it needs card (a TaskCard), files and from_folder")
+    return found if found.card.name == name else _renamed(found, name)
 
 
 def model(name: str) -> ModelPlugin:
@@ -133,11 +134,11 @@ def model(name: str) -> ModelPlugin:
         UsageError: there is none.
         XreteError: its plugin does not load, or is not a model.
     """
-    from xrete.model import ModelPlugin
+    from xrete.model import ModelCard, ModelPlugin
 
     found = _load("models", name)
-    if not isinstance(found, ModelPlugin):
-        raise XreteError(f"plugin '{name}' is not a model: it needs card, identify and load")
+    if not isinstance(found, ModelPlugin) or not isinstance(found.card, ModelCard):
+        raise XreteError(f"plugin '{name}' is not a model: it needs card (a ModelCard), identify and load")
     return found
 
 
@@ -186,7 +187,8 @@ def request_model(
     if wanted == "none" and colon:
         raise UsageError(f"model '{plugin_name}' takes no checkpoint; write --model {plugin_name}")
     options = LoadOptions(checkpoint=checkpoint or None, device=device, dtype=dtype, batch_tokens=batch_tokens)
-    return ModelRequest(plugin, plugin.identify(options), options)
+    # The name that users typed, so that acme/labse is never filed, or found in the cache, as labse.
+    return ModelRequest(plugin, replace(plugin.identify(options), name=name), options)
 
 
 def load_model(name: str, **options: Any) -> LoadedModel:
@@ -206,6 +208,16 @@ def _load(kind: Kind, name: str) -> Any:
     if name not in known:
         raise unknown_name(kind.removesuffix("s"), name, known, f"run 'xrete {kind}'")
     return known[name].load()
+
+
+def _renamed(task: Task, name: str) -> Task:
+    """Returns the task under the name that users type, so that acme/tatoeba is never filed as tatoeba."""
+    renamed = copy.copy(task)
+    try:
+        object.__setattr__(renamed, "card", replace(task.card, name=name))  # a frozen dataclass allows no other way
+    except AttributeError:
+        raise XreteError(f"the card of task '{name}' says '{task.card.name}'; give it the name '{name}'") from None
+    return renamed
 
 
 def _installed(kind: Kind) -> Iterator[Entry]:

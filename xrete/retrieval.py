@@ -11,6 +11,9 @@ BLOCK = 4096
 NEAR_TIE = 1e-5
 """Float32 products of unit vectors are off by less; candidates this close to the best are scored again."""
 
+EXACT_NUMBERS = 2**22
+"""Numbers of each side that are held at once while near ties are scored again."""
+
 
 def mutual_nearest(
     queries: NDArray[np.float32], candidates: NDArray[np.float32], *, block: int = BLOCK
@@ -32,28 +35,30 @@ def mutual_nearest(
     best = np.full(len(candidates), -np.inf, np.float32)
     rivals: list[NDArray[np.int64]] = []  # rows (candidate, query) that may be the best of a candidate
     for start in range(0, len(queries), block):
-        scores = queries[start : start + block] @ candidates.T
-        forward[start : start + block] = _best_of_rows(scores, queries[start : start + block], candidates)
+        part = queries[start : start + block]
+        scores = part @ candidates.T
+        close = np.argwhere(scores >= scores.max(axis=1, keepdims=True) - NEAR_TIE)
+        forward[start : start + block] = _settle(close, part, candidates)
         best = np.maximum(best, scores.max(axis=0))
         close = np.argwhere(best[:, None] - NEAR_TIE <= scores.T)
         close[:, 1] += start
         rivals.append(close)
-    pairs = np.concatenate(rivals)
-    exact = _dot(candidates[pairs[:, 0]], queries[pairs[:, 1]])
+    return forward, _settle(np.concatenate(rivals), candidates, queries)
+
+
+def _settle(
+    pairs: NDArray[np.int64], rows: NDArray[np.float32], others: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """Returns, for each row that is in `pairs` (row, other), the best other; the lowest index wins a tie.
+
+    A collapsed model makes every pair a near tie, so the products are taken a part at a time.
+    """
+    step = max(1, EXACT_NUMBERS // rows.shape[1])
+    parts = (pairs[start : start + step] for start in range(0, len(pairs), step))
+    exact = np.concatenate([_dot(rows[part[:, 0]], others[part[:, 1]]) for part in parts])
     order = np.lexsort((pairs[:, 1], -exact, pairs[:, 0]))
     first = np.unique(pairs[order, 0], return_index=True)[1]
-    return forward, pairs[order][first, 1].astype(np.int32)
-
-
-def _best_of_rows(
-    scores: NDArray[np.float32], queries: NDArray[np.float32], candidates: NDArray[np.float32]
-) -> NDArray[np.intp]:
-    best = scores.argmax(axis=1)
-    close = scores >= scores[np.arange(len(scores)), best][:, None] - NEAR_TIE
-    for row in np.flatnonzero(close.sum(axis=1) > 1):
-        near = np.flatnonzero(close[row])
-        best[row] = near[_dot(candidates[near], queries[row]).argmax()]
-    return np.asarray(best, dtype=np.intp)
+    return pairs[order][first, 1].astype(np.int32)
 
 
 def _dot(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:

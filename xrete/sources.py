@@ -105,7 +105,12 @@ class Hub:
         local = self.local_folder()
         if local is not None:
             return local
+        import huggingface_hub
+
         try:
+            # Asked for first, since it fails at once without a network, where a download tries again for half a
+            # minute.
+            huggingface_hub.HfApi().dataset_info(self.data.repo, revision=self.data.revision, timeout=10)
             return self._snapshot(local_files_only=False)
         except Exception as error:
             # Whatever went wrong on the way (name resolution, proxy, time-out, a refused login, a full disk),
