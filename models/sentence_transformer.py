@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xrete.errors import UsageError, XreteError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
-from .transformer import Recipe, identity, max_length, quiet
+from .transformer import Recipe, first_sentence, identity, max_length, quiet
 from .weights import Place, find, settings
 
 if TYPE_CHECKING:
@@ -177,6 +177,5 @@ def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:
                 local_files_only=True,
                 model_kwargs={"dtype": dtype},
             )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise XreteError(f"{folder}: sentence-transformers cannot load it: {reason}") from error
+    except Exception as error:  # transformers, safetensors and pickle each raise their own
+        raise XreteError(f"{folder}: sentence-transformers cannot load it: {first_sentence(error)}") from error

@@ -39,7 +39,7 @@ def load_tokenizer(folder: Path, config: Any) -> Any:
     else:
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except (ImportError, ValueError, OSError) as error:
+        except Exception as error:  # tokenizers raises bare exceptions
             reason = " ".join(str(error).split())
             raise XreteError(f"{folder}: the tokenizer does not load: {reason}") from error
     check_tokenizer(tokenizer, config.vocab_size, folder)
@@ -80,7 +80,9 @@ def read_xlmr(path: Path) -> Any:
     pieces, characters = read_sentencepiece(path)
     first = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
     return backend(
-        vocab=[*first, *pieces[3:], ("<mask>", 0.0)], _spm_precompiled_charsmap=characters, model_max_length=512
+        vocab=[*first, *pieces[3:], ("<mask>", 0.0)],
+        _spm_precompiled_charsmap=characters or None,
+        model_max_length=512,
     )
 
 

@@ -119,9 +119,8 @@ def _load_model(folder: Path, dtype: Any, *, pooler: bool) -> Any:
         model, report = AutoModel.from_pretrained(
             folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise XreteError(f"{folder}: the model does not load: {reason}") from error
+    except Exception as error:  # transformers, safetensors and pickle each raise their own
+        raise XreteError(f"{folder}: the model does not load: {first_sentence(error)}") from error
     missing = sorted(name for name in report["missing_keys"] if pooler or "pooler." not in name)
     if missing:
         raise XreteError(
@@ -129,6 +128,11 @@ def _load_model(folder: Path, dtype: Any, *, pooler: bool) -> Any:
             "fetch the model again or name another folder"
         )
     return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def first_sentence(error: Exception) -> str:
+    """Returns the first sentence of an error, on one line: libraries go on with advice that is not ours."""
+    return " ".join(str(error).split()).split(". ")[0]
 
 
 def max_length(folder: Path) -> int | None:

@@ -25,6 +25,10 @@ DEFAULT_LIMIT_BYTES = 20 * 2**30
 LOOKUP = 500  # keys in one query; SQLite's oldest limit on parameters is 999
 
 
+_DAMAGE = (sqlite3.Error, ValueError)
+"""What a damaged file can raise; ValueError where its schema is not UTF-8 or has another number of columns."""
+
+
 class Cache(Protocol):
     """Where an embedder keeps what it has encoded."""
 
@@ -65,6 +69,7 @@ class DiskCache:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"{identity}.sqlite"
         self._limit = limit_bytes
+        self._keeps = True
         self._db = self._open()
         self._file.touch()  # marks it as used now
         self._make_room()
@@ -85,7 +90,7 @@ class DiskCache:
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], truncated: NDArray[np.bool_] | None) -> None:
         """Keeps vectors [n, dimension], all of them or none."""
-        if not self._make_room(vectors.nbytes):
+        if not (self._keeps and self._make_room(vectors.nbytes)):
             return
         flags = [None] * len(texts) if truncated is None else [int(flag) for flag in truncated]
         rows = [
@@ -106,10 +111,10 @@ class DiskCache:
     def _open(self) -> sqlite3.Connection:
         try:
             return _connect(self._file)
-        except sqlite3.OperationalError:
-            raise  # a full disk or a missing permission: the file itself may be good
-        except sqlite3.DatabaseError:
-            _remove(self._file)  # not a database any more: it can be made again
+        except _DAMAGE as error:
+            if not _is_damage(error):
+                raise
+            _remove(self._file)
             return _connect(self._file)
 
     @contextlib.contextmanager
@@ -117,27 +122,27 @@ class DiskCache:
         """Goes on without the cache's help when the disk is full, and starts it anew when it is damaged."""
         try:
             yield
-        except sqlite3.OperationalError:
-            self._limit = 0  # keeps nothing more in this run
-        except (
-            sqlite3.Error,
-            ValueError,
-        ):  # of a damaged schema: names that are not UTF-8, another number of columns
+        except _DAMAGE as error:
+            if not _is_damage(error):
+                self._keeps = False  # anything more in this run
+                return
             self._db.close()
             with contextlib.suppress(sqlite3.Error, OSError):  # else the next call comes here again
                 _remove(self._file)
                 self._db = _connect(self._file)
 
     def _make_room(self, wanted: int = 0) -> bool:
-        """Removes other models' files, the least recently used first, until `wanted` more bytes fit, if they do."""
+        """Makes room for `wanted` more bytes if the limit holds them beside this model's own; says if it did."""
         files = sorted(_files(self._file.parent), key=lambda entry: entry[2])
-        used = sum(size for _, size, _ in files)
+        own = sum(size for file, size, _ in files if file == self._file)
+        fits = own + wanted <= self._limit
+        used = sum(size for _, size, _ in files) + (wanted if fits else 0)
         for file, size, _ in files:
-            if used + wanted > self._limit and file != self._file:
+            if used > self._limit and file != self._file:
                 with contextlib.suppress(OSError):
                     _remove(file)
                     used -= size
-        return used + wanted <= self._limit
+        return fits and used <= self._limit
 
 
 def _connect(file: Path) -> sqlite3.Connection:
@@ -149,6 +154,12 @@ def _connect(file: Path) -> sqlite3.Connection:
         " (key BLOB PRIMARY KEY, vector BLOB, truncated INT, checksum INT) WITHOUT ROWID"
     )
     return db
+
+
+def _is_damage(error: Exception) -> bool:
+    """A full disk, a lock or a missing permission says nothing against the file; everything else does."""
+    unnamed = "SQLITE_ERROR"  # SQLite's name for what has no other; Python's own errors have no name at all
+    return not isinstance(error, sqlite3.OperationalError) or getattr(error, "sqlite_errorname", unnamed) == unnamed
 
 
 def _row(key: bytes, vector: bytes, truncated: int | None) -> tuple[bytes, bytes, int | None, int]:

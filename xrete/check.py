@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from xrete.embedder import PROBE
 from xrete.errors import XreteError, unknown_name
 from xrete.files import digest
 from xrete.protocols import PROTOCOLS, Settings, load_protocol
-from xrete.shapes import SHAPES, load_shape
+from xrete.shapes import SHAPES, JointShape, load_shape
 from xrete.sources import Mini
 from xrete.task import Task, TaskCard
 
@@ -44,9 +45,9 @@ def check_plugin(name: str) -> list[Finding]:
     """
     plugin = name.partition(":")[0]
     if name in registry.names("tasks"):
-        return list(check_task(name))
+        return list(_guarded(check_task(name)))
     if plugin in registry.names("models"):
-        return list(check_model(name))
+        return list(_guarded(check_model(name)))
     known = [*registry.names("tasks"), *registry.names("models")]
     raise unknown_name("task or model", name, known, "run 'xrete tasks' and 'xrete models'")
 
@@ -59,7 +60,10 @@ def check_task(name: str) -> Iterator[Finding]:
         yield Finding("the plugin loads", False, str(error))
         return
     yield Finding("the plugin loads", True)
-    yield from _card(task.card, name)
+    yield _named(name, registry.names("tasks")[name].load().card.name)
+    yield from _card(task.card)
+    if task.card.shape not in SHAPES:
+        return
     yield _holds("files are relative paths inside the data folder", lambda: _paths(task))
     mini = {x: data for x in task.card.languages if (data := read_mini(task, x)) is not None}
     if not mini:
@@ -67,7 +71,9 @@ def check_task(name: str) -> Iterator[Finding]:
         return
     yield _holds("reading twice gives the same", lambda: _reads_twice(task, mini))
     for language in mini:
-        yield from _certified(task, language)
+        for protocol in task.card.protocols:
+            yield from _certified(task, language, protocol)
+    yield from _certified_together(task, list(mini))
 
 
 def check_model(name: str) -> Iterator[Finding]:
@@ -80,13 +86,15 @@ def check_model(name: str) -> Iterator[Finding]:
         return
     yield Finding("the model loads", True)
     card = model.card
-    yield Finding("the card names it", name.partition(":")[0] in (card.name, name), f"card says {card.name!r}")
+    yield _named(name.partition(":")[0], card.name)
     yield Finding("the card says licence and languages", bool(card.licence and card.languages))
     again = registry.request_model(name).identity
     yield Finding("its identity does not change", again == model.identity, f"{model.identity} then {again}")
     texts = list(PROBE)
     vectors = np.asarray(model.encode(texts))
     yield Finding("one vector a text", vectors.ndim == 2 and len(vectors) == len(texts), f"shape {vectors.shape}")
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        return  # the other rules need vectors
     yield Finding("float32", vectors.dtype == np.float32, f"{vectors.dtype}")
     yield Finding("finite and not zero", bool(np.isfinite(vectors).all() and vectors.any(axis=1).all()))
     expected = card.dimension or vectors.shape[1]
@@ -101,10 +109,14 @@ def check_model(name: str) -> Iterator[Finding]:
             yield Finding(f"{method} answers for every text", len(offered(texts)) == len(texts))
 
 
-def _card(card: TaskCard, name: str) -> Iterator[Finding]:
+def _named(name: str, on_card: str) -> Finding:
+    """A card may say "acme/animals" or "animals" for what users type as "acme/animals"."""
+    return Finding("the card names it", on_card in (name, name.rpartition("/")[2]), f"card says {on_card!r}")
+
+
+def _card(card: TaskCard) -> Iterator[Finding]:
     members = {x for group in card.groups.values() for x in group}
     unknown = sorted(members - set(card.languages))
-    yield Finding("the card names it", name.rpartition("/")[2] == card.name, f"card says {card.name!r}")
     yield Finding("the shape is known", card.shape in SHAPES, card.shape)
     if card.shape in SHAPES:
         metrics = load_shape(card.shape).metrics
@@ -136,19 +148,43 @@ def _reads_twice(task: Task, mini: dict[str, Any]) -> str:
     return ""
 
 
-def _certified(task: Task, language: str) -> Iterator[Finding]:
+def _certified(task: Task, language: str, protocol_name: str) -> Iterator[Finding]:
     """Scores models whose score is known from theory, on the mini sample."""
     dataset = Dataset(task, Mini(), languages=[language])
-    shape, card = dataset.shape, task.card
-    protocol = load_protocol(card.protocols[0])
-    for certificate in shape.certificates(dataset[language]):
+    protocol, metrics = load_protocol(protocol_name), dataset.shape.metrics
+    for certificate in protocol.certificates(dataset, language, Settings()):
         ((_, items),) = protocol.outcomes(dataset, certificate.encode, [language], Settings())
-        score = shape.metrics[card.metric].statistic(items)
+        score = metrics[certificate.metric or task.card.metric].statistic(items)
         fits = certificate.low - 1e-9 <= score <= certificate.high + 1e-9
         bounds = f"{score:.4f}, theory says [{certificate.low:.4f}, {certificate.high:.4f}]"
-        yield Finding(
-            f"{language}: a {certificate.name} model scores what theory says", fits, "" if fits else bounds
-        )
+        where = language if protocol_name == task.card.protocols[0] else f"{language}, {protocol_name}"
+        rule = f"{where}: a {certificate.name} model scores what theory says"
+        yield Finding(rule, fits, "" if fits else bounds)
+
+
+def _certified_together(task: Task, languages: list[str]) -> Iterator[Finding]:
+    """The same for a shape that looks at all languages at once."""
+    shape = load_shape(task.card.shape)
+    if not isinstance(shape, JointShape):
+        return
+    dataset = Dataset(task, Mini(), languages=languages)
+    for certificate in shape.joint_certificates(dataset):
+        values = shape.joint(dataset, certificate.encode).groups["all"]
+        wrong = [
+            f"{name} {values.get(name, math.nan):.6g}, theory says [{low:.6g}, {high:.6g}]"
+            for name, (low, high) in certificate.bounds.items()
+            if not low - 1e-9 <= values.get(name, math.nan) <= high + 1e-9
+        ]
+        rule = f"all languages: a {certificate.name} model has the {', '.join(certificate.bounds)} that theory says"
+        yield Finding(rule, not wrong, "; ".join(wrong))
+
+
+def _guarded(findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Ends with a finding where a plugin raises: its author asked what is wrong with it."""
+    try:
+        yield from findings
+    except Exception as error:  # a plugin may raise anything
+        yield Finding("nothing raises an error", False, f"{type(error).__name__}: {error}")
 
 
 def _holds(rule: str, problem: Callable[[], str]) -> Finding:

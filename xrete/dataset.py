@@ -11,7 +11,7 @@ from xrete.files import cache_root, digest
 from xrete.languages import same_language
 from xrete.shapes import Shape, load_shape
 from xrete.sources import Folder, Hub, Mini, Source
-from xrete.task import HubTask, MiniTask, Task, TaskCard
+from xrete.task import HubTask, MiniTask, Task, TaskCard, layouts
 
 MINI_SPLIT = "test"
 """The split of the mini sample that is scored; some tasks have "train" too."""
@@ -53,7 +53,8 @@ class Dataset:
         self.source = source
         self.limit = limit
         self.fallback = fallback
-        if split is not None and split not in self.card.splits and not isinstance(source, Mini):
+        known = (*self.card.splits, *self.card.training)
+        if split is not None and split not in known and not isinstance(source, Mini):
             raise unknown_name(f"split of {self.card.name}", split, self.card.splits, ", ".join(self.card.splits))
         wanted = self.card.languages if languages is None else _select(self.card, languages)
         self.split, available = self._choose_split(split, wanted)
@@ -112,7 +113,8 @@ class Dataset:
             raise DataError(f"{self._where(language)}: {error}; fetch it again") from error
         expected = self.card.expected(language, self.split)
         found = self.shape.size(data)
-        if expected and found not in expected:
+        whole = found + getattr(data, "dropped", 0)  # rows with a known error are part of what is published
+        if expected and not {found, whole} & set(expected):
             raise DataError(
                 f"{self._where(language)}: {found} items where the published {self.card.name} has "
                 f"{' or '.join(map(str, expected))}; the file is truncated or of another version: fetch it again"
@@ -135,7 +137,7 @@ class Dataset:
     def _complete(self, language: str, split: str) -> bool:
         """Says whether a folder has the language; some of its files without the others is an error."""
         assert isinstance(self.source, Folder)
-        files = self.task.files(language, split)
+        files = self._files(language, split)
         absent = [file for file in files if not self.source.has(file)]
         if absent and len(absent) < len(files) and not self._has_smaller_split(language, split):
             present = next(file for file in files if file not in absent)
@@ -149,11 +151,16 @@ class Dataset:
         """Says whether the files that are there make up another split (dev without devtest, say)."""
         assert isinstance(self.source, Folder)
         others = (other for other in self.card.splits if other != split)
-        return any(all(map(self.source.has, self.task.files(language, other))) for other in others)
+        return any(all(map(self.source.has, self._files(language, other))) for other in others)
+
+    def _files(self, language: str, split: str) -> Sequence[str]:
+        """Names the files of the layout that the folder has."""
+        assert isinstance(self.source, Folder)
+        return self.source.choose(layouts(self.task, language, split))
 
     def _where(self, language: str) -> str:
         if isinstance(self.source, Folder):
-            return ", ".join(str(self.source.root / file) for file in self.task.files(language, self.split))
+            return ", ".join(str(self.source.root / file) for file in self._files(language, self.split))
         return f"the hub's {self.card.hub.repo}" if self.card.hub else "the source"
 
     def _nothing_found(self, wanted: Sequence[str]) -> XreteError:
@@ -201,9 +208,9 @@ def open_dataset(
     if data != "auto":
         return Dataset(task, Folder(Path(data)), **options)
     cache = Folder(cached_data())
-    if any(
-        cache.has(file) for language in task.card.languages for file in task.files(language, task.card.splits[-1])
-    ):
+    card = task.card
+    paths = (files for split in card.splits for x in card.languages for files in layouts(task, x, split))
+    if any(cache.has(file) for files in paths for file in files):
         return Dataset(task, cache, **options)
     try:
         hub = _hub(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,8 @@ class Embedder:
         progress: Told after every step.
         encoded: Texts encoded so far.
         cached: Texts found in the cache, or a second time in one call, so far.
-        truncated: Distinct texts so far that the model could not read in full; None once it does not say.
+        truncated: Texts so far that the model could not read in full, distinct ones of each call; None once it
+            does not say.
     """
 
     encoder: Encoder
@@ -101,17 +102,7 @@ class Embedder:
 
         if hasattr(self.encoder, "on_progress"):
             self.encoder.on_progress = on_progress
-        vectors = np.asarray(self.encoder.encode(texts), dtype=np.float32)
-        if vectors.ndim != 2 or len(vectors) != len(texts):
-            raise XreteError(
-                f"the model returned shape {vectors.shape} for {len(texts)} sentences; expected [n, d]"
-            )
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
-        if len(bad):
-            raise XreteError(
-                f"the model's vector is not finite or zero for {len(bad)} of {len(texts)} sentences, the first one "
-                f"is {texts[bad[0]]!r}; try --dtype float32"
-            )
+        vectors = _checked(self.encoder.encode(texts), texts)
         says = getattr(self.encoder, "truncated", None)
         truncated = np.asarray(says(texts), dtype=bool) if says else None
         self._count(len(texts) - done, 0, [None] if truncated is None else truncated.tolist())
@@ -133,8 +124,12 @@ class Probe(NamedTuple):
 
 
 def take_probe(encoder: Encoder) -> Probe:
-    """Takes the fingerprint of a model: its tokens and its vectors of the probe."""
-    vectors = _unit(np.asarray(encoder.encode(list(PROBE)), dtype=np.float32))
+    """Takes the fingerprint of a model: its tokens and its vectors of the probe.
+
+    Raises:
+        XreteError: as `Embedder`.
+    """
+    vectors = _unit(_checked(encoder.encode(list(PROBE)), PROBE))
     cosines = (vectors @ vectors[0]).round(4)
     says = getattr(encoder, "token_ids", None)
     tokens = digest(" ".join(map(str, ids)) for ids in says(list(PROBE))) if says else None
@@ -144,6 +139,23 @@ def take_probe(encoder: Encoder) -> Probe:
         sketch=tuple(float(value) for value in cosines),
     )
     return Probe(found, vectors.shape[1])
+
+
+def _checked(returned: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Returns what a model gave for `texts` as an array, or says what is wrong with it."""
+    try:
+        vectors = np.asarray(returned, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise XreteError(f"the model returned no array of numbers: {error}") from error
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        raise XreteError(f"the model returned shape {vectors.shape} for {len(texts)} sentences; expected [n, d]")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
+    if len(bad):
+        raise XreteError(
+            f"the model's vector is not finite or zero for {len(bad)} of {len(texts)} sentences, the first one "
+            f"is {texts[bad[0]]!r}; try --dtype float32"
+        )
+    return vectors
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

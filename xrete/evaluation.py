@@ -18,7 +18,7 @@ from xrete.cache import DEFAULT_LIMIT_BYTES, Cache, DiskCache, NoCache
 from xrete.embedder import Embedder, Probe, Progress, take_probe
 from xrete.errors import UsageError, XreteError
 from xrete.files import cache_root, digest
-from xrete.model import LoadedModel, ModelIdentity, wrap
+from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
 from xrete.protocols import Settings, load_protocol
 from xrete.record import (
     Cost,
@@ -97,7 +97,7 @@ def run(identity: ModelIdentity, load: LazyModel, dataset: Dataset, options: Run
         return _score(plan, load, None)
     slot = Slot(options.results, identity.name, dataset.card.name, plan.protocol, dataset.source.kind, plan.key)
     with slot.lock():
-        if options.force:
+        if options.force or identity.revision == UNVERSIONED:
             slot.clear()
         elif record := slot.finished():
             return record
@@ -158,8 +158,9 @@ def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
                 if slot:
                     slot.save_outcome(language, outcome)
             return save("complete", _scores(plan, outcomes))
-        except XreteError as error:
-            save("failed", _scores(plan, outcomes), str(error))
+        except Exception as error:  # a model or an adapter may raise anything
+            said = str(error) if isinstance(error, XreteError) else f"{type(error).__name__}: {error}"
+            save("failed", _scores(plan, outcomes), said)
             raise
         except KeyboardInterrupt:
             save("partial", _scores(plan, outcomes))
@@ -184,7 +185,7 @@ def _outcomes(plan: Plan, embedder: Embedder, done: Mapping[str, Outcome]) -> It
 
 def _open_cache(plan: Plan, stack: ExitStack) -> Cache:
     """Opens the model's cache; objects without a revision have none, since their vectors may change."""
-    if not plan.options.use_cache or plan.identity.revision == "unversioned":
+    if not plan.options.use_cache or plan.identity.revision == UNVERSIONED:
         return NoCache()
     try:
         folder = cache_root() / "embeddings"
@@ -243,7 +244,8 @@ def _record(
         interval=IntervalPart(method=stats.METHOD, resamples=stats.RESAMPLES, seed=options.seed),
         cost=cost,
         notes=((dataset.fallback,) if dataset.fallback else ())
-        + load_protocol(plan.protocol).notes(dataset, plan.settings),
+        + load_protocol(plan.protocol).notes(dataset, plan.settings)
+        + scores.notes,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -262,7 +264,8 @@ def _model_part(model: LoadedModel, dimension: int) -> ModelPart:
 
 
 def _cost(embedder: Embedder, outcomes: Mapping[str, Outcome], seconds: float) -> Cost:
-    lost: Sequence[int | None] = [outcome.truncated for outcome in outcomes.values()]
+    # A joint shape has no outcomes, and reads every language in this run.
+    lost: Sequence[int | None] = [outcome.truncated for outcome in outcomes.values()] or [embedder.truncated]
     return Cost(
         seconds=round(seconds, 3),
         sentences=embedder.encoded,

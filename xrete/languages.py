@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import langcodes
@@ -38,7 +39,8 @@ def name(code: str) -> str:
     if "-" in code:
         return " – ".join(name(part) for part in code.split("-"))
     try:
-        return langcodes.Language.get(code.replace("_", "-")).display_name()
+        full = langcodes.Language.get(code.replace("_", "-")).display_name()
+        return re.sub(r" \((individual language|macrolanguage)\)", "", full)
     except LanguageTagError:
         return code
 

@@ -61,7 +61,13 @@ def serve_workers() -> bool:
 
 
 class Team:
-    """The processes of one launch, joined over the CPU; the first one leads."""
+    """The processes of one launch, joined over the CPU; the first one leads.
+
+    Attributes:
+        rank: This process's number; the first one's is 0.
+        size: How many there are.
+        holds: The encoder whose model every worker holds, as the first process knows it.
+    """
 
     def __init__(self, group: Any, rank: int) -> None:
         self._group = group
@@ -130,7 +136,9 @@ class SharedEncoder:
         if self._last and self._last[0] == texts:
             return self._last
         self._own.on_progress = self.on_progress
-        self._team.tell((None if self._team.holds is self else self._build, texts))
+        build = None if self._team.holds is self else self._build
+        self._team.holds = None  # until all have answered: one that failed may hold another model than the rest
+        self._team.tell((build, texts))
         try:
             own: Any = _answer(self._own, texts, self._team)
         except Exception as error:  # the workers are waiting for this process's part

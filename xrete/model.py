@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+UNVERSIONED = "unversioned"
+"""The revision of a model of which nobody can say whether it is the one that ran before."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """What a model is, as its authors say.
@@ -150,7 +154,7 @@ class LoadedModel:
 def wrap(model: Any) -> LoadedModel:
     """Makes any object with `encode(list[str]) -> array` a model.
 
-    Its identity is its own (`id`), so nothing that it encodes is mistaken for another object's in the cache.
+    Nobody knows when its vectors change, so nothing that it encodes is cached, and every run scores it again.
     """
     if isinstance(model, LoadedModel):
         return model
@@ -161,5 +165,5 @@ def wrap(model: Any) -> LoadedModel:
         name=name, title=f"Python object {name}", licence="unknown", languages="unknown", parameters=None,
         dimension=None, max_length=None, trained_on=None, citation="",
     )  # fmt: skip
-    identity = ModelIdentity(name=name, revision="unversioned", pooling="unknown")
+    identity = ModelIdentity(name=name, revision=UNVERSIONED, pooling="unknown")
     return LoadedModel(card, identity, model)

@@ -122,8 +122,8 @@ class IntervalPart(_Part):
 class Cost(_Part):
     """What this run took. Sentences found in the cache cost nothing and are counted apart.
 
-    `truncated` counts distinct sentences that were longer than what the model reads; None where the model does
-    not say.
+    `truncated` counts sentences that were longer than what the model reads, once for each side of each language
+    that they stand on; None where the model does not say.
     """
 
     seconds: float

@@ -1,18 +1,292 @@
-"""Exact nearest neighbours by cosine, in blocks, with ties that do not depend on the blocks."""
+"""Exact nearest neighbours by cosine, in blocks, with ties that do not depend on the blocks.
+
+`mutual_nearest` is the small search of bitext retrieval. `top_k` and `nearest_both` search millions of vectors in
+bounded memory: tiles of approximate scores (`xrete.tiles`) choose the pairs that can matter, and these few get
+exact scores.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xrete.errors import UsageError
+from xrete.tiles import FLOAT32_ERROR, Hits, Tiles, make_tiles
+
 BLOCK = 4096
-"""Queries whose scores are held at once."""
+"""Queries of `mutual_nearest` whose scores are held at once."""
 
 NEAR_TIE = 1e-5
 """Float32 products of unit vectors are off by less; candidates this close to the best are scored again."""
 
 EXACT_NUMBERS = 2**22
 """Numbers of each side that are held at once while near ties are scored again."""
+
+PENDING = 2**21
+"""Pairs that may wait for their exact score at once, 12 bytes each."""
+
+PAIRS = 128
+"""Pairs scored at once: 128 of 1,024 numbers in float64 are 1 MB, which stays in a core's cache."""
+
+FAISS_SPARE = 32
+"""Candidates that faiss is asked for beyond k, to see how far behind the k-th they are."""
+
+Backend = Literal["tiles", "faiss"]
+Score = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+
+
+class Neighbours(NamedTuple):
+    """The best of the other side for each row, best first: indices int64 [n, k], cosines float64 [n, k]."""
+
+    indices: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+def top_k(
+    queries: NDArray[np.float32],
+    candidates: NDArray[Any] | Iterable[NDArray[Any]],
+    k: int,
+    *,
+    device: str = "cpu",
+    half: bool = False,
+    backend: Backend = "tiles",
+) -> Neighbours:
+    """Finds the k best candidates of every query, exactly, holding some tens of megabytes beside its arguments.
+
+    Candidates are ranked by the cosine in float64 of the vectors as given; the lower index wins a tie. Products
+    of tiles only choose which pairs can matter, within a proven error, so `device`, `half`, `backend` and the
+    size of blocks change the time and never the answer.
+
+    Args:
+        queries: Unit vectors [n, d].
+        candidates: Unit vectors [m, d] of any float type, in memory or mapped from a file; or blocks of them,
+            each looked at once and forgotten.
+        k: How many; fewer where there are fewer candidates.
+        device: Where tiles are computed, as torch spells it; "cpu" with float32 needs no torch.
+        half: Compute tiles in bfloat16: several times faster on a GPU, or on a CPU that has such instructions.
+        backend: "faiss" takes the first choice from faiss, which must be installed; its float32 results are
+            checked, and rows where they do not decide are searched again in tiles.
+
+    Raises:
+        UsageError: faiss is asked for and not installed.
+    """
+    best = _Best(len(queries), k)
+    tiles = make_tiles(queries, device, half)
+    total = 0
+    for block in _blocks(candidates, tiles.shape[1]) if len(queries) else ():
+        exact = _exact(queries, block, offset=total)
+        if backend == "faiss":
+            _offer_faiss(queries, block, total, best)
+        else:
+            _offer_block(tiles, block, total, best, exact)
+        best.settle(exact)
+        total += len(block)
+    return best.result(min(k, total))
+
+
+def nearest_both(
+    left: NDArray[np.float32],
+    right: NDArray[Any],
+    k: int,
+    *,
+    device: str = "cpu",
+    half: bool = False,
+    backend: Backend = "tiles",
+) -> tuple[Neighbours, Neighbours]:
+    """Finds the k best on the other side, for both sides, from one pass over the tiles of scores.
+
+    Args:
+        left: Unit vectors [n, d].
+        right: Unit vectors [m, d].
+        k: How many; fewer where the other side has fewer.
+        device: See `top_k`.
+        half: See `top_k`.
+        backend: See `top_k`; faiss searches twice.
+
+    Returns:
+        For left vectors their best right ones, and for right vectors their best left ones; exact as in `top_k`.
+    """
+    if backend == "faiss":
+        wide = np.asarray(right, dtype=np.float32)
+        return top_k(left, right, k, backend=backend), top_k(wide, left, k, backend=backend)
+    shape = (2048, 4096) if device == "cpu" else None
+    tiles = make_tiles(left, device, half, shape)
+    forward, backward = _Best(len(left), k), _Best(len(right), k)
+    exact = _exact(left, right)
+
+    def exact_back(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+        return exact(others, rows)
+
+    for rows in _slices(len(left), tiles.shape[0]):
+        for columns in _slices(len(right), tiles.shape[1]):
+            tile = tiles.tile(rows, tiles.right(right[columns]))
+            hits = tile.reaching(forward.limits(rows, lambda: tile.floors(k, 1)), 1)  # noqa: B023 - called now
+            forward.offer(rows, hits.rows, hits.columns + columns.start, hits)
+            hits = tile.reaching(backward.limits(columns, lambda: tile.floors(k, 0)), 0)  # noqa: B023
+            hits = hits.take(np.argsort(hits.columns, kind="stable"))
+            backward.offer(columns, hits.columns, hits.rows + rows.start, hits)
+            forward.relieve(exact)
+            backward.relieve(exact_back)
+        forward.settle(exact)
+    backward.settle(exact_back)
+    return forward.result(min(k, len(right))), backward.result(min(k, len(left)))
+
+
+def device_of(encode: object) -> str:
+    """Returns where to search vectors that `encode` made: on the encoder's own GPU, else on the CPU."""
+    device = str(getattr(getattr(encode, "encoder", encode), "device", "cpu"))
+    return device if device.startswith("cuda") else "cpu"
+
+
+class _Best:
+    """The k best others of each of n rows, so far.
+
+    Pairs come with bounds of their score. Those that may still be among the best wait; once there are too many,
+    or their vectors are about to go, they get their exact score and the best k of each row are kept.
+    """
+
+    def __init__(self, n: int, k: int) -> None:
+        self.size, self.k = n, k
+        self._low = np.full((n, k), -np.inf, np.float32)  # of each row, the k largest lower bounds, in any order
+        self._indices = np.full((n, k), -1, np.int64)
+        self._scores = np.full((n, k), -np.inf)
+        self._pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
+
+    def limits(self, rows: slice, floors: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Returns what a score must reach to matter; `floors` is asked where too few pairs were seen yet."""
+        limits: NDArray[np.float32] = self._low[rows].min(axis=1)
+        return np.maximum(limits, floors()) if np.isneginf(limits).any() else limits
+
+    def offer(self, rows: slice, hit_rows: NDArray[np.int64], others: NDArray[np.int64], hits: Hits) -> None:
+        """Takes pairs of rows in ascending order, counted from `rows.start`, and others with bounds of scores."""
+        if not len(hit_rows):
+            return
+        low = self._low[rows]
+        counts = np.bincount(hit_rows, minlength=len(low))
+        place = np.arange(len(hit_rows)) - np.repeat(counts.cumsum() - counts, counts)
+        pool = np.full((len(low), self.k + counts.max()), -np.inf, np.float32)
+        pool[:, : self.k] = low
+        pool[hit_rows, self.k + place] = hits.low
+        self._low[rows] = np.partition(pool, counts.max(), axis=1)[:, counts.max() :]
+        self._pending.append(((hit_rows + rows.start).astype(np.int32), others.astype(np.int32), hits.high))
+
+    def relieve(self, score: Score) -> None:
+        """Settles if too many pairs wait even without those that can no longer matter."""
+        if sum(len(rows) for rows, _, _ in self._pending) > PENDING:
+            rows, others, high = self._prune()
+            self._pending = [(rows, others, high)]
+            if len(rows) > PENDING // 2:
+                self.settle(score)
+
+    def settle(self, score: Score) -> None:
+        """Gives every waiting pair its exact score, and keeps the best."""
+        if not self._pending:
+            return
+        rows, others, _ = (column.astype(np.int64) for column in self._prune())
+        self._pending = []
+        touched = np.unique(rows)
+        known = self._indices[touched] >= 0
+        all_rows = np.concatenate([np.broadcast_to(touched[:, None], known.shape)[known], rows])
+        all_others = np.concatenate([self._indices[touched][known], others])
+        scores = np.concatenate([self._scores[touched][known], score(rows, others)])
+        order = np.lexsort((all_others, -scores, all_rows))
+        _, first, counts = np.unique(all_rows[order], return_index=True, return_counts=True)
+        place = np.arange(len(order)) - np.repeat(first, counts)
+        order, place = order[place < self.k], place[place < self.k]
+        self._indices[all_rows[order], place] = all_others[order]
+        self._scores[all_rows[order], place] = scores[order]
+        self._low[touched] = np.nextafter(self._scores[touched].astype(np.float32), np.float32(-np.inf))
+
+    def result(self, k: int) -> Neighbours:
+        """Returns what was found, the first k columns of it."""
+        return Neighbours(self._indices[:, :k], self._scores[:, :k])
+
+    def _prune(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
+        """Returns the waiting pairs that may be among the best of their row."""
+        limits = self._low.min(axis=1)
+        kept = [
+            tuple(column[high >= limits[rows]] for column in (rows, others, high))
+            for rows, others, high in self._pending
+        ]
+        rows, others, high = (np.concatenate(columns) for columns in zip(*kept, strict=True))
+        return rows, others, high
+
+
+def _offer_block(tiles: Tiles, block: NDArray[Any], offset: int, best: _Best, exact: Score) -> None:
+    """Offers every query's pairs with a block of candidates; each candidate is prepared once for all queries."""
+    for columns in _slices(len(block), tiles.shape[1]):
+        right = tiles.right(block[columns])
+        for rows in _slices(best.size, tiles.shape[0]):
+            tile = tiles.tile(rows, right)
+            hits = tile.reaching(best.limits(rows, lambda: tile.floors(best.k, 1)), 1)  # noqa: B023 - called now
+            best.offer(rows, hits.rows, hits.columns + columns.start + offset, hits)
+            best.relieve(exact)
+
+
+def _offer_faiss(queries: NDArray[np.float32], block: NDArray[Any], offset: int, best: _Best) -> None:
+    """Offers what faiss finds in a block; where its last score is too near the k-th one, the tiles decide."""
+    try:
+        import faiss
+    except ImportError:
+        raise UsageError(
+            "faiss is not installed; run 'pip install faiss-cpu', or leave out backend='faiss'"
+        ) from None
+    block = np.ascontiguousarray(block, dtype=np.float32)
+    kept = min(best.k + FAISS_SPARE, len(block))
+    scores, found = faiss.knn(
+        np.ascontiguousarray(queries, dtype=np.float32), block, kept, metric=faiss.METRIC_INNER_PRODUCT
+    )
+    decided = scores[:, min(best.k, kept) - 1] - scores[:, -1] > 2 * FLOAT32_ERROR
+    decided |= kept == len(block)
+    _offer_found(best, np.flatnonzero(decided), found[decided] + offset, scores[decided])
+    left = np.flatnonzero(~decided)
+    if len(left):
+        again = top_k(queries[left], block, best.k)
+        _offer_found(best, left, again.indices + offset, again.scores.astype(np.float32))
+
+
+def _offer_found(
+    best: _Best, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32]
+) -> None:
+    """Offers rows [r] with the same number of others each [r, kept]."""
+    places, flat = np.repeat(rows, others.shape[1]), scores.ravel()
+    hits = Hits(places, others.ravel(), flat - np.float32(FLOAT32_ERROR), flat + np.float32(FLOAT32_ERROR))
+    best.offer(slice(0, best.size), hits.rows, hits.columns, hits)
+
+
+def _exact(left: NDArray[np.float32], right: NDArray[Any], offset: int = 0) -> Score:
+    """Makes the function that scores pairs exactly; right indices count from `offset`."""
+
+    def score(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+        scores = np.empty(len(rows))
+        for part in _slices(len(rows), PAIRS):
+            scores[part] = _dot(left[rows[part]], right[others[part] - offset])
+        return scores
+
+    return score
+
+
+def _blocks(candidates: NDArray[Any] | Iterable[NDArray[Any]], enough: int) -> Iterator[NDArray[Any]]:
+    """Yields candidates in blocks; small ones that arrive one by one are joined, for the sake of the products."""
+    if isinstance(candidates, np.ndarray):
+        yield candidates
+        return
+    waiting: list[NDArray[Any]] = []
+    for block in candidates:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= enough:
+            yield np.concatenate(waiting) if len(waiting) > 1 else block
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _slices(size: int, step: int) -> Iterator[slice]:
+    """Yields the parts of a range."""
+    return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
 
 def mutual_nearest(
@@ -46,9 +320,7 @@ def mutual_nearest(
     return forward, _settle(np.concatenate(rivals), candidates, queries)
 
 
-def _settle(
-    pairs: NDArray[np.int64], rows: NDArray[np.float32], others: NDArray[np.float32]
-) -> NDArray[np.int32]:
+def _settle(pairs: NDArray[np.int64], rows: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.int32]:
     """Returns, for each row that is in `pairs` (row, other), the best other; the lowest index wins a tie.
 
     A collapsed model makes every pair a near tie, so the products are taken a part at a time.
@@ -58,7 +330,7 @@ def _settle(
     exact = np.concatenate([_dot(rows[part[:, 0]], others[part[:, 1]]) for part in parts])
     order = np.lexsort((pairs[:, 1], -exact, pairs[:, 0]))
     first = np.unique(pairs[order, 0], return_index=True)[1]
-    return pairs[order][first, 1].astype(np.int32)
+    return np.asarray(pairs[order][first, 1], dtype=np.int32)
 
 
 def _dot(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ class Scores:
 
     languages: dict[str, LanguageScore] = field(default_factory=dict)
     groups: dict[str, GroupScore] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Scores:
@@ -64,14 +66,23 @@ def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Score
 
 
 def from_joint(dataset: Dataset, found: JointScores) -> Scores:
-    """Takes over what a joint shape found; the card's metric is the score, the others are variants."""
+    """Takes over what a joint shape found; the card's metric is the score, the others are variants.
+
+    JSON has no infinity: what is infinite is left out, and a note says so.
+    """
     metric = dataset.card.metric
+    infinite = [
+        f"{where}: {name} is infinite and left out"
+        for where, values in (*found.groups.items(), *found.languages.items())
+        for name, value in values.items()
+        if math.isinf(value)
+    ]
     languages = {
         language: LanguageScore(
             score=values[metric],
             n=dataset.shape.size(dataset[language]),
             ci95=None,
-            variants=_without(values, metric),
+            variants=_variants(values, metric),
         )
         for language, values in found.languages.items()
     }
@@ -81,12 +92,12 @@ def from_joint(dataset: Dataset, found: JointScores) -> Scores:
             ci95=None,
             languages=present,
             missing=missing,
-            variants=_without(found.groups[name], metric),
+            variants=_variants(found.groups[name], metric),
         )
         for name, present, missing in _groups(dataset.card, languages)
         if name in found.groups
     }
-    return Scores(languages, groups)
+    return Scores(languages, groups, tuple(infinite))
 
 
 def _groups(card: TaskCard, scored: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
@@ -98,8 +109,8 @@ def _groups(card: TaskCard, scored: Iterable[str]) -> Iterator[tuple[str, tuple[
             yield name, present, tuple(x for x in members if x not in known)
 
 
-def _without(values: Mapping[str, float], metric: str) -> dict[str, float]:
-    return {name: value for name, value in values.items() if name != metric}
+def _variants(values: Mapping[str, float], metric: str) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name != metric and math.isfinite(value)}
 
 
 def _mean(values: Iterable[float]) -> float:

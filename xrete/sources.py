@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -27,6 +27,14 @@ class Folder:
     def has(self, path: str) -> bool:
         """Says whether the file is there."""
         return (self.root / path).is_file()
+
+    def choose(self, layouts: Sequence[Sequence[str]]) -> Sequence[str]:
+        """Returns the first of several lists of paths that is there in full, else in part, else the first one."""
+        for enough in (all, any):
+            for paths in layouts:
+                if enough(map(self.has, paths)):
+                    return paths
+        return layouts[0]
 
     def lines(self, path: str) -> list[str]:
         """Reads the lines of a text file, split on line feeds only.
@@ -57,6 +65,19 @@ class Folder:
                 raise DataError(f"{self.root / path}, line {number}: {len(row)} cells, not {columns}")
         return rows[1:] if header else rows
 
+    def table(self, path: str, names: tuple[str, ...]) -> list[list[str]]:
+        """Reads columns `names` of a tab-separated file with a header, without quoting.
+
+        Raises:
+            DataError: as `rows` (the header says how many cells), or there is no such column.
+        """
+        header = self.lines(path)[0].split("\t")
+        absent = [name for name in names if name not in header]
+        if absent:
+            raise DataError(f"{self.root / path}, line 1: no column {absent[0]!r} among {', '.join(header)}")
+        rows = self.rows(path, len(header), header=True)
+        return [[row[header.index(name)] for row in rows] for name in names]
+
     def json(self, path: str) -> Any:
         """Reads one JSON document.
 
@@ -75,16 +96,35 @@ class Folder:
         Raises:
             DataError: as `lines`, or a line that is not a JSON object.
         """
-        rows: list[dict[str, Any]] = []
-        for number, line in enumerate(self.lines(path), start=1):
+        return list(self.each_json_line(path))
+
+    def each_json_line(self, path: str) -> Iterator[dict[str, Any]]:
+        """Reads one JSON object a line, as `json_lines`, without holding the file in memory."""
+        file, number = self.root / path, 0
+        for number, line in enumerate(_raw_lines(file), start=1):
+            where = f"{file}, line {number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise DataError(f"{where}: not UTF-8 (byte {error.start} of it); save the file as UTF-8") from None
             except json.JSONDecodeError as error:
-                raise DataError(f"{self.root / path}, line {number}: not JSON ({error.msg})") from None
+                raise DataError(f"{where}: not JSON ({error.msg})") from None
             if not isinstance(row, dict):
-                raise DataError(f"{self.root / path}, line {number}: not a JSON object")
-            rows.append(row)
-        return rows
+                raise DataError(f"{where}: not a JSON object")
+            yield row
+        if not number:
+            raise DataError(f"{file} is empty; fetch it again")
+
+
+def _raw_lines(file: Path) -> Iterator[bytes]:
+    """Yields the lines of a file, or says why it cannot be read."""
+    try:
+        with file.open("rb") as lines:
+            yield from lines
+    except FileNotFoundError:
+        raise DataError(f"missing data file: {file}") from None
+    except OSError as error:
+        raise DataError(f"cannot read data file {file}: {error.strerror or error}") from error
 
 
 class Hub:
@@ -140,10 +180,10 @@ class Hub:
         )
 
     def columns(self, config: str, split: str, names: tuple[str, ...]) -> list[list[Any]]:
-        """Reads columns `names` of one config and split.
+        """Reads columns `names` of one config and split. Class labels come as their names, -1 (unknown) as None.
 
         Raises:
-            DataError: no such config, split or column at this revision.
+            DataError: no such config, split or column at this revision, or a file is damaged.
         """
         import datasets
 
@@ -152,10 +192,13 @@ class Hub:
             table = datasets.load_dataset(str(self.folder), config, split=split)
         except (ValueError, FileNotFoundError) as error:
             raise DataError(f"{self.data.repo} has no config {config!r} with split {split!r}: {error}") from error
+        except datasets.exceptions.DatasetGenerationError as error:
+            why = error.__cause__ or error
+            raise DataError(f"{self.data.repo}, {config}/{split} is damaged at {self.folder}: {why}") from error
         absent = [name for name in names if name not in table.column_names]
         if absent:
             raise DataError(f"{self.data.repo}, {config}/{split}: no column {absent[0]!r}")
-        return [list(table[name]) for name in names]
+        return [_named(table.features[name], list(table[name])) for name in names]
 
 
 class Mini:
@@ -175,8 +218,23 @@ class Mini:
         """Reads one JSON object a line."""
         return [json.loads(line) for line in self._lines(name)]
 
+    def rows(self, name: str, language: str, split: str) -> list[dict[str, Any]]:
+        """Reads the JSON lines of one language and split."""
+        return [row for row in self.json_lines(name) if (row["language"], row["split"]) == (language, split)]
+
     def _lines(self, name: str) -> Iterator[str]:
         return iter((self._root / name).read_text("utf-8").removesuffix("\n").split("\n"))
+
+
+def _named(feature: Any, values: list[Any]) -> list[Any]:
+    """Gives class labels, or lists of them, by name: ids differ between copies of the same data."""
+    from datasets import ClassLabel, List
+
+    if isinstance(feature, ClassLabel):
+        return [None if value is None or value < 0 else feature.int2str(value) for value in values]
+    if isinstance(feature, List) and isinstance(feature.feature, ClassLabel):
+        return [None if value is None else _named(feature.feature, value) for value in values]
+    return values
 
 
 Source = Folder | Hub | Mini

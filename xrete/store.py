@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,9 @@ class Slot:
         self.items_file = self.record_file.with_name(f"{stem}.items.parquet")
         self.journal = self.record_file.with_name(f"{stem}.partial")
 
-    def lock(self) -> FileLock:
-        """A lock against another run of the same thing; it waits for that run and then finds its record.
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Locks out another run of the same thing, which waits, and then finds the record of this one.
 
         Raises:
             XreteError: the results folder cannot be written.
@@ -62,7 +64,10 @@ class Slot:
             lock.acquire()
         except OSError as error:
             raise write_error(self.record_file, error) from error
-        return lock
+        try:
+            yield
+        finally:
+            lock.release()
 
     def finished(self) -> Record | None:
         """Returns the complete record if there is one. A damaged file is set aside, to be made again."""
@@ -132,7 +137,7 @@ def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray
 
 def find_records(results: Path) -> Iterator[Path]:
     """Yields the record files of a results folder, in order."""
-    return (path for path in sorted(results.rglob("*.json")) if ".partial" not in str(path.parent))
+    return iter(sorted(results.rglob("*.json")))
 
 
 def _table(outcomes: Mapping[str, Outcome]) -> pa.Table:
@@ -144,18 +149,18 @@ def _table(outcomes: Mapping[str, Outcome]) -> pa.Table:
 
 def _write_table(path: Path, table: pa.Table) -> None:
     with atomic_writer(path) as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def _load(file: Path) -> Outcome | None:
     """Reads a journal entry; a damaged one is None, and its language is scored again."""
     try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowInvalid):
+        table = pq.read_table(file, page_checksum_verification=True)
+        note = (table.schema.metadata or {}).get(b"truncated", b"")
+        items = {name: table[name].to_numpy() for name in table.column_names}
+        return Outcome(items, int(note) if note else None)
+    except (OSError, ValueError, pa.ArrowException):
         return None
-    note = (table.schema.metadata or {}).get(b"truncated", b"")
-    items = {name: table[name].to_numpy() for name in table.column_names}
-    return Outcome(items, int(note) if note else None)
 
 
 def _safe(name: str) -> str:

@@ -38,6 +38,7 @@ class TaskCard:
             one that the source holds is taken.
         counts: Items expected in each language, by split: one number for all languages or one for each; a
             tuple where several published versions differ. A source that holds another number is an error.
+        training: Names of the splits that are trained on and never scored.
         groups: Named sets of languages that get a mean of their own, beside "all".
         protocols: Names of the protocols that make sense, the default one first.
         licence: The data's licence.
@@ -59,6 +60,7 @@ class TaskCard:
     licence: str
     citation: str
     layout: str
+    training: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = ("zero-shot",)
     hub: HubData | None = None
@@ -92,6 +94,20 @@ class Task(Protocol):
     def from_folder(self, folder: Folder, language: str, split: str) -> Any:
         """Reads one language from upstream files and returns the shape's data."""
         ...
+
+
+@runtime_checkable
+class LayoutsTask(Task, Protocol):
+    """A task whose upstream files are published, or prepared by others, in more than one layout."""
+
+    def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
+        """Returns the paths of each layout, as `files` does; the first one is preferred, and is what `files` returns."""
+        ...
+
+
+def layouts(task: Task, language: str, split: str) -> Sequence[Sequence[str]]:
+    """Returns the paths of each layout that the task reads."""
+    return task.layouts(language, split) if isinstance(task, LayoutsTask) else [task.files(language, split)]
 
 
 @runtime_checkable

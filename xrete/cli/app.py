@@ -9,6 +9,7 @@ import typer
 
 from xrete import __version__
 from xrete.cli import data, doctor, plugins
+from xrete.cli.picture import picture
 from xrete.cli.report import report
 from xrete.cli.run import run
 from xrete.errors import XreteError
@@ -24,11 +25,15 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(report)
+app.command()(picture)
 app.command(name="tasks")(plugins.tasks)
 app.command(name="models")(plugins.models)
 app.command()(plugins.check)
 app.add_typer(data.app, name="data")
 app.command()(doctor.doctor)
+
+INTERRUPTED = 130
+"""Exit code that Typer makes of Ctrl-C."""
 
 
 def _version(wanted: bool) -> None:
@@ -57,14 +62,17 @@ def main() -> None:
     debug = "--debug" in arguments
     try:
         app([argument for argument in arguments if argument != "--debug"])
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("stopped; run the same command again to go on", err=True)
+        raise
     except XreteError as error:
         if debug:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
-        sys.exit(130)
-    except BrokenPipeError:  # `xrete report | head`
-        sys.stderr.close()
-        sys.exit(0)
+    except Exception as error:  # ours to mend, or a plugin's: still one sentence
+        if debug:
+            raise
+        typer.echo(f"error: {type(error).__name__}: {error}; run again with --debug for the traceback", err=True)
+        sys.exit(1)

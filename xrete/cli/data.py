@@ -69,7 +69,7 @@ def verify(
     """
     from xrete import registry
 
-    wanted = options.split_commas([languages]) if languages else None
+    wanted = options.split_commas("--languages", [languages]) if languages else None
     dataset = registry.load_task(task, data, split=split, languages=wanted)
     sizes = {language: dataset.shape.size(dataset[language]) for language in dataset.languages}
     if json_:

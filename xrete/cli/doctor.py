@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer
@@ -66,10 +66,11 @@ def _places() -> Iterator[tuple[str, str, str]]:
 def _plugins() -> Iterator[tuple[str, str, str]]:
     from xrete import registry
 
-    for kind in ("tasks", "models"):
+    loaders: dict[registry.Kind, Callable[[str], object]] = {"tasks": registry.task, "models": registry.model}
+    for kind, load in loaders.items():
         for entry in registry.names(kind).values():
             try:
-                entry.load()
+                load(entry.name)
                 state = f"loads, from {entry.origin}"
             except XreteError as error:
                 state = str(error)

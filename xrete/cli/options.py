@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xrete.errors import UsageError, XreteError
+
 
 def _load_plugins(files: list[Path] | None) -> list[Path] | None:
     from xrete.registry import add_plugin_file
@@ -38,9 +40,17 @@ Limit = Annotated[
 ]
 
 
-def split_commas(values: Iterable[str]) -> list[str]:
-    """Splits "a,b" and keeps order; empty parts are dropped."""
-    return [part for value in values for part in (piece.strip() for piece in value.split(",")) if part]
+def split_commas(option: str, values: Iterable[str]) -> list[str]:
+    """Splits "a,b", keeps order, and drops empty parts and what was said before.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    pieces = (piece.strip() for value in values for piece in value.split(","))
+    parts = list(dict.fromkeys(filter(None, pieces)))
+    if not parts:
+        raise UsageError(f"{option} names nothing; give a name, or several with commas")
+    return parts
 
 
 def chosen_tasks(asked: Iterable[str]) -> list[str]:
@@ -52,7 +62,7 @@ def chosen_tasks(asked: Iterable[str]) -> list[str]:
     from xrete import registry
 
     names: dict[str, None] = {}
-    for name in split_commas(asked):
+    for name in split_commas("--task", asked):
         names.update(dict.fromkeys(_members(name)))
     for name in names:
         registry.task(name)  # unknown names and broken plugins are reported before anything runs
@@ -65,7 +75,16 @@ def _members(name: str) -> list[str]:
     known = registry.names("tasks")
     if name in known:
         return [name]
-    if name == "all":
-        return [entry for entry in known if not entry.endswith("/*")]
-    of_category = [entry for entry in known if "/" not in entry and registry.task(entry).card.category == name]
-    return of_category or [name]
+    broken: list[XreteError] = []
+    members: list[str] = []
+    for entry in known:
+        try:
+            if name in ("all", registry.task(entry).card.category):
+                members.append(entry)
+        except XreteError as error:
+            broken.append(error)
+    if not members:
+        return [name]
+    for reason in broken:
+        typer.echo(f"warning: left out: {reason}", err=True)
+    return members

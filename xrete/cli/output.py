@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xrete.embedder import Progress as OnProgress
+from xrete.errors import XreteError
 
 PLAIN_SECONDS = 30.0
 """Where nobody watches a terminal, a line is printed this often."""
 
 console = Console(stderr=True)
+
+
+def say(error: XreteError, title: str | None = None) -> None:
+    """Says in one sentence what went wrong, after the traceback if the user asked for it with --debug."""
+    if "--debug" in sys.argv[1:]:
+        traceback.print_exception(error)
+    typer.echo(f"error: {f'{title}: ' if title else ''}{error}", err=True)
 
 
 @contextmanager

@@ -85,14 +85,14 @@ def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> 
     from xrete import registry
 
     known = registry.names(kind)
+    loader: Any = registry.task if kind == "tasks" else registry.model
     if name is not None:
-        loader = registry.task if kind == "tasks" else registry.model
         _card(asdict(loader(name).card), json_)
         return
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for entry in known.values():
         try:
-            card = entry.load().card
+            card = loader(entry.name).card
         except XreteError as error:
             if json_:
                 typer.echo(json.dumps({"name": entry.name, "error": str(error)}, ensure_ascii=False))

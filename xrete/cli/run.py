@@ -6,19 +6,23 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from xrete.cli import options
-from xrete.errors import XreteError
+from xrete.errors import UsageError, XreteError, unknown_name
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.evaluation import RunOptions
     from xrete.record import Record
     from xrete.registry import ModelRequest
+
+Ready = TypeVar("Ready")
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 def run(
@@ -30,7 +34,7 @@ def run(
     split: options.Split = None,
     results: Annotated[Path, typer.Option("--results", help="Folder for records.")] = Path("results/local"),
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[Dtype, typer.Option("--dtype", help="Precision of transformers.")] = "float32",
     batch_tokens: Annotated[
         int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in a batch.")
     ] = None,
@@ -59,15 +63,18 @@ def run(
     from xrete.dataset import open_dataset
     from xrete.evaluation import RunOptions
 
-    requests = [
-        registry.request_model(name, device=device, dtype=dtype, batch_tokens=batch_tokens)
-        for name in dict.fromkeys(options.split_commas(model))
-    ]
-    wanted = options.split_commas([languages]) if languages else None
-    datasets = [
-        open_dataset(registry.task(name), data, split=split, languages=wanted, limit=limit)
-        for name in options.chosen_tasks(task)
-    ]
+    def find(name: str) -> ModelRequest:
+        return registry.request_model(name, device=device, dtype=dtype, batch_tokens=batch_tokens)
+
+    def read(name: str) -> Dataset:
+        return open_dataset(registry.task(name), data, split=split, languages=wanted, limit=limit)
+
+    failures: list[XreteError] = []
+    wanted = options.split_commas("--languages", [languages]) if languages else None
+    tasks = options.chosen_tasks(task)
+    requests = _prepare(options.split_commas("--model", model), find, failures)
+    datasets = _prepare(tasks, read, failures) if requests else []
+    _check_protocol(protocol, datasets)
     settings = RunOptions(
         protocol=protocol,
         results=results,
@@ -78,15 +85,37 @@ def run(
         command=shlex.join(["xrete", *sys.argv[1:]]),
     )
     _warn(datasets)
-    failed = [
-        cell
-        for request in requests
-        for dataset in datasets
-        if not (cell := _cell(request, dataset, settings, json_))
-    ]
+    for request in requests:
+        for dataset in datasets:
+            if error := _cell(request, dataset, settings, json_):
+                failures.append(error)
     _warn(datasets)
-    if failed:
-        raise typer.Exit(1)
+    if failures:
+        raise typer.Exit(max(error.exit_code for error in failures))
+
+
+def _prepare(names: list[str], make: Callable[[str], Ready], failures: list[XreteError]) -> list[Ready]:
+    """Makes what can be made; what cannot be had is said, and the others go on. Wrong usage ends the command."""
+    from xrete.cli import output
+
+    ready = []
+    for name in names:
+        try:
+            ready.append(make(name))
+        except UsageError:
+            raise
+        except XreteError as error:
+            output.say(error, name)
+            failures.append(error)
+    return ready
+
+
+def _check_protocol(protocol: str | None, datasets: list[Dataset]) -> None:
+    for card in (dataset.card for dataset in datasets):
+        if protocol is not None and protocol not in card.protocols:
+            raise unknown_name(
+                f"protocol of {card.name}", protocol, card.protocols, f"run 'xrete tasks {card.name}'"
+            )
 
 
 def _is_worker() -> bool:
@@ -98,8 +127,8 @@ def _is_worker() -> bool:
     return serve_workers()
 
 
-def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: bool) -> bool:
-    """Scores one model on one task and says how it went; a failure is said and the others go on."""
+def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: bool) -> XreteError | None:
+    """Scores one model on one task and says how it went; a failure is said and returned, and the others go on."""
     from dataclasses import replace
 
     from xrete import evaluation
@@ -111,28 +140,36 @@ def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: 
         with output.sentences(title, total) as progress:
             record = evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
     except XreteError as error:
-        typer.echo(f"error: {title}: {error}", err=True)
-        return False
+        output.say(error, title)
+        return error
+    except Exception as error:  # a plugin may raise anything
+        reason = XreteError(f"{type(error).__name__}: {error}; run again with --debug for the traceback")
+        reason.__cause__ = error
+        output.say(reason, title)
+        return reason
     if json_:
         typer.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
     else:
         typer.echo(_summary(record))
-    return True
+    return None
 
 
 def _summary(record: Record) -> str:
     """One line: who, what, score with interval, groups, coverage."""
     assert record.score is not None
-    assert record.ci95 is not None
-    low, high = record.ci95
-    groups = "  ".join(f"{name} {group.score:.1f}" for name, group in record.groups.items() if name != "all")
+    if record.ci95:
+        low, high = record.ci95
+        digits, total = 1, f"{record.score:.2f} [{low:.2f}, {high:.2f}]"
+    else:  # numbers of all languages together, whose unit is their own
+        digits, total = 4, f"{record.score:.4f}"
+    groups = "  ".join(f"{name} {group.score:.{digits}f}" for name, group in record.groups.items() if name != "all")
     missing = len(record.missing_languages)
     languages = (
         f"{len(record.languages)} of {len(record.languages) + missing}" if missing else str(len(record.languages))
     )
     mini = "  (mini sample)" if record.data.source == "mini" else ""
     return (
-        f"{record.model.name}  {record.task}  {record.metric} {record.score:.2f} [{low:.2f}, {high:.2f}]  "
+        f"{record.model.name}  {record.task}  {record.metric} {total}  "
         f"{groups}  {languages} languages, {record.data.split}{mini}"
     )
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from xrete.errors import unknown_name
-from xrete.shapes import Encode, Items
+from xrete.shapes import Certificate, Encode, Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
 
 PROTOCOLS: dict[str, str] = {
     "zero-shot": "xrete.protocols.zero_shot",
+    "probe": "xrete.protocols.probe",
 }
 
 
@@ -38,6 +39,10 @@ class ProtocolModule(Protocol):
         self, dataset: Dataset, encode: Encode, languages: Sequence[str], settings: Settings
     ) -> Iterator[tuple[str, Items]]:
         """Yields the items of each of `languages` as soon as they are there."""
+        ...
+
+    def certificates(self, dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
+        """Returns models whose score of that language is known from theory, under this protocol."""
         ...
 
     def notes(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:

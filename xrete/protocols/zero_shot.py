@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from xrete.protocols import Settings
-from xrete.shapes import Encode, Items, ZeroShotShape
+from xrete.shapes import Certificate, Encode, Items, ZeroShotShape
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -20,6 +20,12 @@ def outcomes(
     return dataset.shape.zero_shot(dataset, encode, languages)
 
 
+def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
+    """Returns the shape's."""
+    return dataset.shape.certificates(dataset[language])
+
+
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
-    """Has nothing to say."""
-    return ()
+    """Says what the shape has to say of the data, where it has `notes`."""
+    says = getattr(dataset.shape, "notes", None)
+    return tuple(says(dataset)) if says else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 SHAPES: dict[str, str] = {
     "bitext": "xrete.shapes.bitext:SHAPE",
+    "mining": "xrete.shapes.mining:SHAPE",
+    "ranking": "xrete.shapes.ranking:SHAPE",
+    "geometry": "xrete.shapes.geometry:SHAPE",
+    "similarity": "xrete.shapes.similarity:SHAPE",
+    "classification": "xrete.shapes.classification:SHAPE",
+    "ordinal": "xrete.shapes.classification:ORDINAL",
+    "multilabel": "xrete.shapes.multilabel:SHAPE",
+    "choice": "xrete.shapes.choice:SHAPE",
 }
 
 
@@ -45,6 +53,15 @@ class Metric:
         """Makes the metric that is the mean of `per_item`."""
         return Metric(lambda items: float(np.mean(per_item(items))), per_item)
 
+    @staticmethod
+    def joint() -> Metric:
+        """Makes a metric of a `JointShape`, which has a name but is no function of items."""
+
+        def statistic(items: Items) -> float:
+            raise TypeError("a metric of all languages together is not computed from one language's items")
+
+        return Metric(statistic)
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -53,13 +70,15 @@ class Certificate:
     Attributes:
         name: Which one: constant, random, oracle or shuffled-oracle.
         encode: The model.
-        low, high: What its headline score must lie in; equal where theory gives one number.
+        low, high: What its score must lie in; equal where theory gives one number.
+        metric: The metric that theory speaks of; None is the task's headline metric.
     """
 
     name: str
     encode: Encode
     low: float
     high: float
+    metric: str | None = None
 
 
 class Shape(Protocol):
@@ -105,20 +124,48 @@ class ZeroShotShape(Shape, Protocol):
         ...
 
 
+HeadKind = Literal["classes", "labels", "choices", "score"]
+"""What a linear head gives: a score for each class, for each label apart, for each alternative, or one number."""
+
+
 @runtime_checkable
 class ProbeShape(Shape, Protocol):
     """A shape that a linear head on frozen embeddings can be trained for."""
 
+    @property
+    def head_kind(self) -> HeadKind:
+        """Which head is trained."""
+        ...
+
     def features(self, data: Any, encode: Encode) -> NDArray[np.float32]:
-        """Returns what the head sees, float32 [rows, features]; an item may have several rows (its choices)."""
+        """Returns what the head sees, float32 [items, features], or [items, choices, features]."""
+        ...
+
+    def features_note(self, data: Any) -> str:
+        """Says in a formula what `features` are made of, for the notes of records."""
         ...
 
     def labels(self, data: Any) -> NDArray[Any]:
-        """Returns the gold labels: one for each item, or a row of 0 and 1 for each item where it has several."""
+        """Returns what is right: a place or a number for each item, or bools [items, labels]."""
         ...
 
     def items(self, data: Any, scores: NDArray[np.float64]) -> Items:
-        """Turns the head's scores into items: [items, classes], or one for each row of `features`."""
+        """Turns the head's scores into items: [items, classes or labels or choices], or [items] for a number."""
+        ...
+
+    def keys(self, data: Any) -> Sequence[Sequence[str]]:
+        """Returns, for each item, what it shares with its translations and near copies: its name and its texts.
+
+        Two items with a key in common, in whatever languages, are never one trained on and the other scored.
+        """
+        ...
+
+    def take(self, data: Any, rows: Sequence[int]) -> Any:
+        """Returns the data of the items at `rows`, with the same keys as before."""
+        ...
+
+    def probe_certificates(self, data: Any, training: Sequence[Any]) -> Iterable[Certificate]:
+        """Returns models whose score on `data` is known from theory, for a head that was trained on `training`."""
         ...
 
 
@@ -126,21 +173,46 @@ class ProbeShape(Shape, Protocol):
 class JointScores:
     """What a shape that looks at all languages together found. Intervals and items have no meaning there.
 
+    The card's metric must be there for every language and group that is named; another metric is left out where it
+    is not defined. A value may be infinite; a record, being JSON, then says so in its notes and leaves it out.
+
     Attributes:
-        languages: Values of every metric, for each language.
-        groups: Values of every metric, for each group of the card and "all".
+        languages: Values of metrics, for each language.
+        groups: Values of metrics, for each group of the card and "all".
     """
 
     languages: Mapping[str, Mapping[str, float]]
     groups: Mapping[str, Mapping[str, float]]
 
 
+@dataclass(frozen=True)
+class JointCertificate:
+    """A model whose values over all languages of some data are known from theory.
+
+    Attributes:
+        name: Which one: constant, random, oracle or shuffled-oracle.
+        encode: The model; called with the texts of one language at a time.
+        bounds: What metrics of the group "all" must lie in, lowest and highest; they may be infinite.
+    """
+
+    name: str
+    encode: Encode
+    bounds: Mapping[str, tuple[float, float]]
+
+
 @runtime_checkable
 class JointShape(Shape, Protocol):
-    """A shape whose scores are of groups of languages, not means over languages (geometry)."""
+    """A shape whose scores are of groups of languages, not means over languages (geometry).
+
+    Its `metrics` are made by `Metric.joint`, and `certificates` has none: those of one language mean nothing.
+    """
 
     def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
         """Scores every language and group at once, reading each language once."""
+        ...
+
+    def joint_certificates(self, dataset: Dataset) -> Iterable[JointCertificate]:
+        """Returns models whose values on `dataset` are known from theory."""
         ...
 
 

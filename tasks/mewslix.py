@@ -1,0 +1,150 @@
+"""Mewsli-X (Ruder et al. 2021): find the entity that a news sentence mentions among a million descriptions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from xrete.errors import DataError
+from xrete.shapes.ranking import Pool, Ranking
+from xrete.sources import Folder, Mini
+from xrete.task import TaskCard
+
+ENTITIES = 1_003_893
+DEV = {
+    "ar": 318, "de": 326, "en": 316, "es": 311, "fa": 72, "ja": 310, "pl": 304, "ro": 145, "ta": 312, "tr": 262,
+    "uk": 315,
+}  # fmt: skip
+TEST = {
+    "ar": 1501, "de": 1551, "en": 1490, "es": 1552, "fa": 458, "ja": 1519, "pl": 1562, "ro": 672, "ta": 1567,
+    "tr": 1215, "uk": 1537,
+}  # fmt: skip
+CANDIDATES = "mewslix/candidate_set_entities.jsonl"
+
+
+class MewsliX:
+    """The released files of 2022. All languages are searched in one pool of entities, which is read once."""
+
+    card = TaskCard(
+        name="mewslix",
+        title="Mewsli-X: entity retrieval, 11 languages, a million candidates",
+        shape="ranking",
+        category="retrieval",
+        metric="map@20",
+        languages=tuple(TEST),
+        splits=("test", "dev"),
+        counts={"test": TEST, "dev": DEV},
+        licence="CC BY-SA 3.0 (Wikipedia), CC BY 2.5 (WikiNews)",
+        citation="Ruder et al. 2021, EMNLP (XTREME-R); the release mewsli-x_20220518_6",
+        layout="mewslix/wikinews_mentions-test.jsonl (and -dev) and mewslix/candidate_set_entities.jsonl",
+        notes=(
+            "the released files are not the version behind XTREME-R's numbers, which are not comparable",
+            "XTREME-R reads 64 tokens of each text; here a model reads what it can",
+        ),
+    )
+
+    def files(self, language: str, split: str) -> Sequence[str]:
+        """The mentions of all languages, and the candidates."""
+        return [f"mewslix/wikinews_mentions-{split}.jsonl", CANDIDATES]
+
+    def from_folder(self, folder: Folder, language: str, split: str) -> Ranking:
+        """Reads the mentions of one language."""
+        path = self.files(language, split)[0]
+        ids, queries, entities = [], [], []
+        for place, row in _rows(folder, path):
+            try:
+                if row["context"]["language"] != language:
+                    continue
+                for mention in row["mentions"]:
+                    ids.append(mention["example_id"])
+                    queries.append(query(row["context"], mention["mention_span"]))
+                    entities.append([mention["entity_id"]])
+            except (KeyError, TypeError) as error:
+                raise DataError(f"{place}: not a mention of Mewsli-X ({error}); fetch the file again") from None
+            except ValueError as error:
+                raise DataError(f"{place}: {error}") from None
+        return Ranking(ids, queries, entities, _pool(folder))
+
+    def from_mini(self, mini: Mini, language: str, split: str) -> Ranking | None:
+        """Reads the sample's mentions."""
+        rows = [
+            row
+            for row in mini.json_lines("mewslix-mentions.jsonl")
+            if (row["language"], row["split"]) == (language, split)
+        ]
+        if not rows:
+            return None
+        entities = mini.json_lines("mewslix-entities.jsonl")
+        pool = Pool([row["entity"] for row in entities], [row["description"] for row in entities])
+        queries = [_marked(row["left"], row["mention"], row["right"]) for row in rows]
+        return Ranking([row["id"] for row in rows], queries, [[row["entity"]] for row in rows], pool)
+
+
+def query(context: Any, span: Any) -> str:
+    """Writes a mention as XTREME-R does: "MENTION: LEFT { MENTION } RIGHT", in its one sentence.
+
+    Raises:
+        ValueError: the text is missing, the mention is not where it should be, or no sentence holds it.
+    """
+    text, start, end = context["text"], span["start"], span["end"]
+    if not text:
+        raise ValueError("the text of the article is missing; run Mewsli-X's get-mewsli-x.sh, which restores it")
+    if text[start:end] != span["text"]:
+        raise ValueError(f"{span['text']!r} is not at {start}:{end} of its article; fetch the file again")
+    for sentence in context["sentence_spans"]:
+        if sentence["start"] <= start and end <= sentence["end"]:
+            return _marked(text[sentence["start"] : start], span["text"], text[end : sentence["end"]])
+    raise ValueError(f"no sentence holds the mention at {start}:{end}; fetch the file again")
+
+
+def _marked(left: str, mention: str, right: str) -> str:
+    left, right = (re.sub(r"\{(.*?)\}", r"(\1)", side) for side in (left, right))
+    return _plain(f"{mention}: {left} {{ {mention} }} {right}")
+
+
+def _plain(text: str) -> str:
+    """One line, double spaces made single in one pass (not all of them), as the official code does."""
+    return " ".join(text.splitlines()).replace("  ", " ").strip()
+
+
+_POOLS: WeakValueDictionary[tuple[object, ...], Pool] = WeakValueDictionary()
+"""Pools in use, by file: every language gets the same object."""
+
+
+def _pool(folder: Folder) -> Pool:
+    file = folder.root / CANDIDATES
+    stat = file.stat()
+    key = (file.resolve(), stat.st_mtime_ns, stat.st_size)
+    pool = _POOLS.get(key)
+    if pool is None:
+        ids, texts = [], []
+        for place, row in _rows(folder, CANDIDATES):
+            try:
+                spans = [(span["start"], span["end"]) for span in row["sentence_spans"]]
+                ids.append(row["entity_id"])
+                texts.append(_plain(" ".join(row["description"][start:end] for start, end in spans)))
+            except (KeyError, TypeError) as error:
+                raise DataError(f"{place}: not an entity of Mewsli-X ({error}); fetch the file again") from None
+        if len(ids) != ENTITIES:
+            raise DataError(f"{file}: {len(ids)} entities where Mewsli-X has {ENTITIES}; fetch the file again")
+        _POOLS[key] = pool = Pool(ids, texts)
+    return pool
+
+
+def _rows(folder: Folder, path: str) -> Iterator[tuple[str, Any]]:
+    """Yields the place and content of each line; the file is half a gigabyte and is never held as a whole."""
+    file = folder.root / path
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield f"{file}, line {number}", json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                raise DataError(f"{file}, line {number}: not UTF-8; save the file as UTF-8") from None
+            except json.JSONDecodeError as error:
+                raise DataError(f"{file}, line {number}: not JSON ({error.msg}); fetch it again") from None
+
+
+TASK = MewsliX()

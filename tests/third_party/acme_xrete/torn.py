@@ -1,0 +1,3 @@
+"""A plugin that cannot be imported."""
+
+raise ImportError("acme needs a part that nobody makes any more")

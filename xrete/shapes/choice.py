@@ -1,0 +1,150 @@
+"""Multiple choice: which of two alternatives is the more plausible cause or effect of a premise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes.classification import ACCURACY
+from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval, pair_features
+
+QUESTIONS = ("cause", "effect")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices(Texts):
+    """Premises (`first`), each with a question and two alternatives.
+
+    Attributes:
+        questions: "cause" or "effect".
+        choice1, choice2: The alternatives.
+        labels: 0 where the first alternative is right, 1 where the second one is.
+
+    Raises:
+        ValueError: another question or label, or the columns have unequal lengths.
+    """
+
+    questions: Sequence[str]
+    choice1: Sequence[str]
+    choice2: Sequence[str]
+    labels: Sequence[int]
+    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "questions", "choice1", "choice2", "labels")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for row, (question, label) in enumerate(zip(self.questions, self.labels, strict=True), start=1):
+            if question not in QUESTIONS:
+                raise ValueError(f"the question of item {row} is {question!r}, neither 'cause' nor 'effect'")
+            if isinstance(label, bool) or label not in (0, 1):
+                raise ValueError(f"the label of item {row} is {label!r}, neither 0 nor 1")
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """Names, premises and alternatives."""
+        return [(*key, *choices) for key, *choices in zip(super().keys(), self.choice1, self.choice2, strict=True)]
+
+    def content(self) -> Iterable[str]:
+        """All columns, in order."""
+        for column in (self.first, self.questions, self.choice1, self.choice2, map(str, self.labels)):
+            yield from column
+
+    def prompts(self) -> list[str]:
+        """Premise and question as one text; the question is English in every language, as in XTREME."""
+        return [f"{text} What was the {q}?" for text, q in zip(self.first, self.questions, strict=True)]
+
+
+class MultipleChoice:
+    """Scores the alternative with the higher score of a head; the first one wins a tie.
+
+    Items: `gold` and `prediction`, 0 or 1.
+    """
+
+    name = "choice"
+    head_kind: HeadKind = "choices"
+    metrics: Mapping[str, Metric] = {"accuracy": ACCURACY}
+
+    def size(self, data: Choices) -> int:
+        """Number of premises."""
+        return len(data)
+
+    def head(self, data: Choices, limit: int) -> Choices:
+        """The first `limit` premises."""
+        return data.take(range(min(limit, len(data))))
+
+    def take(self, data: Choices, rows: Sequence[int]) -> Choices:
+        """Returns the premises at `rows`."""
+        return data.take(rows)
+
+    def keys(self, data: Choices) -> Sequence[tuple[str, ...]]:
+        """Names and texts of each item."""
+        return data.keys()
+
+    def content(self, data: Choices) -> Iterable[str]:
+        """All columns, in order."""
+        return data.content()
+
+    def texts(self, data: Choices) -> int:
+        """Premises and alternatives."""
+        return 3 * len(data)
+
+    def features_note(self, data: Choices) -> str:
+        """Says what the probe sees."""
+        return (
+            "[u; v; |u-v|; u*v] of each choice v, where u is 'PREMISE What was the cause?' (or effect), "
+            "as the difference of the two choices"
+        )
+
+    def features(self, data: Choices, encode: Encode) -> NDArray[np.float32]:
+        """Returns [u; v; |u-v|; u*v] for each alternative v: float32 [items, 2, features]."""
+        u = encode(data.prompts())
+        return np.stack([pair_features(u, encode(side)) for side in (data.choice1, data.choice2)], axis=1)
+
+    def labels(self, data: Choices) -> NDArray[np.int64]:
+        """Returns the places of the right alternatives."""
+        return np.array(data.labels, dtype=np.int64)
+
+    def items(self, data: Choices, scores: NDArray[np.float64]) -> Items:
+        """Predicts the alternative of the higher score [items, 2]."""
+        return {"gold": self.labels(data), "prediction": scores.argmax(axis=1)}
+
+    def certificates(self, data: Choices) -> Iterable[Certificate]:
+        """There are none without training."""
+        return ()
+
+    def probe_certificates(self, data: Choices, training: Sequence[Choices]) -> Iterable[Certificate]:
+        """Constant: always the first choice. The others' vectors say of an alternative if it is right.
+
+        Oracle: truly. Shuffled oracle: of the scored items the wrong one. Random: of the scored items one drawn at
+        random, so that the number of right answers is binomial.
+        """
+        gold = self.labels(data)
+        first = 100 * float(np.mean(gold == 0))
+        yield Certificate("constant", constant_encoder, first, first)
+        drawn = np.random.default_rng(0).integers(0, 2, len(gold))
+        low, high = exact_interval([np.array([0.5, 0.5])] * len(gold))
+        for name, said, bounds in (
+            ("oracle", gold, (100.0, 100.0)),
+            ("shuffled-oracle", 1 - gold, (0.0, 0.0)),
+            ("random", drawn, (100 * low / len(gold), 100 * high / len(gold))),
+        ):
+            if (encode := _teller(data, said, training)) is not None:
+                yield Certificate(name, encode, *bounds)
+
+
+def _teller(data: Choices, said: NDArray[np.int64], training: Sequence[Choices]) -> Encode | None:
+    """Makes a model whose vectors say which alternative is right: `said` for the scored items, gold in training."""
+    pairs: list[tuple[str, tuple[float, ...]]] = []
+    for part, places in [(data, said), *((part, np.array(part.labels)) for part in training)]:
+        pairs += [(text, (0.0, 0.0)) for text in part.prompts()]
+        for number, side in enumerate((part.choice1, part.choice2)):
+            codes = [(1.0, 0.0) if place == number else (0.0, 1.0) for place in places]
+            pairs += zip(side, codes, strict=True)
+    book = codebook(pairs)
+    return code_encoder(book) if book else None
+
+
+SHAPE = MultipleChoice()

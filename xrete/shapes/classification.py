@@ -1,0 +1,212 @@
+"""Classification of a text or a pair: one of several names (NLI, paraphrases), or a number of stars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled(Texts):
+    """Texts or pairs with one label each. Labels are names: ids differ from copy to copy of the same data.
+
+    Attributes:
+        labels: Names, one for each item.
+        classes: Every name that there is. In a tie of two, the first one is predicted.
+
+    Raises:
+        ValueError: a label is none of the classes, or the columns have unequal lengths.
+    """
+
+    labels: Sequence[str]
+    classes: tuple[str, ...]
+    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "labels")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = set(self.classes)
+        bad = next((row for row, label in enumerate(self.labels) if label not in known), None)
+        if bad is not None:
+            raise ValueError(
+                f"the label of item {bad + 1} is {self.labels[bad]!r}, which is none of {', '.join(self.classes)}"
+            )
+
+
+def accuracy(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
+    """Returns the share of equal values, 0 to 1."""
+    return float(np.mean(np.asarray(gold == prediction)))
+
+
+def macro_f1(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
+    """Returns the mean F1, 0 to 1, over the classes that are in either column."""
+    shares = []
+    for name in np.unique(np.concatenate([gold, prediction])):
+        hits = np.sum((gold == name) & (prediction == name))
+        shares.append(2 * hits / (np.sum(gold == name) + np.sum(prediction == name)))
+    return float(np.mean(shares))
+
+
+def mean_absolute_error(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
+    """Returns the mean absolute difference, in the unit of the columns."""
+    return float(np.mean(_absolute_errors(gold, prediction)))
+
+
+def _absolute_errors(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> NDArray[np.float64]:
+    return np.abs(np.asarray(gold, dtype=np.float64) - np.asarray(prediction, dtype=np.float64))
+
+
+def _right(items: Items) -> NDArray[np.float64]:
+    return 100.0 * np.asarray(items["gold"] == items["prediction"])
+
+
+ACCURACY = Metric.mean_of(_right)
+
+
+class Classification:
+    """Scores the class with the highest score of a head; the first one of the card's order wins a tie.
+
+    Items: `gold` and `prediction`, names of classes.
+    """
+
+    name = "classification"
+    head_kind: HeadKind = "classes"
+    metrics: Mapping[str, Metric] = {
+        "accuracy": ACCURACY,
+        "macro_f1": Metric(lambda items: 100 * macro_f1(items["gold"], items["prediction"])),
+    }
+    certified = "accuracy"
+    """The metric that the certificates are about."""
+
+    def size(self, data: Labelled) -> int:
+        """Number of items."""
+        return len(data)
+
+    def head(self, data: Labelled, limit: int) -> Labelled:
+        """The first `limit` items."""
+        return data.take(range(min(limit, len(data))))
+
+    def take(self, data: Labelled, rows: Sequence[int]) -> Labelled:
+        """Returns the items at `rows`."""
+        return data.take(rows)
+
+    def keys(self, data: Labelled) -> Sequence[tuple[str, ...]]:
+        """Names and texts of each item."""
+        return data.keys()
+
+    def content(self, data: Labelled) -> Iterable[str]:
+        """Texts, then labels."""
+        yield from data.content()
+        yield from data.labels
+
+    def texts(self, data: Labelled) -> int:
+        """Texts of all columns."""
+        return len(data) * (1 if data.second is None else 2)
+
+    def features_note(self, data: Labelled) -> str:
+        """Says what the probe sees."""
+        return "u" if data.second is None else "[u; v; |u-v|; u*v]"
+
+    def features(self, data: Labelled, encode: Encode) -> NDArray[np.float32]:
+        """Returns u, or [u; v; |u-v|; u*v] for pairs: float32 [items, features]."""
+        return data.features(encode)
+
+    def labels(self, data: Labelled) -> NDArray[np.int64]:
+        """Returns places in `classes`."""
+        places = {name: place for place, name in enumerate(data.classes)}
+        return np.array([places[label] for label in data.labels], dtype=np.int64)
+
+    def items(self, data: Labelled, scores: NDArray[np.float64]) -> Items:
+        """Predicts the class of the highest score [items, classes] and puts it beside the gold one."""
+        names = self.values(data.classes)
+        return {"gold": names[self.labels(data)], "prediction": names[scores.argmax(axis=1)]}
+
+    def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
+        """Returns what stands for the classes in items: their names."""
+        return np.array(classes)
+
+    def certificates(self, data: Labelled) -> Iterable[Certificate]:
+        """There are none without training."""
+        return ()
+
+    def probe_certificates(self, data: Labelled, training: Sequence[Labelled]) -> Iterable[Certificate]:
+        """Constant: the class most frequent in training. The others' vectors say a class, which a probe can read.
+
+        Oracle: the gold class. Shuffled oracle: for the scored items the next class, for those trained on the gold
+        one. Random: for the scored items one drawn at random, so that the score is a sum of independent outcomes.
+        """
+        outcomes = self._outcomes(data)
+        gold, count = self.labels(data), len(data.classes)
+        trained = np.bincount(np.concatenate([self.labels(part) for part in training]), minlength=count)
+
+        def certificate(name: str, said: NDArray[np.int64], encode: Encode) -> Certificate:
+            score = float(outcomes[np.arange(len(said)), said].mean())
+            return Certificate(name, encode, score, score, metric=self.certified)
+
+        yield certificate("constant", np.full(len(gold), trained.argmax()), constant_encoder)
+        drawn = np.random.default_rng(0).integers(0, count, len(gold))
+        for name, said in (("oracle", gold), ("shuffled-oracle", (gold + 1) % count), ("random", drawn)):
+            encode = self._teller(data, said, training)
+            if encode is None:  # no encoder of single texts can know the labels
+                return
+            if name == "random":
+                low, high = _random_interval(outcomes)
+                yield Certificate(name, encode, low, high, metric=self.certified)
+            else:
+                yield certificate(name, said, encode)
+
+    def _outcomes(self, data: Labelled) -> NDArray[np.float64]:
+        """Returns what an item adds to the certified metric for each prediction: [items, classes]."""
+        return 100.0 * (self.labels(data)[:, None] == np.arange(len(data.classes)))
+
+    def _teller(self, data: Labelled, said: NDArray[np.int64], training: Sequence[Labelled]) -> Encode | None:
+        """Makes a model whose vector of an item's last text says `said` of `data`, the gold class in training."""
+        codes = np.eye(len(data.classes))
+        pairs: list[tuple[str, tuple[float, ...]]] = []
+        for part, places in [(data, said), *((part, self.labels(part)) for part in training)]:
+            if part.second is not None:
+                pairs += [(text, (0.0,) * len(codes)) for text in part.first]
+            pairs += zip(part.second or part.first, map(tuple, codes[places].tolist()), strict=True)
+        book = codebook(pairs)
+        return code_encoder(book) if book else None
+
+
+class Ordinal(Classification):
+    """Classes are whole numbers in order, such as stars; the lower one wins a tie. Items hold the numbers."""
+
+    name = "ordinal"
+    metrics: Mapping[str, Metric] = {
+        "mae": Metric.mean_of(lambda items: _absolute_errors(items["gold"], items["prediction"])),
+        "accuracy": ACCURACY,
+    }
+    certified = "mae"
+
+    def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
+        """Returns the numbers."""
+        return np.array([int(name) for name in classes])
+
+    def _outcomes(self, data: Labelled) -> NDArray[np.float64]:
+        numbers = np.asarray(self.values(data.classes), dtype=np.float64)
+        return np.asarray(np.abs(numbers[self.labels(data)][:, None] - numbers))
+
+
+def _random_interval(outcomes: NDArray[np.float64]) -> tuple[float, float]:
+    """Returns the exact interval of the mean where each prediction is drawn evenly.
+
+    Args:
+        outcomes: What an item adds for each prediction: [items, classes].
+    """
+    unit = float(outcomes[outcomes > 0].min())  # all others are whole multiples of it
+    steps = np.rint(outcomes / unit).astype(np.int64)
+    low, high = exact_interval(np.bincount(row) / len(row) for row in steps)
+    return low * unit / len(outcomes), high * unit / len(outcomes)
+
+
+SHAPE = Classification()
+ORDINAL = Ordinal()

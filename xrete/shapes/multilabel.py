@@ -1,0 +1,219 @@
+"""Multi-label classification: any number of labels for each text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiLabelled(Texts):
+    """Texts with any number of labels each. Labels are names.
+
+    Attributes:
+        labels: The names of each item.
+        classes: Every name that there is.
+
+    Raises:
+        ValueError: a label is none of the classes, or the columns have unequal lengths.
+    """
+
+    labels: Sequence[Collection[str]]
+    classes: tuple[str, ...]
+    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "labels")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = set(self.classes)
+        for row, names in enumerate(self.labels):
+            if not known.issuperset(names):
+                unknown = next(name for name in names if name not in known)
+                raise ValueError(
+                    f"a label of item {row + 1} is {unknown!r}, which is none of the {len(known)} classes"
+                )
+
+
+def r_precisions(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the share of the gold labels among as many labels with the highest scores, 0 to 1.
+
+    The later label wins a tie, as in the reference implementation (`argsort()[::-1]`, made stable).
+
+    Args:
+        gold: [items, labels].
+        scores: [items, labels].
+
+    Returns:
+        [items]; 0 where an item has no label, which means skip it and is left out of means.
+    """
+    order = scores.argsort(axis=1, kind="stable")[:, ::-1]
+    found = np.take_along_axis(gold, order, axis=1).cumsum(axis=1)
+    number = gold.sum(axis=1)
+    hits = found[np.arange(len(gold)), np.maximum(number, 1) - 1]
+    return np.asarray(np.where(number > 0, hits, 0) / np.maximum(number, 1), dtype=np.float64)
+
+
+def mean_r_precision(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Returns the mean R-precision, 0 to 1, over the items that have labels."""
+    return float(r_precisions(gold, scores)[gold.any(axis=1)].mean())
+
+
+def _mean_of_labelled(items: Items) -> float:
+    return 100 * float(items["r_precision"][items["gold"] > 0].mean())
+
+
+def _exact(items: Items) -> NDArray[np.float64]:
+    hits = items["hits"]
+    return 100.0 * ((items["gold"] == hits) & (items["predicted"] == hits))
+
+
+def _label_accuracy(items: Items) -> NDArray[np.float64]:
+    wrong = items["gold"] + items["predicted"] - 2 * items["hits"]
+    return np.asarray(100.0 * (1 - wrong / items["labels"]))
+
+
+def _micro_f1(items: Items) -> float:
+    total = float(items["gold"].sum() + items["predicted"].sum())
+    return 200 * float(items["hits"].sum()) / total if total else 0.0
+
+
+class MultiLabel:
+    """Scores a ranking of the labels, and the set of those with a score above 0 (a probability above one half).
+
+    Items: `r_precision` (0 to 1), `gold`, `predicted`, `hits` and `labels`: numbers of labels that are right, that
+    are predicted, that are both, and that there are.
+    """
+
+    name = "multilabel"
+    head_kind: HeadKind = "labels"
+    metrics: Mapping[str, Metric] = {
+        "r_precision": Metric(_mean_of_labelled),
+        "subset_accuracy": Metric.mean_of(_exact),
+        "micro_f1": Metric(_micro_f1),
+        "label_accuracy": Metric.mean_of(_label_accuracy),
+    }
+
+    def size(self, data: MultiLabelled) -> int:
+        """Number of texts."""
+        return len(data)
+
+    def head(self, data: MultiLabelled, limit: int) -> MultiLabelled:
+        """The first `limit` texts."""
+        return data.take(range(min(limit, len(data))))
+
+    def take(self, data: MultiLabelled, rows: Sequence[int]) -> MultiLabelled:
+        """Returns the texts at `rows`."""
+        return data.take(rows)
+
+    def keys(self, data: MultiLabelled) -> Sequence[tuple[str, ...]]:
+        """Name and text of each item."""
+        return data.keys()
+
+    def content(self, data: MultiLabelled) -> Iterable[str]:
+        """Texts, then labels in the order of the classes."""
+        yield from data.content()
+        for names in data.labels:
+            yield " ".join(name for name in data.classes if name in names)
+
+    def texts(self, data: MultiLabelled) -> int:
+        """Number of texts."""
+        return len(data)
+
+    def features_note(self, data: MultiLabelled) -> str:
+        """Says what the probe sees."""
+        return "u"
+
+    def features(self, data: MultiLabelled, encode: Encode) -> NDArray[np.float32]:
+        """Returns the texts' vectors, float32 [items, dimension]."""
+        return data.features(encode)
+
+    def labels(self, data: MultiLabelled) -> NDArray[np.bool_]:
+        """Returns which labels each item has: [items, labels]."""
+        return np.array([[name in names for name in data.classes] for names in data.labels])
+
+    def items(self, data: MultiLabelled, scores: NDArray[np.float64]) -> Items:
+        """Compares scores [items, labels], above 0 for what is predicted, with the gold labels."""
+        gold, predicted = self.labels(data), scores > 0
+        return {
+            "r_precision": r_precisions(gold, scores),
+            "gold": gold.sum(axis=1),
+            "predicted": predicted.sum(axis=1),
+            "hits": (gold & predicted).sum(axis=1),
+            "labels": np.full(len(gold), gold.shape[1]),
+        }
+
+    def certificates(self, data: MultiLabelled) -> Iterable[Certificate]:
+        """There are none without training."""
+        return ()
+
+    def probe_certificates(self, data: MultiLabelled, training: Sequence[MultiLabelled]) -> Iterable[Certificate]:
+        """Constant: the labels in order of their frequency in training. The others' vectors say a set of labels.
+
+        Oracle: the gold ones. Shuffled oracle: as many of those that are wrong. Random: as many, drawn at random,
+        so that each item's number of hits is hypergeometric.
+        """
+        gold = self.labels(data)
+        frequency = np.concatenate([self.labels(part) for part in training]).sum(axis=0)
+        score = 100 * mean_r_precision(gold, np.tile(frequency.astype(np.float64), (len(gold), 1)))
+        yield Certificate("constant", constant_encoder, score, score, metric="r_precision")
+        low, high = _random_interval(gold)
+        chance = np.random.default_rng(0).random(gold.shape)
+        for name, said, bounds in (
+            ("oracle", gold, (100.0, 100.0)),
+            ("shuffled-oracle", _as_many(gold, chance - 2 * gold), _least_hits(gold)),
+            ("random", _as_many(gold, chance), (low, high)),
+        ):
+            if (encode := _teller(self, data, said, training)) is not None:
+                yield Certificate(name, encode, *bounds, metric="r_precision")
+
+
+def _as_many(gold: NDArray[np.bool_], preference: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Chooses for each item as many labels as it has, those of the highest preference [items, labels]."""
+    ranks = (-preference).argsort(axis=1).argsort(axis=1)
+    return np.asarray(ranks < gold.sum(axis=1, keepdims=True))
+
+
+def _least_hits(gold: NDArray[np.bool_]) -> tuple[float, float]:
+    """Returns the score where every item gets as many wrong labels as there are: 0 up to half of all labels."""
+    number = gold.sum(axis=1)[gold.any(axis=1)]
+    score = 100 * float((np.maximum(2 * number - gold.shape[1], 0) / number).mean())
+    return score, score
+
+
+def _random_interval(gold: NDArray[np.bool_]) -> tuple[float, float]:
+    """Returns the exact interval of mean R-precision where each item gets as many labels as it has, at random."""
+    count = gold.shape[1]
+    numbers = [int(number) for number in gold.sum(axis=1) if number]
+    unit = math.lcm(*numbers)
+    low, high = exact_interval(_hit_shares(number, count, unit) for number in numbers)
+    return 100 * low / unit / len(numbers), 100 * high / unit / len(numbers)
+
+
+def _hit_shares(number: int, count: int, unit: int) -> NDArray[np.float64]:
+    """Returns the distribution of hits / number in steps of 1 / unit: `number` drawn of `count`, `number` right."""
+    shares = np.zeros(unit + 1)
+    for hits in range(number + 1):
+        ways = math.comb(number, hits) * math.comb(count - number, number - hits)
+        shares[hits * unit // number] = ways / math.comb(count, number)
+    return shares
+
+
+def _teller(
+    shape: MultiLabel, data: MultiLabelled, said: NDArray[np.bool_], training: Sequence[MultiLabelled]
+) -> Encode | None:
+    """Makes a model whose vectors say `said` of the scored texts and the gold labels of those trained on."""
+    pairs: list[tuple[str, tuple[float, ...]]] = []
+    for part, labels in [(data, said), *((part, shape.labels(part)) for part in training)]:
+        pairs += zip(part.first, map(tuple, labels.astype(float).tolist()), strict=True)
+    book = codebook(pairs)
+    return code_encoder(book) if book else None
+
+
+SHAPE = MultiLabel()

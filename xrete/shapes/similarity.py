@@ -1,0 +1,220 @@
+"""Similarity: pairs of sentences with a gold score; the prediction is their cosine, or a ridge regression's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes.texts import COVERAGE, Texts, codebook, constant_encoder
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+
+NOISE = 1e-6
+"""Cosines of float32 vectors carry about 1e-7 of rounding: what differs by less than this is constant."""
+DRAWS = 20_000
+"""Random predictions whose correlations bound those of a random model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredPairs(Texts):
+    """Pairs of sentences and the score that people gave them.
+
+    Attributes:
+        scores: In the task's own unit; correlations do not depend on it.
+
+    Raises:
+        ValueError: a score is not finite, or the columns have unequal lengths.
+    """
+
+    scores: Sequence[float]
+    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "scores")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        bad = np.flatnonzero(~np.isfinite(np.asarray(self.scores, dtype=np.float64)))
+        if len(bad):
+            raise ValueError(f"the score of item {bad[0] + 1} is {self.scores[bad[0]]}")
+
+
+def score_numbers(cells: Iterable[str | float], low: float, high: float) -> list[float]:
+    """Reads the scores of upstream files.
+
+    Raises:
+        ValueError: a cell is no number, or not between `low` and `high`.
+    """
+    values: list[float] = []
+    for row, cell in enumerate(cells, start=1):
+        try:
+            value = float(cell)
+        except ValueError:
+            raise ValueError(f"the score of item {row} is {cell!r}, which is no number") from None
+        if not low <= value <= high:
+            raise ValueError(f"the score of item {row} is {cell}, outside {low:g} to {high:g}")
+        values.append(value)
+    return values
+
+
+def pearson(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
+    """Returns Pearson's r, -1 to 1; 0 where either side is constant and r is undefined."""
+    x, y = (np.asarray(side, dtype=np.float64) for side in (gold, prediction))
+    if is_constant(x) or is_constant(y):
+        return 0.0
+    x, y = x - x.mean(), y - y.mean()
+    r = float(x @ y / np.sqrt((x @ x) * (y @ y)))
+    return max(-1.0, min(1.0, r))
+
+
+def spearman(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
+    """Returns Spearman's rank correlation, -1 to 1, with average ranks for ties; 0 where a side is constant."""
+    if is_constant(gold) or is_constant(prediction):
+        return 0.0
+    return pearson(average_ranks(gold), average_ranks(prediction))
+
+
+def average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns ranks from 1; equal values share the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
+
+
+def is_constant(values: NDArray[np.float64]) -> bool:
+    """Says whether values differ by no more than rounding."""
+    return not len(values) or bool(np.ptp(values) <= NOISE * max(1.0, float(np.abs(values).max())))
+
+
+class Similarity:
+    """Scores by cosine. Items: `gold` and `prediction`."""
+
+    name = "similarity"
+    head_kind: HeadKind = "score"
+    metrics: Mapping[str, Metric] = {
+        "spearman": Metric(lambda items: 100 * spearman(items["gold"], items["prediction"])),
+        "pearson": Metric(lambda items: 100 * pearson(items["gold"], items["prediction"])),
+    }
+
+    def size(self, data: ScoredPairs) -> int:
+        """Number of pairs."""
+        return len(data)
+
+    def head(self, data: ScoredPairs, limit: int) -> ScoredPairs:
+        """The first `limit` pairs."""
+        return data.take(range(min(limit, len(data))))
+
+    def content(self, data: ScoredPairs) -> Iterable[str]:
+        """Both sides, then the scores."""
+        yield from data.content()
+        yield from map(repr, map(float, data.scores))
+
+    def texts(self, data: ScoredPairs) -> int:
+        """Sentences of both sides."""
+        return 2 * len(data)
+
+    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+        """Yields each language's cosines beside the gold scores."""
+        for language in languages:
+            data: ScoredPairs = dataset[language]
+            u, v = (encode(side).astype(np.float64) for side in _sides(data))
+            items = self.items(data, np.asarray((u * v).sum(axis=1)))
+            if is_constant(items["prediction"]):
+                warnings.warn(
+                    f"{dataset.card.name}, {language}: the model gives every pair the same cosine; its correlation "
+                    f"is undefined and counts as 0",
+                    stacklevel=2,
+                )
+            yield language, items
+
+    def features_note(self, data: ScoredPairs) -> str:
+        """Says what the probe sees."""
+        return "[u*v; |u-v|]"
+
+    def features(self, data: ScoredPairs, encode: Encode) -> NDArray[np.float32]:
+        """Returns [u*v; |u-v|], which do not depend on which side is which: float32 [pairs, 2 * dimension]."""
+        u, v = map(encode, _sides(data))
+        return np.concatenate([u * v, np.abs(u - v)], axis=1)
+
+    def labels(self, data: ScoredPairs) -> NDArray[np.float64]:
+        """Returns the gold scores."""
+        return np.asarray(data.scores, dtype=np.float64)
+
+    def items(self, data: ScoredPairs, scores: NDArray[np.float64]) -> Items:
+        """Puts the predictions [pairs] beside the gold scores."""
+        return {"gold": self.labels(data), "prediction": scores}
+
+    def keys(self, data: ScoredPairs) -> Sequence[tuple[str, ...]]:
+        """Names and texts of each pair."""
+        return data.keys()
+
+    def take(self, data: ScoredPairs, rows: Sequence[int]) -> ScoredPairs:
+        """Returns the pairs at `rows`."""
+        return data.take(rows)
+
+    def certificates(self, data: ScoredPairs) -> Iterable[Certificate]:
+        """Constant: no correlation. Random: noise, anew for each text, so that all orders are equally likely.
+
+        Oracle: first sides are the first axis, second sides stand at the angle whose cosine is the gold score, so
+        both correlations are 1. Shuffled oracle: at the opposite angle, so they are -1.
+        """
+        low, high = _null_interval(self.labels(data))
+        noise = np.random.default_rng(0)
+        yield Certificate("constant", constant_encoder, 0, 0)
+        yield Certificate("random", lambda texts: _unit(noise.standard_normal((len(texts), 64))), low, high)
+        scaled = _scaled(self.labels(data))
+        first, second = _sides(data)
+        rows = [*zip(first, [None] * len(data), strict=True), *zip(second, scaled.tolist(), strict=True)]
+        book = codebook(rows)
+        if book is not None:  # else no encoder of single texts can give all these cosines
+            yield Certificate("oracle", _angles(book, 1), 100, 100)
+            yield Certificate("shuffled-oracle", _angles(book, -1), -100, -100)
+
+    def probe_certificates(self, data: ScoredPairs, training: Sequence[ScoredPairs]) -> Iterable[Certificate]:
+        """Constant: the mean of the scores trained on for every pair, which correlates with nothing."""
+        yield Certificate("constant", constant_encoder, 0, 0)
+
+
+def _sides(data: ScoredPairs) -> tuple[Sequence[str], Sequence[str]]:
+    assert data.second is not None
+    return data.first, data.second
+
+
+def _scaled(gold: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Maps scores to -1 ... 1."""
+    return np.asarray(2 * (gold - gold.min()) / max(float(np.ptp(gold)), NOISE) - 1)
+
+
+def _angles(book: Mapping[str, float | None], sign: int) -> Encode:
+    """Makes a model that gives `None` the first axis, and a number the unit vector whose cosine to it that is."""
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        cosines = np.array([1.0 if (code := book[text]) is None else sign * code for text in texts])
+        return np.stack([cosines, np.sqrt(1 - cosines**2)], axis=1).astype(np.float32)
+
+    return encode
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def _null_interval(gold: NDArray[np.float64]) -> tuple[float, float]:
+    """Returns what either correlation with independent predictions lies in, by drawing many such predictions."""
+    draws = np.random.default_rng(1).standard_normal((DRAWS, len(gold)))
+    ranks = draws.argsort(axis=1).argsort(axis=1).astype(np.float64)
+    tail = 100 * (1 - COVERAGE) / 2
+    bounds = []
+    for target, predictions in ((gold, draws), (average_ranks(gold), ranks)):
+        x = target - target.mean()
+        y = predictions - predictions.mean(axis=1, keepdims=True)
+        r = (y @ x) / np.sqrt((x @ x) * (y**2).sum(axis=1))
+        bounds.append(np.percentile(r, [tail, 100 - tail]))
+    low, high = 100 * np.array(bounds).T
+    return float(low.min()), float(high.max())
+
+
+SHAPE = Similarity()

@@ -1,0 +1,125 @@
+"""What the shapes of single texts and pairs share: their columns, their features for a probe, and exact theory."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete.shapes import Encode
+
+COVERAGE = 0.999
+"""Of the interval that a random model's score must lie in."""
+
+Code = TypeVar("Code", bound=Hashable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """One text, or a pair of texts, for each item.
+
+    Attributes:
+        first: First (or only) texts.
+        second: Second texts, or None where an item has one text.
+        ids: What names an item; equal ids in two languages are translations of one item. None: the row number.
+        dropped: Rows that the adapter left out for a known data error.
+        columns: Names of the fields that have one value for each item.
+
+    Raises:
+        ValueError: the columns have unequal lengths; the data set says where.
+    """
+
+    first: Sequence[str]
+    second: Sequence[str] | None = None
+    ids: Sequence[str] | None = None
+    dropped: int = 0
+
+    columns: ClassVar[tuple[str, ...]] = ("first", "second", "ids")
+
+    def __post_init__(self) -> None:
+        for name in self.columns:
+            column = getattr(self, name)
+            if column is not None and len(column) != len(self.first):
+                raise ValueError(f"{len(self.first)} texts and {len(column)} in the column {name!r}")
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Returns the items at `rows`; they keep their names."""
+        ids = self.ids if self.ids is not None else range(len(self))
+        values = {name: getattr(self, name) for name in self.columns} | {"ids": [str(name) for name in ids]}
+        taken: dict[str, Any] = {name: pick(x, rows) for name, x in values.items() if x is not None}
+        return replace(self, **taken)
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """Returns, for each item, its name and its texts: items that share one are never trained and scored apart.
+
+        Two hypotheses of one premise belong together too: who has seen two of its three labels knows the third.
+        """
+        names = [f"item {x}" for x in (self.ids if self.ids is not None else range(len(self)))]
+        columns = [names, self.first] if self.second is None else [names, self.first, self.second]
+        return list(zip(*columns, strict=True))
+
+    def features(self, encode: Encode) -> NDArray[np.float32]:
+        """Returns u for single texts, [u; v; |u-v|; u*v] for pairs: float32 [items, features]."""
+        u = encode(self.first)
+        return u if self.second is None else pair_features(u, encode(self.second))
+
+    def content(self) -> Iterable[str]:
+        """All texts, in order."""
+        yield from self.first
+        yield from self.second or ()
+
+
+def pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:
+    """Returns the values at `rows`."""
+    return [column[row] for row in rows]
+
+
+def pair_features(u: NDArray[np.float32], v: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns [u; v; |u-v|; u*v], float32 [pairs, 4 * dimension]."""
+    return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
+
+
+def codebook(pairs: Iterable[tuple[str, Code]]) -> dict[str, Code] | None:
+    """Returns texts to codes; None where one text would need two, so that no encoder of texts can give them."""
+    book: dict[str, Code] = {}
+    for text, code in pairs:
+        if book.setdefault(text, code) != code:
+            return None
+    return book
+
+
+def code_encoder(book: dict[str, tuple[float, ...]]) -> Encode:
+    """Makes a model that gives each text its code, scaled to unit length after a leading 1 (no vector is zero)."""
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.array([(1.0, *book[text]) for text in texts])
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+    return encode
+
+
+def constant_encoder(texts: Sequence[str]) -> NDArray[np.float32]:
+    """A model that gives every text the same vector."""
+    return np.full((len(texts), 4), 0.5, dtype=np.float32)
+
+
+def exact_interval(outcomes: Iterable[NDArray[np.float64]]) -> tuple[int, int]:
+    """Returns the interval that holds a sum of independent whole numbers with probability `COVERAGE` at least.
+
+    Args:
+        outcomes: For each number its distribution: `outcomes[i][value]` is the probability of `value`.
+    """
+    total = np.ones(1)
+    for distribution in outcomes:
+        total = np.convolve(total, distribution)
+    below = np.cumsum(total)
+    tail = (1 - COVERAGE) / 2
+    low = int(np.searchsorted(below, tail, side="right"))
+    high = int(np.searchsorted(below, 1 - tail, side="left"))
+    return low, min(high, len(total) - 1)
