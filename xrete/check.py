@@ -130,7 +130,7 @@ def _card(card: TaskCard) -> Iterator[Finding]:
     yield Finding("licence, citation and layout are said", all((card.licence, card.citation, card.layout)))
     pinned = card.hub is None or re.fullmatch(r"[0-9a-f]{40}", card.hub.revision) is not None
     yield Finding("the hub revision is a full commit", pinned, card.hub.revision if card.hub else "")
-    splits = [x for x in card.counts if x not in card.splits]
+    splits = [x for x in card.counts if x not in (*card.splits, *card.training)]
     yield Finding("counts are of known splits", bool(card.splits) and not splits, " ".join(splits))
 
 

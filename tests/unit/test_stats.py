@@ -79,17 +79,17 @@ def test_a_metric_that_is_no_mean_resamples_whole_rows() -> None:
     draw = np.random.default_rng(5)
     x = draw.standard_normal(80)
     y = x + draw.standard_normal(80)
-    draws = replicates(Metric(correlation), {"x": x, "y": y}, generator(0, "de-en"), 4000)
+    draws = replicates(Metric(correlation), {"x": x, "y": y}, generator(0, "de-en"), 2000)
     naive = scipy_stats.bootstrap(
         (x, y),
         lambda x, y: float(np.corrcoef(x, y)[0, 1]),
-        n_resamples=4000,
+        n_resamples=2000,
         paired=True,
         vectorized=False,
         rng=np.random.default_rng(6),
     ).bootstrap_distribution
-    assert np.abs(np.quantile(draws, QUANTILES[1:-1]) - np.quantile(naive, QUANTILES[1:-1])).max() < 0.02
-    again = replicates(Metric(correlation), {"x": x, "y": y}, generator(0, "de-en"), 4000)
+    assert np.abs(np.quantile(draws, QUANTILES[1:-1]) - np.quantile(naive, QUANTILES[1:-1])).max() < 0.03
+    again = replicates(Metric(correlation), {"x": x, "y": y}, generator(0, "de-en"), 2000)
     assert (draws == again).all()
 
 

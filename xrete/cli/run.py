@@ -40,6 +40,9 @@ def run(
     ] = None,
     limit: options.Limit = None,
     force: Annotated[bool, typer.Option("--force", help="Score again what is complete.")] = False,
+    train_languages: Annotated[
+        str, typer.Option("--train-languages", help="What probes train on: all, en, or codes with commas.")
+    ] = "all",
     seed: Annotated[int, typer.Option("--seed", help="For the bootstrap and everything else that is random.")] = 42,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings on disk.")] = False,
     cache_limit: Annotated[
@@ -80,6 +83,7 @@ def run(
         results=results,
         force=force,
         seed=seed,
+        train_languages=train_languages,
         use_cache=not no_cache,
         cache_limit_bytes=int(cache_limit * 2**30),
         command=shlex.join(["xrete", *sys.argv[1:]]),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.errors import XreteError
+from xrete.files import digest
 from xrete.folds import split_items
 from xrete.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols import Settings
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 FOLDS = 3
 """Of the cross-validation that chooses the regularisation where no other split is left for it."""
+
+
+KEPT = 4
+"""Trained heads to remember: `xrete check` asks for the same one again for every language that it scores."""
+_trained: dict[str, Head] = {}
 
 
 def outcomes(
@@ -72,6 +78,7 @@ class _Trainer:
         self._shape = _shape(dataset)
         self._encode = encode
         self._seed = seed
+        self._metric_name = f"{dataset.card.shape} {dataset.card.metric}"
         self._metric = dataset.shape.metrics[dataset.card.metric]
         self._sign = 1 if dataset.card.higher_is_better else -1
         self._selection = found.selection
@@ -83,7 +90,7 @@ class _Trainer:
         """Trains a head with the strength that does best on the selection, else in cross-validation."""
         features, labels = self._features(parts), self._labels(parts)
         held_out = self._features(self._selection) if self._selection else features
-        key = digest([self._shape.name, repr(self._seed), *map(_bytes, (features, labels, held_out))])
+        key = digest([self._metric_name, repr(self._seed), *(x.tobytes() for x in (features, labels, held_out))])
         if key not in _trained:
             if self._selection:
                 scores = [head(held_out) for head in self._heads(features, labels)]

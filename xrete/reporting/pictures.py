@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,7 @@ def _plane(figure: Figure, labels: tuple[str, str]) -> Axes:
 def _languages(axes: Axes, projection: Projection, points: Floats, divergence: Mapping[str, float]) -> None:
     """Colours languages; the most divergent ones first in the legend and on top."""
     codes = projection.sample.languages
+    names = _names(codes)
     order = sorted(range(len(codes)), key=lambda number: -divergence[codes[number]])
     size = _size(points)
     for rank, number in reversed(list(enumerate(order))):
@@ -135,13 +137,14 @@ def _languages(axes: Axes, projection: Projection, points: Floats, divergence: M
             marker=MARKERS[rank // len(COLOURS)],
             alpha=0.8,
             linewidths=0,
-            label=f"{_short(codes[number])}  {divergence[codes[number]]:.3g}",
+            label=f"{names[codes[number]]}  {divergence[codes[number]]:.3g}",
         )
     handles, labels = axes.get_legend_handles_labels()
     _legend(axes, handles[::-1], labels[::-1], "language and its KL")
-    for rank, number in enumerate(order):
-        if projection.isolation[number] >= ALONE:
-            _name(axes, points[number], _short(codes[number]), COLOURS[rank % len(COLOURS)])
+    alone = [(rank, number) for rank, number in enumerate(order) if projection.isolation[number] >= ALONE]
+    centres = _apart(np.array([np.median(points[number], axis=0) for _, number in alone]), points)
+    for (rank, number), centre in zip(alone, centres, strict=True):
+        _write(axes, centre, names[codes[number]], COLOURS[rank % len(COLOURS)])
 
 
 def _meanings(axes: Axes, projection: Projection, points: Floats, highlighted: Sequence[int]) -> None:
@@ -151,7 +154,7 @@ def _meanings(axes: Axes, projection: Projection, points: Floats, highlighted: S
         translations, colour = points[:, sentence], COLOURS[rank]
         centre = np.median(translations, axis=0)
         spokes = np.stack([np.broadcast_to(centre, translations.shape), translations])
-        axes.plot(*np.moveaxis(spokes, -1, 0), color=colour, linewidth=0.6, alpha=0.35, zorder=2)
+        axes.plot(*np.moveaxis(spokes, -1, 0), color=colour, linewidth=0.5, alpha=0.3, zorder=2)
         axes.scatter(
             *translations.T,
             s=1.6 * _size(points),
@@ -167,8 +170,11 @@ def _meanings(axes: Axes, projection: Projection, points: Floats, highlighted: S
 
 
 def _density(axes: Axes, projection: Projection) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
     points = projection.components.reshape(-1, 2)
-    axes.hexbin(*points.T, gridsize=28, cmap="cividis_r", mincnt=1, linewidths=0.1)
+    blues = LinearSegmentedColormap.from_list("xrete", ["#cfe1f2", "#4a98c9", "#08306b"])
+    axes.hexbin(*points.T, gridsize=26, cmap=blues, bins="log", mincnt=1, linewidths=0.2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -191,9 +197,9 @@ def _spectrum(axes: Axes, projection: Projection) -> None:
     axes.annotate(
         f"{spectrum[0]:.0%} on the first",
         (1, spectrum[0]),
-        xytext=(8, 0),
+        xytext=(10, 2),
         textcoords="offset points",
-        va="center",
+        va="bottom",
         color=COLOURS[0],
     )
     axes.set_ylim(bottom=max(1e-6, 0.5 * float(spectrum[shown].min())))
@@ -222,16 +228,38 @@ def _legend(axes: Axes, handles: Sequence[Any], labels: Sequence[str], title: st
             handle.set_sizes([28.0])  # type: ignore[attr-defined]
 
 
-def _name(axes: Axes, points: Floats, text: str, colour: str) -> None:
+def _write(axes: Axes, centre: Floats, text: str, colour: str) -> None:
     from matplotlib.patheffects import withStroke
 
-    x, y = np.median(points, axis=0)
-    halo = [withStroke(linewidth=2.5, foreground="white")]
-    axes.annotate(text, (x, y), ha="center", va="center", color=colour, weight="bold", path_effects=halo, zorder=5)
+    axes.annotate(
+        text,
+        (centre[0], centre[1]),
+        ha="center",
+        va="center",
+        color=colour,
+        weight="bold",
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        zorder=5,
+    )
 
 
-def _short(code: str) -> str:
-    return languages.name(code)
+def _apart(centres: Floats, points: Floats) -> Floats:
+    """Moves names down that would lie on others: a name takes about a sixth of the width, a 20th of the height."""
+    width, height = np.ptp(points.reshape(-1, 2), axis=0) / (6, 20)
+    placed: list[Floats] = []
+    for centre in centres:
+        while any(abs(centre[0] - x) < width and abs(centre[1] - y) < 0.99 * height for x, y in placed):
+            centre = centre - (0.0, height)
+        placed.append(centre)
+    return np.array(placed)
+
+
+def _names(codes: Sequence[str]) -> dict[str, str]:
+    """Returns names of languages, without the script where they can be told apart without it."""
+    full = {code: languages.name(code) for code in codes}
+    plain = {code: name.partition(" (")[0] for code, name in full.items()}
+    counts = Counter(plain.values())
+    return {code: plain[code] if counts[plain[code]] == 1 else full[code] for code in codes}
 
 
 def _size(points: Floats) -> float:

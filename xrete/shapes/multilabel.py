@@ -157,18 +157,22 @@ class MultiLabel:
         """Constant: the labels in order of their frequency in training. The others' vectors say a set of labels.
 
         Oracle: the gold ones. Shuffled oracle: as many of those that are wrong. Random: as many, drawn at random,
-        so that each item's number of hits is hypergeometric.
+        so that each item's number of hits is hypergeometric. Only labels that a probe can learn to read are said:
+        those that some, but not all, of the training items have.
         """
         gold = self.labels(data)
-        frequency = np.concatenate([self.labels(part) for part in training]).sum(axis=0)
+        known = np.concatenate([self.labels(part) for part in training])
+        frequency = known.sum(axis=0)
         score = 100 * mean_r_precision(gold, np.tile(frequency.astype(np.float64), (len(gold), 1)))
         yield Certificate("constant", constant_encoder, score, score, metric="r_precision")
-        low, high = _random_interval(gold)
-        chance = np.random.default_rng(0).random(gold.shape)
+        readable = (frequency > 0) & (frequency < len(known))
+        if gold[:, ~readable].any():
+            return
+        chance = np.random.default_rng(0).random(gold.shape) - 4 * ~readable
         for name, said, bounds in (
             ("oracle", gold, (100.0, 100.0)),
-            ("shuffled-oracle", _as_many(gold, chance - 2 * gold), _least_hits(gold)),
-            ("random", _as_many(gold, chance), (low, high)),
+            ("shuffled-oracle", _as_many(gold, chance - 2 * gold), _least_hits(gold, int(readable.sum()))),
+            ("random", _as_many(gold, chance), _random_interval(gold, int(readable.sum()))),
         ):
             if (encode := _teller(self, data, said, training)) is not None:
                 yield Certificate(name, encode, *bounds, metric="r_precision")
@@ -180,16 +184,15 @@ def _as_many(gold: NDArray[np.bool_], preference: NDArray[np.float64]) -> NDArra
     return np.asarray(ranks < gold.sum(axis=1, keepdims=True))
 
 
-def _least_hits(gold: NDArray[np.bool_]) -> tuple[float, float]:
-    """Returns the score where every item gets as many wrong labels as there are: 0 up to half of all labels."""
+def _least_hits(gold: NDArray[np.bool_], count: int) -> tuple[float, float]:
+    """Returns the score where every item gets wrong labels of `count`: 0 for those with up to half of them."""
     number = gold.sum(axis=1)[gold.any(axis=1)]
-    score = 100 * float((np.maximum(2 * number - gold.shape[1], 0) / number).mean())
+    score = 100 * float((np.maximum(2 * number - count, 0) / number).mean())
     return score, score
 
 
-def _random_interval(gold: NDArray[np.bool_]) -> tuple[float, float]:
-    """Returns the exact interval of mean R-precision where each item gets as many labels as it has, at random."""
-    count = gold.shape[1]
+def _random_interval(gold: NDArray[np.bool_], count: int) -> tuple[float, float]:
+    """Returns the exact interval of mean R-precision where each item gets as many of `count` labels as it has."""
     numbers = [int(number) for number in gold.sum(axis=1) if number]
     unit = math.lcm(*numbers)
     low, high = exact_interval(_hit_shares(number, count, unit) for number in numbers)
