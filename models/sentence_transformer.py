@@ -84,13 +84,13 @@ def read_modules(folder: Path) -> Modules:
         raise UsageError(
             f"{folder} has no modules.json; for a plain transformer use hf:FOLDER?pooling=cls (or mean)"
         )
-    paths = {module["type"].rpartition(".")[2]: folder / module["path"] for module in modules}
-    kinds = list(paths)
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
+    paths = dict(zip(kinds, (folder / module["path"] for module in modules), strict=True))
     pooling = settings(paths["Pooling"], "config.json") if "Pooling" in paths else {}
     modes = pooling.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if pooling.get(key)]
     mode = modes if isinstance(modes, str) else "+".join(modes)
     texts = settings(folder, "config_sentence_transformers.json")
-    prefix = texts.get("prompts", {}).get(texts.get("default_prompt_name"), "")
+    prefix = (texts.get("prompts") or {}).get(texts.get("default_prompt_name"), "")
     limit = settings(folder / modules[0]["path"], "sentence_bert_config.json").get("max_seq_length")
     return Modules(
         Recipe(

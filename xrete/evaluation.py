@@ -130,7 +130,9 @@ class Plan:
             raise UsageError(f"{card.name} has no protocol '{protocol}'; it has {', '.join(card.protocols)}")
         data = dataset.fingerprint()
         settings = Settings(seed=options.seed, train_languages=options.train_languages)
-        parts = (identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), repr(settings))
+        parts = [identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), repr(settings)]
+        if trained := load_protocol(protocol).fingerprint(dataset, settings):
+            parts.append(trained)
         return Plan(identity, dataset, options, settings, protocol, data, digest(parts)[:12])
 
 

@@ -101,7 +101,7 @@ class LayoutsTask(Task, Protocol):
     """A task whose upstream files are published, or prepared by others, in more than one layout."""
 
     def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
-        """Returns the paths of each layout, as `files` does; the first one is preferred, and is what `files` returns."""
+        """Returns the paths of each layout; the first one is preferred, and is what `files` returns."""
         ...
 
 

@@ -63,7 +63,7 @@ def test_one_pass_finds_the_best_of_both_sides(way: dict[str, Any], n: int, m: i
     assert same(backward, brute_force(right, left, k))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     seed=SEEDS,
     sizes=st.tuples(*[st.integers(1, 30)] * 3),

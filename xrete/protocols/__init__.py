@@ -45,6 +45,10 @@ class ProtocolModule(Protocol):
         """Returns models whose score of that language is known from theory, under this protocol."""
         ...
 
+    def fingerprint(self, dataset: Dataset, settings: Settings) -> str:
+        """Returns a digest of what is trained on, which is part of a record's key; empty where nothing is."""
+        ...
+
     def notes(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
         """Says what a reader of the record must know, such as what was trained on."""
         ...

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.errors import XreteError
 from xrete.files import digest
 from xrete.folds import split_items
 from xrete.heads import STRENGTHS, Head, fit_heads
@@ -52,13 +51,18 @@ def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterabl
     return (x for x in known if x.name == "oracle" or not found.halves)
 
 
+def fingerprint(dataset: Dataset, settings: Settings) -> str:
+    """Returns a digest of the texts and labels that are trained on, and those that regularisation is chosen on."""
+    found, shape = material(dataset, settings), dataset.shape
+    every = [*found.parts, found.selection]
+    return digest(
+        digest(text for part in parts for text in (part.language, *shape.content(part.data))) for parts in every
+    )
+
+
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
     """Says which head, on which features, trained on what, and how its regularisation was chosen."""
-    try:
-        found = material(dataset, settings)
-    except XreteError:  # which the record of a failed run says already
-        return ()
-    shape = _shape(dataset)
+    found, shape = material(dataset, settings), _shape(dataset)
     head = "ridge regression" if shape.head_kind == "score" else "logistic regression"
     note = shape.features_note(dataset[dataset.languages[0]])
     where = found.selection_note or f"{FOLDS}-fold cross-validation, by item, within what is trained on"

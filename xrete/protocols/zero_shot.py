@@ -25,6 +25,11 @@ def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterabl
     return dataset.shape.certificates(dataset[language])
 
 
+def fingerprint(dataset: Dataset, settings: Settings) -> str:
+    """Is empty: nothing is trained."""
+    return ""
+
+
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
     """Says what the shape has to say of the data, where it has `notes`."""
     says = getattr(dataset.shape, "notes", None)

@@ -163,7 +163,7 @@ class Classification:
 
     def _outcomes(self, data: Labelled) -> NDArray[np.float64]:
         """Returns what an item adds to the certified metric for each prediction: [items, classes]."""
-        return 100.0 * (self.labels(data)[:, None] == np.arange(len(data.classes)))
+        return np.asarray(100.0 * (self.labels(data)[:, None] == np.arange(len(data.classes))))
 
     def _teller(self, data: Labelled, said: NDArray[np.int64], training: Sequence[Labelled]) -> Encode | None:
         """Makes a model whose vector of an item's last text says `said` of `data`, the gold class in training."""

@@ -71,7 +71,7 @@ def _mean_of_labelled(items: Items) -> float:
 
 def _exact(items: Items) -> NDArray[np.float64]:
     hits = items["hits"]
-    return 100.0 * ((items["gold"] == hits) & (items["predicted"] == hits))
+    return np.asarray(100.0 * ((items["gold"] == hits) & (items["predicted"] == hits)))
 
 
 def _label_accuracy(items: Items) -> NDArray[np.float64]:
