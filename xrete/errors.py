@@ -23,7 +23,11 @@ class DataError(XreteError):
 
 
 class RecordError(XreteError):
-    """A record cannot be read, or was written by a newer schema."""
+    """A record cannot be read."""
+
+
+class NewerRecordError(RecordError):
+    """A record was written by another version of XRETE; nothing is wrong with it."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], see: str) -> UsageError:

@@ -19,6 +19,7 @@ from xrete.embedder import Embedder, Probe, Progress, take_probe
 from xrete.errors import UsageError, XreteError
 from xrete.files import cache_root, digest
 from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
+from xrete.predictions import write_predictions
 from xrete.protocols import Settings, load_protocol
 from xrete.record import (
     Cost,
@@ -30,7 +31,7 @@ from xrete.record import (
 )
 from xrete.scoring import Scores
 from xrete.shapes import JointShape
-from xrete.store import Outcome, Slot
+from xrete.store import Outcome, Slot, read_items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -52,6 +53,7 @@ class RunOptions:
         cache_limit_bytes: Most bytes of all cached embeddings.
         command: What the user typed, for the record.
         progress: Told how many texts were encoded and found in the cache.
+        predictions: Folder for predictions in XTREME's layout, below the model's name; needs `results`.
     """
 
     protocol: str | None = None
@@ -63,6 +65,7 @@ class RunOptions:
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     command: str | None = None
     progress: Progress = lambda encoded, cached: None
+    predictions: Path | None = None
 
 
 def evaluate(model: Any, dataset: Dataset, **options: Any) -> Record:
@@ -97,11 +100,16 @@ def run(identity: ModelIdentity, load: LazyModel, dataset: Dataset, options: Run
         return _score(plan, load, None)
     slot = Slot(options.results, identity.name, dataset.card.name, plan.protocol, dataset.source.kind, plan.key)
     with slot.lock():
+        record = None
         if options.force or identity.revision == UNVERSIONED:
             slot.clear()
-        elif record := slot.finished():
-            return record
-        return _score(plan, load, slot)
+        else:
+            record = slot.finished()
+        record = record or _score(plan, load, slot)
+        if options.predictions and record.items:
+            folder = options.predictions / slot.record_file.parent.name
+            write_predictions(folder, dataset, read_items(slot.record_file, record))
+        return record
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ class Plan:
         data = dataset.fingerprint()
         settings = Settings(seed=options.seed, train_languages=options.train_languages)
         parts = [identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), repr(settings)]
+        parts += dataset.missing  # part of the record, though not of its scores
         if trained := load_protocol(protocol).fingerprint(dataset, settings):
             parts.append(trained)
         return Plan(identity, dataset, options, settings, protocol, data, digest(parts)[:12])

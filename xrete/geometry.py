@@ -133,18 +133,16 @@ def diagonal_kl(means: Floats, variances: Floats) -> DiagonalKL:
     languages, dimension = means.shape
     if languages < 2:
         raise ValueError("a divergence between languages needs two of them")
-    m = means - means.mean(axis=0)  # a common offset changes nothing but the rounding
     v, p = variances, 1.0 / variances
-    scale = v * p.sum(axis=0) + p * v.sum(axis=0) - 2.0 * languages
-    squares = m**2
-    shift = (
-        (p * squares).sum(axis=0)
-        - 2.0 * m * (p * m).sum(axis=0)
-        + squares * p.sum(axis=0)
-        + p * (squares.sum(axis=0) - 2.0 * m * m.sum(axis=0) + languages * squares)
-    )
+    m = means - means.mean(axis=0)  # now sum_j m_j = 0, which takes terms away, and rounding
+    weighted, squares = p * m, m * m
+    # Every sum over the others and over dimensions is a product with a sum over all languages.
+    scale = v @ p.sum(axis=0) + p @ v.sum(axis=0) - 2.0 * languages * dimension
+    own = (weighted * m).sum(axis=1)
+    shift = own.sum() - 2.0 * m @ weighted.sum(axis=0) + squares @ p.sum(axis=0)
+    shift += p @ squares.sum(axis=0) + languages * own
     # Both are sums of squares; what is below zero is rounding.
-    scale, shift = (np.maximum(part.mean(axis=1), 0.0) / (4.0 * (languages - 1)) for part in (scale, shift))
+    scale, shift = (np.maximum(part, 0.0) / (4.0 * (languages - 1) * dimension) for part in (scale, shift))
     return DiagonalKL(scale, shift, dimension)
 
 

@@ -37,13 +37,6 @@ def _sorted_english(data: Any, items: Items) -> Iterable[str]:
     return (str(items["en2xx"][row]) for row in order)
 
 
-def _pairs(data: Any, items: Items) -> Iterable[str]:
-    """BUCC: the ids of the pairs above the threshold."""
-    found = items["margin_found"]
-    rows = zip(items["source"][found].tolist(), items["target"][found].tolist(), strict=True)
-    return (f"{data.language}-{i + 1:09d}\ten-{j + 1:09d}" for i, j in rows)
-
-
 LAYOUT: Mapping[str, tuple[str, str, Lines]] = {
     "xnli": ("xnli", "tsv", _labels),
     "pawsx": ("pawsx", "tsv", _labels),

@@ -95,6 +95,7 @@ def project(sample: Sample, seed: int) -> Projection:
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     vectors = sample.flat.astype(np.float64)
     if len(sample.rows) < 3:
@@ -102,13 +103,17 @@ def project(sample: Sample, seed: int) -> Projection:
     size = min(BEFORE_TSNE, *vectors.shape)
     pca = PCA(size, svd_solver="full").fit(vectors)
     reduced = pca.transform(vectors)
-    tsne = TSNE(init="pca", perplexity=min(PERPLEXITY, len(vectors) / 4), random_state=seed).fit_transform(reduced)
+    tsne = TSNE(init="pca", perplexity=min(PERPLEXITY, len(vectors) / 4), random_state=seed)
+    # On one thread: the picture is the same on any machine, and on a busy one its thousands of tiny steps do not
+    # each wait for a thread that has no processor.
+    with threadpool_limits(1):
+        placed = tsne.fit_transform(reduced)
     spectrum = np.linalg.eigvalsh(Moments.of(vectors).gram)[::-1].clip(min=0.0)
     shares: Any = pca.explained_variance_ratio_
     plane = (len(sample.languages), len(sample.rows), 2)
     return Projection(
         sample,
-        tsne.astype(np.float64).reshape(plane),
+        np.asarray(placed, dtype=np.float64).reshape(plane),
         reduced[:, :2].reshape(plane),
         (float(shares[0]), float(shares[1])),
         spectrum / spectrum.sum(),

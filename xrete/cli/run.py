@@ -48,6 +48,9 @@ def run(
     cache_limit: Annotated[
         float, typer.Option("--cache-limit", min=0, help="Gigabytes of embeddings on disk.")
     ] = 20.0,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Folder for predictions in XTREME's submission layout.")
+    ] = None,
     plugin: options.Plugin = None,
     json_: options.Json = False,
 ) -> None:
@@ -86,6 +89,7 @@ def run(
         train_languages=train_languages,
         use_cache=not no_cache,
         cache_limit_bytes=int(cache_limit * 2**30),
+        predictions=predictions,
         command=shlex.join(["xrete", *sys.argv[1:]]),
     )
     _warn(datasets)

@@ -1,0 +1,52 @@
+"""The records in `results/` and the tables in the README agree: no number there was typed by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from xrete import registry
+from xrete.record import read_record
+from xrete.shapes import load_shape
+from xrete.store import find_records, read_items
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "results" / "measured"
+RECORDS = sorted(find_records(PUBLISHED))
+BLOCK = re.compile(r"```console\n(xrete report [^\n]+)\n```\n\n((?:\|[^\n]*\n)+)")
+
+
+def test_there_are_published_records() -> None:
+    names = {(record.model.name, record.task) for record in map(read_record, RECORDS)}
+    assert {(model, task) for model in ("use-m3", "me5-small") for task in ("tatoeba", "flores")} <= names
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_published_record_follows_from_its_items(path: Path) -> None:
+    record = read_record(path)
+    assert record.status == "complete"
+    assert record.data.source == "dir"
+    assert record.data.limit is None
+    if record.items is None:
+        assert record.task == "flores-geometry"
+        return
+    metric = load_shape(registry.task(record.task).card.shape).metrics[record.metric]
+    items = read_items(path, record)
+    assert set(items) == set(record.languages)
+    for language, columns in items.items():
+        assert metric.statistic(columns) == pytest.approx(record.languages[language].score, abs=1e-9)
+    assert np.mean([score.score for score in record.languages.values()]) == pytest.approx(record.score, abs=1e-9)
+
+
+def test_the_readme_shows_what_the_records_say(xrete: Callable[..., Any]) -> None:
+    shown = BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
+    assert shown
+    for command, table in shown:
+        done = xrete(*command.replace("results/measured", str(PUBLISHED)).split()[1:])
+        assert done.returncode == 0
+        assert table in done.stdout
