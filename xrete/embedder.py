@@ -130,13 +130,13 @@ def take_probe(encoder: Encoder) -> Probe:
         XreteError: as `Embedder`.
     """
     vectors = _unit(_checked(encoder.encode(list(PROBE)), PROBE))
-    cosines = (vectors @ vectors[0]).round(4)
+    cosines = vectors @ vectors[0]
     says = getattr(encoder, "token_ids", None)
     tokens = digest(" ".join(map(str, ids)) for ids in says(list(PROBE))) if says else None
     found = Fingerprint(
         tokenizer=tokens,
         embeddings=digest([vectors.round(3).tobytes()]),
-        sketch=tuple(float(value) for value in cosines),
+        sketch=tuple(round(float(value), 4) for value in cosines),
     )
     return Probe(found, vectors.shape[1])
 
