@@ -125,7 +125,7 @@ def _fit_score(x: Floats, labels: NDArray[Any], strength: float) -> tuple[Floats
 def _logistic(x: Floats, labels: NDArray[Any], strength: float, **options: Any) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     # One thread: the same bits on any number of cores, and on a busy machine several times faster than two.
     with warnings.catch_warnings(), threadpool_limits(1):

@@ -223,7 +223,7 @@ def test_a_table_of_languages(make_record: MakeRecord) -> None:
     assert [column.lines[0] for column in made.columns] == ["a", "b"]
     assert [row.labels for row in made.rows] == [
         ("deu", "German"),
-        ("swh", "Swahili (individual language)"),
+        ("swh", "Swahili"),
         ("mean", "all"),
     ]
     assert made.rows[1].cells[1].reason == "language not scored"

@@ -18,6 +18,7 @@ from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
 from xrete.folds import split_items
 from xrete.heads import fit_heads
+from xrete.model import wrap
 from xrete.protocols import Settings, load_protocol, probe, training
 from xrete.shapes.classification import Labelled
 from xrete.sources import Mini
@@ -235,7 +236,7 @@ def test_the_record_says_it_and_goes_by_what_was_trained_on(tmp_path: Path) -> N
     record = evaluation.evaluate(Model(), splits({"test": 30, "train": 40}), seed=7)
     assert record.protocol == "probe"
     assert any("trained on train in de, en, sw (120 items)" in note for note in record.notes)
-    model = evaluation.wrap(Model())
+    model = wrap(Model())
     keys = {
         evaluation.Plan.make(model.identity, splits(sizes), evaluation.RunOptions(**options)).key
         for sizes in ({"test": 30}, {"test": 30, "train": 40}, {"test": 30, "train": 41})

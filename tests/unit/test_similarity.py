@@ -100,7 +100,7 @@ def test_predictions_are_cosines() -> None:
 def test_a_constant_model_scores_0_and_is_warned_about() -> None:
     dataset = Dataset(Task(PAIRS), Mini())
     with pytest.warns(UserWarning, match="multists, en-en: the model gives every pair the same cosine"):
-        ((_, items),) = SHAPE.zero_shot(dataset, lambda texts: np.ones((len(texts), 4), np.float32) / 2, ["en-en"])
+        ((_, items),) = SHAPE.zero_shot(dataset, lambda texts: np.full((len(texts), 4), 0.5, np.float32), ["en-en"])
     assert {name: metric.statistic(items) for name, metric in SHAPE.metrics.items()} == {
         "spearman": 0,
         "pearson": 0,

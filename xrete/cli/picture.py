@@ -59,6 +59,7 @@ def picture(
     from xrete.reporting import pictures
 
     request = registry.request_model(model, device=device)
+    _check_shape(task)
     wanted = options.split_commas("--languages", [languages]) if languages else None
     whole = open_dataset(registry.task(task), data, split=split, languages=wanted, limit=limit)
     dataset = _narrowed(whole, most, seed)
@@ -83,15 +84,20 @@ def picture(
         typer.echo(json.dumps({"file": str(file)}) if json_ else f"wrote {file}")
 
 
+def _check_shape(task: str) -> None:
+    from xrete import registry
+    from xrete.shapes import JointShape, load_shape
+
+    if not isinstance(load_shape(registry.task(task).card.shape), JointShape):
+        raise UsageError(f"{task} has no geometry to draw; use --task flores-geometry")
+
+
 def _narrowed(dataset: Dataset, most: int, seed: int) -> Dataset:
     """Draws languages where there are more than fit; English stays, because the others are compared with it."""
     from xrete.dataset import Dataset
     from xrete.projection import choose
-    from xrete.shapes import JointShape
     from xrete.shapes.geometry import english_of
 
-    if not isinstance(dataset.shape, JointShape):
-        raise UsageError(f"{dataset.card.name} has no geometry to draw; use --task flores-geometry")
     english = english_of(dataset.languages)
     keep = [] if english is None else [dataset.languages.index(english)]
     chosen = choose(len(dataset.languages), most, seed, keep)
@@ -124,7 +130,7 @@ def _measured(request: ModelRequest, dataset: Dataset, embedder: Embedder) -> Jo
     from xrete.cli import output
     from xrete.shapes import JointShape
 
-    assert isinstance(dataset.shape, JointShape)  # `_narrowed` has made sure
+    assert isinstance(dataset.shape, JointShape)  # `_check_shape` has made sure
     total = sum(dataset.shape.texts(dataset[language]) for language in dataset.languages)
     with output.sentences(f"{request.identity.name} · {dataset.card.name}", total) as progress:
         embedder.progress = progress
@@ -154,9 +160,10 @@ def _highlighted(sample: Sample, seed: int) -> list[int]:
 
 def _subtitle(request: ModelRequest, dataset: Dataset, sample: Sample) -> str:
     mini = ", mini sample" if dataset.source.kind == "mini" else ""
+    count = len(dataset[dataset.languages[0]])
     return (
         f"{request.identity.name} · {dataset.card.name}, {dataset.split}{mini} · "
-        f"{len(sample.languages)} languages × {len(sample.rows)} of {len(dataset[dataset.languages[0]]):,} sentences"
+        f"{len(sample.languages)} languages × {len(sample.rows)} of {count:,} sentences"
     )
 
 

@@ -163,7 +163,7 @@ def _meanings(axes: Axes, projection: Projection, points: Floats, highlighted: S
             linewidths=0.4,
             edgecolors="white",
             zorder=3,
-            label=textwrap.fill(textwrap.shorten(projection.sample.captions[sentence], 66, placeholder=" …"), 24),
+            label=textwrap.fill(projection.sample.captions[sentence], 24, max_lines=3, placeholder=" …"),
         )
     handles, labels = axes.get_legend_handles_labels()
     _legend(axes, handles, labels, "one sentence, all languages", spacing=0.9)
