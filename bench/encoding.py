@@ -5,8 +5,8 @@
 
 Same weights (multilingual-e5-small), same prefix, same pooling. The variants take turns within every round, so that
 a changing load of the machine hits all of them, and the table gives the median of the rounds' ratios: of elapsed
-time, and of the processor's time, which other programs disturb less. "useful" is tokens over padded tokens, "cosine"
-the lowest one to the vectors of sentence-transformers.
+time, and of the processor's time, which other programs disturb less. "useful" is tokens over padded tokens, and
+"cosine" the lowest one to the vectors of sentence-transformers.
 """
 
 from __future__ import annotations

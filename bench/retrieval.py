@@ -189,7 +189,9 @@ def compare(kind: str, sizes: tuple[int, int, int], given: argparse.Namespace, c
     """Times the variants in turn and prints the table."""
     variants = (searches if kind == "search" else miners)(given.device, given.half)
     left, right = data(kind, sizes)
-    answers, seconds, cpu = {}, {name: [] for name in variants}, {name: [] for name in variants}
+    answers: dict[str, Any] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    cpu: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(given.rounds + 1):
         for name, variant in variants.items():
             start, cpu_start = time.perf_counter(), time.process_time()

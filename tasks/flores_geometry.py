@@ -38,11 +38,13 @@ class FloresGeometry:
 
     def files(self, language: str, split: str) -> Sequence[str]:
         """The language's own files."""
-        return language_files(language, split)
+        names: list[str] = language_files(language, split)
+        return names
 
     def from_folder(self, folder: Folder, language: str, split: str) -> list[str]:
         """Reads the files of the official archive."""
-        return read_language(folder, language, split)
+        sentences: list[str] = read_language(folder, language, split)
+        return sentences
 
     def from_hub(self, hub: Hub, language: str, split: str) -> list[str]:
         """Reads one column; the repository has one for each language."""

@@ -25,7 +25,7 @@ NEAR_TIE = 1e-5
 EXACT_NUMBERS = 2**22
 """Numbers of each side that are held at once while near ties are scored again."""
 
-PENDING = 2**21
+PENDING = 2**19
 """Pairs that may wait for their exact score at once, 12 bytes each."""
 
 PAIRS = 128

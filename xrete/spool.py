@@ -34,7 +34,7 @@ class Spool:
         """
         self._shape = rows.shape
         try:
-            self._file.write(np.ascontiguousarray(rows))
+            self._file.write(np.ascontiguousarray(rows).data)
         except OSError as error:
             raise XreteError(
                 f"cannot keep embeddings in {cache_root()}: {error.strerror or error}; free space there or name "
@@ -45,7 +45,7 @@ class Spool:
         """Returns block `number`, counted in the order of writing [n, d]."""
         rows = np.empty(self._shape, np.float32)
         self._file.seek(number * rows.nbytes)
-        self._file.readinto(memoryview(rows).cast("B"))  # type: ignore[attr-defined]
+        self._file.readinto(rows.data.cast("B"))  # type: ignore[attr-defined]
         return rows
 
     def __enter__(self) -> Spool:

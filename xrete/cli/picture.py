@@ -58,8 +58,9 @@ def picture(
     from xrete.projection import project
     from xrete.reporting import pictures
 
-    request = registry.request_model(model, device=device)
+    pictures.check_installed()
     _check_shape(task)
+    request = registry.request_model(model, device=device)
     wanted = options.split_commas("--languages", [languages]) if languages else None
     whole = open_dataset(registry.task(task), data, split=split, languages=wanted, limit=limit)
     dataset = _narrowed(whole, most, seed)

@@ -35,7 +35,7 @@ ALONE = 0.9
 
 SIZE = (7.2, 4.6)
 DPI = 200
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib, so pictures are the same everywhere
     "font.size": 9.5,
     "text.color": INK,
@@ -51,6 +51,18 @@ STYLE = {
     "legend.frameon": False,
     "svg.hashsalt": "xrete",
 }
+
+
+def check_installed() -> None:
+    """Makes sure of Matplotlib before anything is encoded.
+
+    Raises:
+        XreteError: it is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise XreteError("pictures need Matplotlib: pip install 'xrete[pictures]'") from error
 
 
 def draw(
@@ -75,13 +87,11 @@ def draw(
         The files.
 
     Raises:
-        XreteError: Matplotlib is not installed, or the folder cannot be written.
+        XreteError: the folder cannot be written.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise XreteError("pictures need Matplotlib: pip install 'xrete[pictures]'") from error
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     share = projection.explained
     planes = {
         "tsne": (projection.tsne, ("t-SNE", "")),
@@ -90,22 +100,29 @@ def draw(
     files: list[Path] = []
     with mpl.rc_context(STYLE):
         for name, (points, labels) in planes.items():
-            figure = Figure(SIZE, layout="constrained")
+            figure = Figure(SIZE, layout=_layout())
             _languages(_plane(figure, labels), projection, points, divergence)
             files += _save(
                 figure, folder / f"languages-{name}", _title("Invariance", "KL", scores.get("kl")), subtitle
             )
-            figure = Figure(SIZE, layout="constrained")
+            figure = Figure(SIZE, layout=_layout())
             _meanings(_plane(figure, labels), projection, points, highlighted)
             files += _save(
                 figure, folder / f"meanings-{name}", _title("Canonical form", "CH", scores.get("ch")), subtitle
             )
-        figure = Figure(SIZE, layout="constrained")
+        figure = Figure(SIZE, layout=_layout())
         left, right = figure.subplots(1, 2)
         _density(left, projection)
         _spectrum(right, projection)
         files += _save(figure, folder / "isotropy", _title("Isotropy", "PR", scores.get("pr")), subtitle)
     return files
+
+
+def _layout() -> Any:
+    """Makes a layout that leaves room for the line below."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return ConstrainedLayoutEngine(rect=(0, 0.045, 1, 0.955))
 
 
 def _title(what: str, metric: str, value: float | None) -> str:
@@ -131,7 +148,8 @@ def _languages(axes: Axes, projection: Projection, points: Floats, divergence: M
     size = _size(points)
     for rank, number in reversed(list(enumerate(order))):
         axes.scatter(
-            *points[number].T,
+            points[number, :, 0],
+            points[number, :, 1],
             s=size,
             color=COLOURS[rank % len(COLOURS)],
             marker=MARKERS[rank // len(COLOURS)],
@@ -149,14 +167,15 @@ def _languages(axes: Axes, projection: Projection, points: Floats, divergence: M
 
 def _meanings(axes: Axes, projection: Projection, points: Floats, highlighted: Sequence[int]) -> None:
     """Colours a few sentences, each tied to the centre of its translations; all others are grey."""
-    axes.scatter(*points.reshape(-1, 2).T, s=0.5 * _size(points), color=QUIET, linewidths=0, zorder=1)
+    axes.scatter(points[..., 0], points[..., 1], s=0.5 * _size(points), color=QUIET, linewidths=0, zorder=1)
     for rank, sentence in enumerate(highlighted):
         translations, colour = points[:, sentence], COLOURS[rank]
         centre = np.median(translations, axis=0)
         spokes = np.stack([np.broadcast_to(centre, translations.shape), translations])
         axes.plot(*np.moveaxis(spokes, -1, 0), color=colour, linewidth=0.5, alpha=0.3, zorder=2)
         axes.scatter(
-            *translations.T,
+            translations[:, 0],
+            translations[:, 1],
             s=1.6 * _size(points),
             color=colour,
             marker=MARKERS[rank % len(MARKERS)],
@@ -270,7 +289,6 @@ def _size(points: Floats) -> float:
 def _save(figure: Figure, stem: Path, title: str, subtitle: str) -> list[Path]:
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.text(0.01, 0.005, subtitle, fontsize=8.5, color="#666666", va="bottom")
-    figure.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))  # type: ignore[union-attr]
     files = []
     for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
         path, buffer = stem.with_name(stem.name + suffix), io.BytesIO()
