@@ -52,7 +52,7 @@ def translations(vectors: Vectors, seed: int) -> Vectors:
     """The same vectors, half of them with noise and half replaced."""
     noise = made(len(vectors), vectors.shape[1], seed)
     noise[::2] = 0.7 * vectors[::2] + 0.3 * noise[::2]
-    return noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    return np.asarray(noise / np.linalg.norm(noise, axis=1, keepdims=True), dtype=np.float32)
 
 
 def by_semantic_search(queries: Vectors, candidates: Vectors) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xrete.shapes import HeadKind
 
-STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """How far features may pull a head away from the mere frequency of labels: scikit-learn's C; ridge has 1 / C."""
 STEPS = 200
 """Most steps of a fit. Stopping early regularises a little more; it is the same in every run."""

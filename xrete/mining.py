@@ -8,9 +8,7 @@ from __future__ import annotations
 import warnings
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from xrete.lazy import NDArray, np
 from xrete.retrieval import Neighbours
 
 NEIGHBOURHOOD = 4

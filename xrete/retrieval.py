@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xrete.errors import UsageError
-from xrete.tiles import FLOAT32_ERROR, Hits, Tiles, make_tiles
+from xrete.lazy import NDArray, np
+from xrete.tiles import Hits, Tiles, float32_error, make_tiles
 
 BLOCK = 4096
 """Queries of `mutual_nearest` whose scores are held at once."""
@@ -35,7 +33,7 @@ FAISS_SPARE = 32
 """Candidates that faiss is asked for beyond k, to see how far behind the k-th they are."""
 
 Backend = Literal["tiles", "faiss"]
-Score = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
+Score = Callable[["NDArray[np.int64]", "NDArray[np.int64]"], "NDArray[np.float64]"]
 
 
 class Neighbours(NamedTuple):
@@ -57,8 +55,8 @@ def top_k(
     """Finds the k best candidates of every query, exactly, holding some tens of megabytes beside its arguments.
 
     Candidates are ranked by the cosine in float64 of the vectors as given; the lower index wins a tie. Products
-    of tiles only choose which pairs can matter, within a proven error, so `device`, `half`, `backend` and the
-    size of blocks change the time and never the answer.
+    of tiles only choose which pairs can matter, within the bounds of their error, so `device`, `half`, `backend`
+    and the size of blocks change the time and never the answer.
 
     Args:
         queries: Unit vectors [n, d].
@@ -239,21 +237,22 @@ def _offer_faiss(queries: NDArray[np.float32], block: NDArray[Any], offset: int,
     scores, found = faiss.knn(
         np.ascontiguousarray(queries, dtype=np.float32), block, kept, metric=faiss.METRIC_INNER_PRODUCT
     )
-    decided = scores[:, min(best.k, kept) - 1] - scores[:, -1] > 2 * FLOAT32_ERROR
+    error = float32_error(block.shape[1])
+    decided = scores[:, min(best.k, kept) - 1] - scores[:, -1] > 2 * error
     decided |= kept == len(block)
-    _offer_found(best, np.flatnonzero(decided), found[decided] + offset, scores[decided])
+    _offer_found(best, np.flatnonzero(decided), found[decided] + offset, scores[decided], error)
     left = np.flatnonzero(~decided)
     if len(left):
         again = top_k(queries[left], block, best.k)
-        _offer_found(best, left, again.indices + offset, again.scores.astype(np.float32))
+        _offer_found(best, left, again.indices + offset, again.scores.astype(np.float32), error)
 
 
 def _offer_found(
-    best: _Best, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32]
+    best: _Best, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32], error: float
 ) -> None:
     """Offers rows [r] with the same number of others each [r, kept]."""
     places, flat = np.repeat(rows, others.shape[1]), scores.ravel()
-    hits = Hits(places, others.ravel(), flat - np.float32(FLOAT32_ERROR), flat + np.float32(FLOAT32_ERROR))
+    hits = Hits(places, others.ravel(), flat - np.float32(error), flat + np.float32(error))
     best.offer(slice(0, best.size), hits.rows, hits.columns, hits)
 
 

@@ -29,7 +29,7 @@ Fakes = tuple[str, str]
 
 SOURCE = Path(xrete.__file__).parent
 HEAVY = {
-    "torch", "transformers", "sentence_transformers", "pandas", "datasets", "evaluate", "scipy", "sklearn",
+    "torch", "numpy", "transformers", "sentence_transformers", "pandas", "datasets", "evaluate", "scipy", "sklearn",
     "pyarrow", "huggingface_hub", "accelerate",
 }  # fmt: skip
 

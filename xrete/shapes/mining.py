@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from xrete.lazy import NDArray, np
 from xrete.mining import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
 from xrete.retrieval import device_of, nearest_both
 from xrete.shapes import Certificate, Encode, Items, Metric

@@ -8,10 +8,8 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from xrete.files import digest
+from xrete.lazy import NDArray, np
 from xrete.retrieval import device_of, top_k
 from xrete.shapes import Certificate, Encode, Items, Metric
 
@@ -130,10 +128,10 @@ def _recall(depth: int) -> Metric:
 
 def _ndcg(depth: int) -> Metric:
     """Discounted gain 1 / log2(1 + rank) of the right candidates, relative to the best order."""
-    ideal = np.cumsum(1 / np.log2(np.arange(2, depth + 2)))
 
     def per_item(items: Items) -> NDArray[np.float64]:
         ranks = _ranks(items)
+        ideal = np.cumsum(1 / np.log2(np.arange(2, depth + 2)))
         gains = np.where(ranks <= depth, 1 / np.log2(1 + ranks), 0.0).sum(axis=1)
         return np.asarray(100.0 * gains / ideal[np.minimum(items["relevant"], depth) - 1])
 

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from xrete.lazy import NDArray, np
 from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
 from xrete.shapes.texts import COVERAGE, Texts, codebook, constant_encoder
 
