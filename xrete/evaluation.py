@@ -138,10 +138,12 @@ class Plan:
             raise UsageError(f"{card.name} has no protocol '{protocol}'; it has {', '.join(card.protocols)}")
         data = dataset.fingerprint()
         settings = Settings(seed=options.seed, train_languages=options.train_languages)
+        trained = load_protocol(protocol).fingerprint(dataset, settings)
+        if not trained:
+            settings = Settings(seed=options.seed)  # languages to train on make no second record
         parts = [identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), repr(settings)]
         parts += dataset.missing  # part of the record, though not of its scores
-        if trained := load_protocol(protocol).fingerprint(dataset, settings):
-            parts.append(trained)
+        parts += filter(None, [trained])
         return Plan(identity, dataset, options, settings, protocol, data, digest(parts)[:12])
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import warnings
 from typing import Literal, NamedTuple
 
+from xrete.best import Neighbours
 from xrete.lazy import NDArray, np
-from xrete.retrieval import Neighbours
 
 NEIGHBOURHOOD = 4
 """Neighbours whose mean similarity a margin is relative to."""

@@ -191,7 +191,8 @@ def read_record(path: Path) -> Record:
         raise RecordError(str(error)) from None
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
-        raise NewerRecordError(f"{path} has schema {schema!r}; this version of XRETE reads {SCHEMA}: update XRETE")
+        problem = NewerRecordError if isinstance(schema, str) else RecordError
+        raise problem(f"{path} has schema {schema!r}; this version of XRETE reads {SCHEMA}: update XRETE")
     try:
         return Record.model_validate(content)
     except ValidationError as error:

@@ -7,9 +7,10 @@ exact scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
+from xrete.best import Best, Neighbours, Score, slices
 from xrete.errors import UsageError
 from xrete.lazy import NDArray, np
 from xrete.tiles import Hits, Tiles, float32_error, make_tiles
@@ -23,9 +24,6 @@ NEAR_TIE = 1e-5
 EXACT_NUMBERS = 2**22
 """Numbers of each side that are held at once while near ties are scored again."""
 
-PENDING = 2**19
-"""Pairs that may wait for their exact score at once, 12 bytes each."""
-
 PAIRS = 128
 """Pairs scored at once: 128 of 1,024 numbers in float64 are 1 MB, which stays in a core's cache."""
 
@@ -33,14 +31,6 @@ FAISS_SPARE = 32
 """Candidates that faiss is asked for beyond k, to see how far behind the k-th they are."""
 
 Backend = Literal["tiles", "faiss"]
-Score = Callable[["NDArray[np.int64]", "NDArray[np.int64]"], "NDArray[np.float64]"]
-
-
-class Neighbours(NamedTuple):
-    """The best of the other side for each row, best first: indices int64 [n, k], cosines float64 [n, k]."""
-
-    indices: NDArray[np.int64]
-    scores: NDArray[np.float64]
 
 
 def top_k(
@@ -71,7 +61,7 @@ def top_k(
     Raises:
         UsageError: faiss is asked for and not installed.
     """
-    best = _Best(len(queries), k)
+    best = Best(len(queries), k)
     tiles = make_tiles(queries, device, half)
     total = 0
     for block in _blocks(candidates, tiles.shape[1]) if len(queries) else ():
@@ -112,14 +102,14 @@ def nearest_both(
         return top_k(left, right, k, backend=backend), top_k(wide, left, k, backend=backend)
     shape = (2048, 4096) if device == "cpu" else None
     tiles = make_tiles(left, device, half, shape)
-    forward, backward = _Best(len(left), k), _Best(len(right), k)
+    forward, backward = Best(len(left), k), Best(len(right), k)
     exact = _exact(left, right)
 
     def exact_back(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
         return exact(others, rows)
 
-    for rows in _slices(len(left), tiles.shape[0]):
-        for columns in _slices(len(right), tiles.shape[1]):
+    for rows in slices(len(left), tiles.shape[0]):
+        for columns in slices(len(right), tiles.shape[1]):
             tile = tiles.tile(rows, tiles.right(right[columns]))
             hits = tile.reaching(forward.limits(rows, lambda: tile.floors(k, 1)), 1)  # noqa: B023 - called now
             forward.offer(rows, hits.rows, hits.columns + columns.start, hits)
@@ -139,92 +129,18 @@ def device_of(encode: object) -> str:
     return device if device.startswith("cuda") else "cpu"
 
 
-class _Best:
-    """The k best others of each of n rows, so far.
-
-    Pairs come with bounds of their score. Those that may still be among the best wait; once there are too many,
-    or their vectors are about to go, they get their exact score and the best k of each row are kept.
-    """
-
-    def __init__(self, n: int, k: int) -> None:
-        self.size, self.k = n, k
-        self._low = np.full((n, k), -np.inf, np.float32)  # of each row, the k largest lower bounds, in any order
-        self._indices = np.full((n, k), -1, np.int64)
-        self._scores = np.full((n, k), -np.inf)
-        self._pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
-
-    def limits(self, rows: slice, floors: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Returns what a score must reach to matter; `floors` is asked where too few pairs were seen yet."""
-        limits: NDArray[np.float32] = self._low[rows].min(axis=1)
-        return np.maximum(limits, floors()) if np.isneginf(limits).any() else limits
-
-    def offer(self, rows: slice, hit_rows: NDArray[np.int64], others: NDArray[np.int64], hits: Hits) -> None:
-        """Takes pairs of rows in ascending order, counted from `rows.start`, and others with bounds of scores."""
-        if not len(hit_rows):
-            return
-        low = self._low[rows]
-        counts = np.bincount(hit_rows, minlength=len(low))
-        place = np.arange(len(hit_rows)) - np.repeat(counts.cumsum() - counts, counts)
-        pool = np.full((len(low), self.k + counts.max()), -np.inf, np.float32)
-        pool[:, : self.k] = low
-        pool[hit_rows, self.k + place] = hits.low
-        self._low[rows] = np.partition(pool, counts.max(), axis=1)[:, counts.max() :]
-        self._pending.append(((hit_rows + rows.start).astype(np.int32), others.astype(np.int32), hits.high))
-
-    def relieve(self, score: Score) -> None:
-        """Settles if too many pairs wait even without those that can no longer matter."""
-        if sum(len(rows) for rows, _, _ in self._pending) > PENDING:
-            rows, others, high = self._prune()
-            self._pending = [(rows, others, high)]
-            if len(rows) > PENDING // 2:
-                self.settle(score)
-
-    def settle(self, score: Score) -> None:
-        """Gives every waiting pair its exact score, and keeps the best."""
-        if not self._pending:
-            return
-        rows, others, _ = (column.astype(np.int64) for column in self._prune())
-        self._pending = []
-        touched = np.unique(rows)
-        known = self._indices[touched] >= 0
-        all_rows = np.concatenate([np.broadcast_to(touched[:, None], known.shape)[known], rows])
-        all_others = np.concatenate([self._indices[touched][known], others])
-        scores = np.concatenate([self._scores[touched][known], score(rows, others)])
-        order = np.lexsort((all_others, -scores, all_rows))
-        _, first, counts = np.unique(all_rows[order], return_index=True, return_counts=True)
-        place = np.arange(len(order)) - np.repeat(first, counts)
-        order, place = order[place < self.k], place[place < self.k]
-        self._indices[all_rows[order], place] = all_others[order]
-        self._scores[all_rows[order], place] = scores[order]
-        self._low[touched] = np.nextafter(self._scores[touched].astype(np.float32), np.float32(-np.inf))
-
-    def result(self, k: int) -> Neighbours:
-        """Returns what was found, the first k columns of it."""
-        return Neighbours(self._indices[:, :k], self._scores[:, :k])
-
-    def _prune(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
-        """Returns the waiting pairs that may be among the best of their row."""
-        limits = self._low.min(axis=1)
-        kept = [
-            tuple(column[high >= limits[rows]] for column in (rows, others, high))
-            for rows, others, high in self._pending
-        ]
-        rows, others, high = (np.concatenate(columns) for columns in zip(*kept, strict=True))
-        return rows, others, high
-
-
-def _offer_block(tiles: Tiles, block: NDArray[Any], offset: int, best: _Best, exact: Score) -> None:
+def _offer_block(tiles: Tiles, block: NDArray[Any], offset: int, best: Best, exact: Score) -> None:
     """Offers every query's pairs with a block of candidates; each candidate is prepared once for all queries."""
-    for columns in _slices(len(block), tiles.shape[1]):
+    for columns in slices(len(block), tiles.shape[1]):
         right = tiles.right(block[columns])
-        for rows in _slices(best.size, tiles.shape[0]):
+        for rows in slices(best.size, tiles.shape[0]):
             tile = tiles.tile(rows, right)
             hits = tile.reaching(best.limits(rows, lambda: tile.floors(best.k, 1)), 1)  # noqa: B023 - called now
             best.offer(rows, hits.rows, hits.columns + columns.start + offset, hits)
             best.relieve(exact)
 
 
-def _offer_faiss(queries: NDArray[np.float32], block: NDArray[Any], offset: int, best: _Best) -> None:
+def _offer_faiss(queries: NDArray[np.float32], block: NDArray[Any], offset: int, best: Best) -> None:
     """Offers what faiss finds in a block; where its last score is too near the k-th one, the tiles decide."""
     try:
         import faiss
@@ -248,7 +164,7 @@ def _offer_faiss(queries: NDArray[np.float32], block: NDArray[Any], offset: int,
 
 
 def _offer_found(
-    best: _Best, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32], error: float
+    best: Best, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32], error: float
 ) -> None:
     """Offers rows [r] with the same number of others each [r, kept]."""
     places, flat = np.repeat(rows, others.shape[1]), scores.ravel()
@@ -261,7 +177,7 @@ def _exact(left: NDArray[np.float32], right: NDArray[Any], offset: int = 0) -> S
 
     def score(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
         scores = np.empty(len(rows))
-        for part in _slices(len(rows), PAIRS):
+        for part in slices(len(rows), PAIRS):
             scores[part] = _dot(left[rows[part]], right[others[part] - offset])
         return scores
 
@@ -281,11 +197,6 @@ def _blocks(candidates: NDArray[Any] | Iterable[NDArray[Any]], enough: int) -> I
             waiting = []
     if waiting:
         yield np.concatenate(waiting)
-
-
-def _slices(size: int, step: int) -> Iterator[slice]:
-    """Yields the parts of a range."""
-    return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
 
 def mutual_nearest(

@@ -243,6 +243,9 @@ def test_the_record_says_it_and_goes_by_what_was_trained_on(tmp_path: Path) -> N
         for options in ({}, {"train_languages": "en"}, {"seed": 1})
     }
     assert len(keys) == 9
+    pairs = Dataset(registry.task("multists"), Mini(), languages=["en-en"])
+    zero_shot = [evaluation.RunOptions(), evaluation.RunOptions(train_languages="en")]
+    assert len({evaluation.Plan.make(model.identity, pairs, options).key for options in zero_shot}) == 1
 
 
 def test_classes_are_those_of_scikit_learn() -> None:

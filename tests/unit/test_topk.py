@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xrete import retrieval, tiles
+from xrete import best, retrieval, tiles
+from xrete.best import Neighbours
 from xrete.errors import UsageError
-from xrete.retrieval import Neighbours, nearest_both, top_k
+from xrete.retrieval import nearest_both, top_k
 
 Vectors = NDArray[np.float32]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -83,7 +84,7 @@ def test_the_answer_does_not_depend_on_tiles(
     original = tiles.make_tiles
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval, "make_tiles", lambda x, device, fast, *_: original(x, device, fast, tile))
-        patch.setattr(retrieval, "PENDING", pending)
+        patch.setattr(best, "PENDING", pending)
         found = top_k(left, right, k, half=half)
         forward, backward = nearest_both(left, right, k, half=half)
     assert same(found, brute_force(left, right, k))
