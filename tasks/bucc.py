@@ -66,17 +66,24 @@ class Bucc:
             list(right.values()),
             pairs,
             self.from_folder(folder, language, "dev") if tuning else None,
+            (list(left), list(right)),
         )
 
     def from_hub(self, hub: Hub, language: str, split: str) -> Corpora:
         """Reads the one row of the language; its gold counts lines from 1."""
         source, target, gold = hub.columns(language, split, ("sentence1", "sentence2", "gold"))
-        return Corpora(source[0], target[0], [(i - 1, j - 1) for i, j in gold[0]])
+        ids = _numbered(language, source[0], target[0])
+        return Corpora(source[0], target[0], [(i - 1, j - 1) for i, j in gold[0]], ids=ids)
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Corpora | None:
         """Reads the sample; its train split is what the threshold is tuned on."""
         parts = {
-            row["split"]: Corpora(row["source"], row["target"], [(i, j) for i, j in row["gold"]])
+            row["split"]: Corpora(
+                row["source"],
+                row["target"],
+                [(i, j) for i, j in row["gold"]],
+                ids=_numbered(language, row["source"], row["target"]),
+            )
             for row in mini.json_lines("bucc.jsonl")
             if row["language"] == language
         }
@@ -97,6 +104,15 @@ def _corpus(folder: Folder, path: str) -> dict[str, str]:
             )
         corpus[name] = text
     return corpus
+
+
+def _numbered(pair: str, source: Sequence[str], target: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Makes ids like those of BUCC's files, the language and the number of the line: "de-000000001"."""
+    left, right = pair.split("-")
+    return (
+        [f"{left}-{number:09d}" for number in range(1, len(source) + 1)],
+        [f"{right}-{number:09d}" for number in range(1, len(target) + 1)],
+    )
 
 
 TASK = Bucc()

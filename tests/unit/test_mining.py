@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,23 @@ def test_f1_comes_from_items_alone_and_is_that_of_the_published_procedure(seed: 
     assert value(tuned, "f1") == pytest.approx(2 * precision * recall / max(precision + recall, 1e-9))
 
 
+@pytest.mark.parametrize("scoring", ["margin", "cosine"])
+def test_items_say_which_pairs_were_found_and_which_are_gold(scoring: str) -> None:
+    data, table = hidden(8, "w")
+    items = items_of(data, encoder(table))
+    pairs = list(zip(items["source"].tolist(), items["target"].tolist(), strict=True))
+    x, y = (unit(np.stack([table[text] for text in side])) for side in (data.source, data.target))
+    mined = {(i, j): score for i, j, score in official_mining(x, y, scoring)}
+    threshold = official_threshold(list(mined.items()), set(data.gold))
+    found = {pair for pair, is_found in zip(pairs, items[f"{scoring}_found"], strict=True) if is_found}
+    assert len(set(pairs)) == len(pairs)
+    assert found == {pair for pair, score in mined.items() if score >= threshold}
+    assert {pair for pair, is_gold in zip(pairs, items["gold"], strict=True) if is_gold} == set(data.gold)
+    assert 0 < len(found & set(data.gold)) < len(data.gold)  # or nothing was tested
+    for pair, score in zip(pairs, items[scoring].tolist(), strict=True):
+        assert math.isnan(score) or score == pytest.approx(mined[pair])
+
+
 def test_repeated_sentences_are_missed_and_count_as_missed() -> None:
     """White space around a sentence does not make it another one."""
     eye = np.eye(6)
@@ -235,6 +253,9 @@ def test_fewer_items_are_a_smaller_corpus() -> None:
         (data.source[i], data.target[j]) for i, j in data.gold[:3]
     ]
     assert len(small.source) == 6
+    assert small.ids is None
+    named = SHAPE.head(replace(data, ids=(data.source, data.target)), 3)
+    assert named.ids == (small.source, small.target)
     assert value(items_of(data, encoder(table), limit=3), "recall") >= 0
 
 
@@ -243,6 +264,11 @@ def test_notes_say_where_the_threshold_was_tuned() -> None:
     (note,) = SHAPE.notes(Dataset(_Task(data), Mini()))
     assert note == "no sample to tune a threshold on for xx-en: it was tuned on the gold pairs that are scored"
     assert SHAPE.notes(Dataset(_Task(Corpora(data.source, data.target, data.gold, data)), Mini())) == ()
+
+
+def test_names_decide_no_score() -> None:
+    data, _ = hidden(9, "i")
+    assert list(SHAPE.content(replace(data, ids=(data.source, data.target)))) == list(SHAPE.content(data))
 
 
 def test_the_sample_for_tuning_is_part_of_the_fingerprint() -> None:
@@ -283,6 +309,11 @@ def test_models_with_known_scores(repeat: bool) -> None:
 def test_impossible_gold_is_refused(gold: list[tuple[int, int]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Corpora(["a", "b"], ["c", "d"], gold)
+
+
+def test_every_sentence_has_a_name_or_none_has() -> None:
+    with pytest.raises(ValueError, match="2 and 1 names of the 2 and 2 sentences of the sides"):
+        Corpora(["a", "b"], ["c", "d"], [(0, 0)], ids=(["1", "2"], ["3"]))
 
 
 def test_the_shape_is_registered() -> None:

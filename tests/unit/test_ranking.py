@@ -158,6 +158,15 @@ def test_scores_are_functions_of_items() -> None:
         assert np.isfinite(replicates(metric, items, np.random.default_rng(0), 10)).all()
 
 
+@pytest.mark.parametrize("candidates", [12, 20, 150])
+def test_items_name_the_first_twenty_candidates(candidates: int) -> None:
+    data = made(3, candidates, 8, 4)
+    items = score({"xx": data}, Counting())["xx"]
+    best = top_k(Counting()(data.queries), Counting()(data.pool.texts), 20).indices
+    padded = np.pad(best, ((0, 0), (0, 20 - best.shape[1])), constant_values=-1)
+    assert np.stack([items[f"candidate_{rank}"] for rank in range(1, 21)], axis=1).tolist() == padded.tolist()
+
+
 def test_languages_that_share_a_pool_are_searched_in_one_pass() -> None:
     """The pool is encoded once, and the scores are those of each language alone."""
     first = made(1, 200, 9, 1)
@@ -188,6 +197,7 @@ def test_parallel_pools_are_one() -> None:
             right = {name for other in data.values() for name in other.relevant[row]}
             ranks = [rank for rank, place in enumerate(best[row].tolist(), start=1) if names[place] in right]
             columns = [items[language][x][row] for x in items[language] if x.startswith("rank_")]
+            assert [items[language][f"candidate_{x}"][row] for x in range(1, 21)] == best[row, :20].tolist()
             assert items[language]["relevant"][row] == len(right)
             assert [rank for rank in columns if rank] == ranks
 

@@ -212,6 +212,7 @@ def test_bucc_reads_ids_as_rows(tmp_path: Path) -> None:
     assert list(data.source) == ["eins", "zwei\u2028halb", "drei\tvier"]
     assert list(data.target) == ["three four", "nine", "one"]
     assert list(data.gold) == [(0, 2), (2, 0)]
+    assert data.ids == tuple([f"{side}-00000000{number}" for number in (1, 2, 3)] for side in ("de", "en"))
     assert data.tuning is None
 
 
@@ -257,7 +258,9 @@ def test_bucc_reads_the_hubs_one_row() -> None:
             assert (config, split, names) == ("de-en", "test", ("sentence1", "sentence2", "gold"))
             return [[["eins", "zwei"]], [["two", "three"]], [[[2, 1]]]]
 
-    assert BUCC.from_hub(Hub(), "de-en", "test") == Corpora(["eins", "zwei"], ["two", "three"], [(1, 0)])  # type: ignore[attr-defined]
+    numbered = tuple([f"{side}-00000000{number}" for number in (1, 2)] for side in ("de", "en"))
+    expected = Corpora(["eins", "zwei"], ["two", "three"], [(1, 0)], ids=numbered)  # type: ignore[arg-type]
+    assert BUCC.from_hub(Hub(), "de-en", "test") == expected  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("task", [LAREQA, MEWSLIX, BUCC], ids=lambda task: task.card.name)

@@ -28,15 +28,18 @@ class Corpora:
         gold: Rows (source, target) that translate each other, counted from 0.
         tuning: Another sample of the same kind, which the threshold is tuned on; None where there is none, and the
             threshold is tuned on the gold that is scored.
+        ids: Names of the sentences of both sides, where they have some; they decide no score.
 
     Raises:
-        ValueError: no gold, a gold pair twice, or one that points past the end of its corpus.
+        ValueError: no gold, a gold pair twice, one that points past the end of its corpus, or not as many names as
+            sentences.
     """
 
     source: Sequence[str]
     target: Sequence[str]
     gold: Sequence[tuple[int, int]]
     tuning: Corpora | None = None
+    ids: tuple[Sequence[str], Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         if not self.gold:
@@ -49,6 +52,11 @@ class Corpora:
                     f"gold pair of lines {i + 1} and {j + 1}, but the sides have {len(self.source)} and "
                     f"{len(self.target)} lines"
                 )
+        if self.ids and tuple(map(len, self.ids)) != (len(self.source), len(self.target)):
+            raise ValueError(
+                f"{' and '.join(str(len(side)) for side in self.ids)} names of the {len(self.source)} and "
+                f"{len(self.target)} sentences of the sides"
+            )
 
 
 def _share(of: str, among: str) -> Metric:
@@ -83,10 +91,10 @@ def _oracle(scoring: Scoring) -> Metric:
 class BitextMining:
     """Scores F1 of the pairs above a threshold, as XTREME scores BUCC.
 
-    Items: one row for each pair that is gold or that a threshold may let in. `gold`: whether it is a gold pair;
-    `margin` and `cosine`: its score, NaN where it was not mined or lies below all that matters; `margin_found`
-    and `cosine_found`: whether it is above the threshold that was tuned. Rows are in the order of mining, so that
-    ties fall as they fell.
+    Items: one row for each pair that is gold or that a threshold may let in. `source` and `target`: its rows in
+    the corpora; `gold`: whether it is a gold pair; `margin` and `cosine`: its score, NaN where it was not mined or
+    lies below all that matters; `margin_found` and `cosine_found`: whether it is above the threshold that was
+    tuned. Rows are in the order of mining, so that ties fall as they fell.
 
     A sentence that occurs more than once on its side is never predicted; its gold pairs count as missed.
     """
@@ -111,7 +119,8 @@ class BitextMining:
         source, i = _part(data.source, [i for i, _ in data.gold], limit)
         target, j = _part(data.target, [j for _, j in data.gold], limit)
         tuning = self.head(data.tuning, limit) if data.tuning else None
-        return Corpora(source, target, [(i[x], j[y]) for x, y in gold], tuning)
+        ids = ([data.ids[0][row] for row in i], [data.ids[1][row] for row in j]) if data.ids else None
+        return Corpora(source, target, [(i[x], j[y]) for x, y in gold], tuning, ids)
 
     def content(self, data: Corpora) -> Iterable[str]:
         """Both corpora and the gold, and those that the threshold is tuned on."""
@@ -173,7 +182,9 @@ class _Outcome:
                 if score >= lowest
             }
         gold = [places.setdefault(pair, len(places)) for pair in self.gold]
-        items: dict[str, NDArray[Any]] = {"gold": np.zeros(len(places), dtype=bool)}
+        rows = np.array(list(places), dtype=np.int32)
+        items: dict[str, NDArray[Any]] = {"source": rows[:, 0], "target": rows[:, 1]}
+        items["gold"] = np.zeros(len(places), dtype=bool)
         items["gold"][gold] = True
         for scoring in SCORINGS:
             column = np.full(len(places), np.nan)

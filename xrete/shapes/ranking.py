@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DEPTH = 100
 """Candidates of each query that are looked at."""
 
+NAMED = 20
+"""Candidates of each query that items name: as many as XTREME-R scores."""
+
 CHUNK = 16_384
 """Candidates encoded at once: 64 MB of vectors of 1,024 numbers, forgotten after their products."""
 
@@ -142,7 +145,8 @@ class RankingShape:
     """Scores by cosine, exactly; candidates stream from the encoder and are never held.
 
     Items, one row for each query: `relevant`, the number R of right candidates; `rank_1`, `rank_2`, ...: their
-    ranks in ascending order, 0 for those beyond the first 100.
+    ranks in ascending order, 0 for those beyond the first 100; `candidate_1` to `candidate_20`: rows of the first
+    candidates in the pool (of all languages, where they are parallel), best first, -1 past its end.
     """
 
     name = "ranking"
@@ -247,8 +251,13 @@ def _items(found: NDArray[np.int64], answers: Sequence[Sequence[int]], width: in
     for row, right in enumerate(answers):
         places = np.flatnonzero(np.isin(found[row], right)) + 1
         ranks[row, : len(places)] = places
-    columns = {f"rank_{number + 1}": ranks[:, number] for number in range(width)}
-    return {"relevant": np.array([len(right) for right in answers], np.int32), **columns}
+    named = np.full((len(answers), NAMED), -1, np.int32)
+    named[:, : found.shape[1]] = found[:, :NAMED]
+    return {
+        "relevant": np.array([len(right) for right in answers], np.int32),
+        **{f"rank_{number + 1}": ranks[:, number] for number in range(width)},
+        **{f"candidate_{number + 1}": named[:, number] for number in range(NAMED)},
+    }
 
 
 SHAPE = RankingShape()
