@@ -1,6 +1,7 @@
 """The built-in models. A new one is one module here and one line in this table."""
 
 MODELS: dict[str, str] = {
+    "emmax": "xrete.models.emmax.plugin:MODEL",
     "xlmr": "xrete.models.xlmr:MODEL",
     "infoxlm": "xrete.models.infoxlm:MODEL",
     "hictl": "xrete.models.hictl:MODEL",

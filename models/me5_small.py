@@ -14,6 +14,7 @@ from xrete.errors import XreteError
 from xrete.files import cache_root, write_error
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
+from .tokenizer import unigram, wrap_unigram
 from .transformer import Recipe, identity, load, quiet
 
 if TYPE_CHECKING:
@@ -110,35 +111,8 @@ def _unpack(source: Path, folder: Path) -> None:
 
 
 def _tokenizer(model_file: ModelFile) -> Any:
-    """Builds XLM-R's tokenizer: Unigram pieces over NFKC text whose words begin with a lower block."""
-    import tokenizers
-    import transformers
-    from tokenizers import normalizers, pre_tokenizers, processors
-
     special = {name: model_file.pieces[index][0] for name, index in model_file.special.items()}
-    bos, eos = special["bos"], special["eos"]
-    core = tokenizers.Tokenizer(tokenizers.models.Unigram(model_file.pieces, unk_id=model_file.special["unk"]))
-    spaces = normalizers.Replace(tokenizers.Regex(" {2,}"), " ")
-    core.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), spaces])
-    core.pre_tokenizer = pre_tokenizers.Metaspace()
-    core.decoder = tokenizers.decoders.Metaspace()
-    core.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A {eos}",
-        pair=f"{bos} $A {eos} {eos} $B {eos}",
-        special_tokens=[(token, core.token_to_id(token)) for token in (bos, eos)],
-    )
-    backend: Any = transformers.PreTrainedTokenizerFast  # its own annotations are incomplete
-    return backend(
-        tokenizer_object=core,
-        bos_token=bos,
-        cls_token=bos,
-        eos_token=eos,
-        sep_token=eos,
-        pad_token=special["pad"],
-        unk_token=special["unk"],
-        mask_token="<mask>",
-        model_max_length=RECIPE.max_length,
-    )
+    return wrap_unigram(unigram(model_file.pieces, model_file.special["unk"]), special, RECIPE.max_length)
 
 
 MODEL = Me5Small()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,55 @@ def read_xlmr(path: Path) -> Any:
         vocab=[*first, *pieces[3:], ("<mask>", 0.0)],
         _spm_precompiled_charsmap=characters or None,
         model_max_length=512,
+    )
+
+
+def unigram(pieces: list[tuple[str, float]] | None = None, unknown: int | None = None) -> Any:
+    """Builds the core of a tokenizer with XLM-R's rules: Unigram pieces over NFKC text, words begin with a lower block.
+
+    Args:
+        pieces: Pieces with their log probabilities; None leaves them to be trained.
+        unknown: Which of them stands for what no piece covers.
+    """
+    import tokenizers
+    from tokenizers import normalizers, pre_tokenizers
+
+    core = tokenizers.Tokenizer(tokenizers.models.Unigram(pieces, unk_id=unknown))
+    spaces = normalizers.Replace(tokenizers.Regex(" {2,}"), " ")
+    core.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.NFKC(), spaces])
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = tokenizers.decoders.Metaspace()
+    return core
+
+
+def wrap_unigram(core: Any, special: Mapping[str, str], max_length: int | None) -> Any:
+    """Makes a transformers tokenizer of a core, which reads a sentence as <s> pieces </s>.
+
+    Args:
+        core: Of `unigram`.
+        special: The pieces called bos, eos, pad and unk.
+        max_length: Most tokens of a sentence, or None.
+    """
+    import transformers
+    from tokenizers import processors
+
+    bos, eos = special["bos"], special["eos"]
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A {eos}",
+        pair=f"{bos} $A {eos} {eos} $B {eos}",
+        special_tokens=[(token, core.token_to_id(token)) for token in (bos, eos)],
+    )
+    backend: Any = transformers.PreTrainedTokenizerFast  # its own annotations are incomplete
+    return backend(
+        tokenizer_object=core,
+        bos_token=bos,
+        cls_token=bos,
+        eos_token=eos,
+        sep_token=eos,
+        pad_token=special["pad"],
+        unk_token=special["unk"],
+        mask_token="<mask>",
+        model_max_length=max_length,
     )
 
 

@@ -16,3 +16,6 @@ TASKS: dict[str, str] = {
     "multieurlex": "xrete.tasks.multieurlex:TASK",
     "multiarc": "xrete.tasks.multiarc:TASK",
 }
+
+FAMILIES: dict[str, str] = {"mteb": "xrete.tasks.mteb:FAMILY"}
+"""Tasks that are named FAMILY:MEMBER."""

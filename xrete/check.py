@@ -39,13 +39,13 @@ def check_plugin(name: str) -> list[Finding]:
     """Checks the task or the model of that name.
 
     Args:
-        name: As users type it; a model may have a checkpoint.
+        name: As users type it: a model may have a checkpoint, and a task a family.
 
     Raises:
         UsageError: there is neither a task nor a model of that name.
     """
     plugin = name.partition(":")[0]
-    if name in registry.names("tasks"):
+    if name in registry.names("tasks") or plugin in registry.names("families"):
         return list(_guarded(check_task(name)))
     if plugin in registry.names("models"):
         return list(_guarded(check_model(name)))
@@ -61,7 +61,8 @@ def check_task(name: str) -> Iterator[Finding]:
         yield Finding("the plugin loads", False, str(error))
         return
     yield Finding("the plugin loads", True)
-    yield _named(name, registry.names("tasks")[name].load().card.name)
+    if name in registry.names("tasks"):
+        yield _named(name, registry.names("tasks")[name].load().card.name)
     yield from _card(task.card)
     if task.card.shape not in SHAPES:
         return

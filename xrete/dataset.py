@@ -191,7 +191,7 @@ def open_dataset(
     Args:
         task: The adapter.
         data: "auto", "hub", "mini" or a folder. `auto` takes the cache folder, else the hub, else the mini
-            sample; the data set's `fallback` then says why. `hub` never falls back.
+            sample where there is one; the data set's `fallback` then says why. `hub` never falls back.
         split: One of the card's splits; None takes the first one that is there.
         languages: Codes to keep; None keeps all. "sw" finds "swh" and "swh_Latn".
         limit: Keep only the first so many items of each language.
@@ -212,6 +212,8 @@ def open_dataset(
     paths = (files for split in card.splits for x in card.languages for files in layouts(task, x, split))
     if any(cache.has(file) for files in paths for file in files):
         return Dataset(task, cache, **options)
+    if card.hub is not None and not isinstance(task, MiniTask):  # there is nothing to fall back on
+        return Dataset(task, _hub(task), **options)
     try:
         hub = _hub(task)
         hub.folder  # noqa: B018 - downloads now, so that the choice of source is made before anything is scored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from xrete.files import digest
@@ -66,6 +67,25 @@ class LoadOptions:
     device: str = "auto"
     dtype: str = "float32"
     batch_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions:
+    """How to train a model.
+
+    Attributes:
+        preset: One of the model's named sets of settings, or None for its defaults.
+        config: A file of settings, over the preset.
+        settings: "key.path=value", over the file.
+        out: Folder of the run.
+        fresh: Throw away what the folder holds, rather than go on with it.
+    """
+
+    preset: str | None = None
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    out: Path
+    fresh: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +154,28 @@ class ModelPlugin(Protocol):
 
         Raises:
             XreteError: weights, package or network are not to be had; the sentence says what to do.
+        """
+        ...
+
+
+@runtime_checkable
+class Pretrainable(Protocol):
+    """What a plugin offers beside, whose model XRETE can train (`xrete pretrain NAME`)."""
+
+    def explain(self, options: PretrainOptions) -> str:
+        """Returns all settings of a run, every value explained, as a config file.
+
+        Raises:
+            UsageError: a setting is unknown or wrong.
+        """
+        ...
+
+    def pretrain(self, options: PretrainOptions) -> Path:
+        """Trains a model, or goes on with the run in its folder; returns the checkpoint to use.
+
+        Raises:
+            XreteError: settings, data, or the run itself are at fault.
+            KeyboardInterrupt: the run was asked to end; it can go on.
         """
         ...
 

@@ -1,9 +1,9 @@
 """The registry: names of tasks and models to plugins, resolved when they are asked for.
 
-A distribution offers plugins through one entry point in the group `xrete.tasks` or `xrete.models`. Its value is a
-table of names to "module:object" strings; loading it imports nothing but the table. XRETE's own tables have no
-prefix; those of another distribution's entry point `acme` are named `acme/NAME`. A single file given with
-`--plugin` may hold tables `TASKS` and `MODELS` whose values are the objects themselves.
+A distribution offers plugins through one entry point in the group `xrete.tasks`, `xrete.families` (of tasks) or
+`xrete.models`. Its value is a table of names to "module:object" strings; loading it imports nothing but the table.
+XRETE's own tables have no prefix; those of another distribution's entry point `acme` are named `acme/NAME`. A
+single file given with `--plugin` may hold tables `TASKS` and `MODELS` whose values are the objects themselves.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from xrete.errors import UsageError, XreteError, unknown_name
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.model import LoadedModel, ModelIdentity, ModelPlugin
-    from xrete.task import Task
+    from xrete.task import Task, TaskFamily
 
-Kind = Literal["tasks", "models"]
+Kind = Literal["tasks", "families", "models"]
 OWN = "xrete"
 
 
@@ -113,7 +113,7 @@ def names(kind: Kind) -> Mapping[str, Entry]:
 
 
 def task(name: str) -> Task:
-    """Returns the task adapter of that name.
+    """Returns the task adapter of that name, NAME or FAMILY:MEMBER.
 
     Raises:
         UsageError: there is none.
@@ -121,10 +121,33 @@ def task(name: str) -> Task:
     """
     from xrete.task import Task, TaskCard
 
-    found = _load("tasks", name)
+    stem, _, member = name.partition(":")
+    if name not in names("tasks") and stem in names("families"):
+        if not member:
+            raise UsageError(f"'{stem}' is a family of tasks; name one of them: {stem}:NAME")
+        found = family(stem).task(member)
+    else:
+        found = _load("tasks", name)
     if not isinstance(found, Task) or not isinstance(found.card, TaskCard):
         raise XreteError(f"plugin '{name}' is not a task: it needs card (a TaskCard), files and from_folder")
     return found if found.card.name == name else _renamed(found, name)
+
+
+def family(name: str) -> TaskFamily:
+    """Returns the family of tasks of that name.
+
+    Args:
+        name: One of `names("families")`.
+
+    Raises:
+        XreteError: its plugin does not load, or is not a family.
+    """
+    from xrete.task import TaskFamily
+
+    found = names("families")[name].load()
+    if not isinstance(found, TaskFamily):
+        raise XreteError(f"plugin '{name}' is not a family of tasks: it needs title and task")
+    return found
 
 
 def model(name: str) -> ModelPlugin:
@@ -187,8 +210,11 @@ def request_model(
     if wanted == "none" and colon:
         raise UsageError(f"model '{plugin_name}' takes no checkpoint; write --model {plugin_name}")
     options = LoadOptions(checkpoint=checkpoint or None, device=device, dtype=dtype, batch_tokens=batch_tokens)
-    # The name that users typed, so that acme/labse is never filed, or found in the cache, as labse.
-    return ModelRequest(plugin, replace(plugin.identify(options), name=name), options)
+    identity = plugin.identify(options)
+    # Filed under the name that users typed, acme/labse never as labse; a plugin may add which checkpoint it took.
+    _, taken, which = identity.name.partition(f"{plugin.card.name}:")
+    full = name if checkpoint or not taken else f"{plugin_name}:{which}"
+    return ModelRequest(plugin, replace(identity, name=full), options)
 
 
 def load_model(name: str, **options: Any) -> LoadedModel:
@@ -235,5 +261,5 @@ def _installed(kind: Kind) -> Iterator[Entry]:
 
 def _from_files(kind: Kind) -> Iterator[Entry]:
     for path, tables in _files.items():
-        for name, target in tables[kind].items():
+        for name, target in tables.get(kind, {}).items():
             yield Entry(name, str(path), target)

@@ -97,6 +97,25 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class TaskFamily(Protocol):
+    """Tasks that are too many to list: FAMILY:MEMBER names one of them, as in "mteb:STS17"."""
+
+    @property
+    def title(self) -> str:
+        """One line for lists: which tasks these are."""
+        ...
+
+    def task(self, member: str) -> Task:
+        """Returns one of them.
+
+        Raises:
+            UsageError: there is none of that name.
+            XreteError: what it is made from is not to be had; the sentence says what to do.
+        """
+        ...
+
+
+@runtime_checkable
 class LayoutsTask(Task, Protocol):
     """A task whose upstream files are published, or prepared by others, in more than one layout."""
 

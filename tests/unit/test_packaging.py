@@ -73,6 +73,7 @@ def test_it_offers_its_plugins_as_others_do(wheel: zipfile.ZipFile) -> None:
     points = configparser.ConfigParser()
     points.read_string(wheel.read(file).decode())
     assert dict(points["xrete.tasks"]) == {"xrete": "xrete.tasks:TASKS"}
+    assert dict(points["xrete.families"]) == {"xrete": "xrete.tasks:FAMILIES"}
     assert dict(points["xrete.models"]) == {"xrete": "xrete.models:MODELS"}
     assert dict(points["console_scripts"]) == {"xrete": "xrete.cli.app:main"}
 

@@ -54,7 +54,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
         registry.names.cache_clear()
 
     def listed(*, group: str) -> list[Any]:
-        return [*real(group=group), *points[group]]
+        return [*real(group=group), *points.get(group, ())]
 
     monkeypatch.setattr(registry, "entry_points", listed)
     yield add

@@ -10,6 +10,7 @@ import typer
 from xrete import __version__
 from xrete.cli import data, doctor, plugins
 from xrete.cli.picture import picture
+from xrete.cli.pretrain import pretrain
 from xrete.cli.report import report
 from xrete.cli.run import run
 from xrete.errors import XreteError
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(pretrain)
 app.command()(report)
 app.command()(picture)
 app.command(name="tasks")(plugins.tasks)

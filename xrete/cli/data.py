@@ -28,10 +28,11 @@ def where(task: TaskName, plugin: options.Plugin = None) -> None:
     found = registry.task(task)
     card, folder = found.card, Folder(cached_data())
     split = card.splits[-1]
-    there = [x for x in card.languages if all(map(folder.has, found.files(x, split)))]
     typer.echo(f"layout:  {card.layout}")
-    typer.echo(f"example: {', '.join(found.files(card.languages[0], split))}")
-    typer.echo(f"cache:   {folder.root} ({len(there)} of {len(card.languages)} languages)")
+    if example := found.files(card.languages[0], split):
+        there = [x for x in card.languages if all(map(folder.has, found.files(x, split)))]
+        typer.echo(f"example: {', '.join(example)}")
+        typer.echo(f"cache:   {folder.root} ({len(there)} of {len(card.languages)} languages)")
     if card.hub:
         state = "on this machine" if Hub(card.hub).local_folder() else "not fetched"
         typer.echo(f"hub:     {card.hub.repo} at {card.hub.revision} ({state})")

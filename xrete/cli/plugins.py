@@ -101,6 +101,12 @@ def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> 
         if json_:
             typer.echo(json.dumps({"origin": entry.origin, **asdict(card), "name": entry.name}, ensure_ascii=False))
         table.add_row(escape(entry.name), *(escape(str(get(card))) for get in list(columns.values())[1:]))
+    for entry in registry.names("families").values() if kind == "tasks" else ():
+        try:
+            title = escape(registry.family(entry.name).title)
+        except XreteError as error:
+            title = f"[red]{escape(str(error))}[/red]"
+        table.add_row(f"{escape(entry.name)}:NAME", *[""] * (len(columns) - 2), title)
     if not json_:
         Console().print(table)
 

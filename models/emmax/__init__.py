@@ -1,0 +1,1 @@
+"""EMMA-X: cross-lingual sentence encoders from semantic ranks (the paper is named in `xrete models emmax`)."""

@@ -1,0 +1,266 @@
+"""EMMA-X: the three phases of its training, each one loop (Algorithm 1 of the paper).
+
+Phase 1a teaches the encoder on bitexts, phase 1b the classifier on the vectors of the frozen encoder, and phase 2
+lets both teach each other on sentences without translations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xrete.errors import XreteError
+
+from .losses import classifier_loss, info_nce, ranking_info_nce
+from .mixture import GaussianMixture, start_similarities
+from .monitors import watch_em, watch_warm_up
+from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
+from .training import Candidates, Step, Training, seed_of
+
+
+def train(run: Training) -> None:
+    """Runs all phases, from where the run stands."""
+    if run.config.warmup.order == "joint":
+        warm_up_jointly(run)
+    else:
+        warm_up_encoder(run)
+        warm_up_classifier(run)
+    expectation_maximisation(run)
+
+
+def warm_up_encoder(run: Training) -> None:
+    """Phase 1a: InfoNCE on bitexts (Eq. 2), both directions, against keys of the batch and the queue."""
+    pairs = run.config.optimisation.batch // 2
+    for step in run.phase(
+        "encoder", run.config.warmup.encoder_steps, lambda data: data.bitexts(pairs), ["encoder"]
+    ):
+        queries = run.encode(step)
+        keys = run.encode_keys(step)
+        run.learn(step, encoder=_contrast(run, step, queries, run.candidates(step, keys)))
+        run.queue.push(keys, step.ids)
+
+
+def warm_up_classifier(run: Training) -> None:
+    """Phase 1b: the classifier on bitexts, random pairs and mixtures of both (Eq. 3 and 4), the encoder frozen."""
+    config = run.config
+    if run.begins("classifier"):
+        start_classifier(run)
+    pairs = config.optimisation.batch // 2
+    for step in run.phase(
+        "classifier", config.warmup.classifier_steps, lambda data: data.bitexts(pairs), ["classifier"]
+    ):
+        run.learn(step, classifier=_classify(run, step, run.encode_frozen(step.share)))
+    check_ranks(run)
+
+
+def warm_up_jointly(run: Training) -> None:
+    """Phase 1 as Algorithm 1 has it: encoder and classifier in one loop, each on its own loss."""
+    if run.begins("encoder"):
+        start_classifier(run)
+    steps, pairs = run.config.warmup.encoder_steps, run.config.optimisation.batch // 2
+    for step in run.phase("encoder", steps, lambda data: data.bitexts(pairs), ["encoder", "classifier"]):
+        queries = run.encode(step)
+        keys = run.encode_keys(step)
+        contrast = _contrast(run, step, queries, run.candidates(step, keys))
+        run.learn(step, encoder=contrast, classifier=_classify(run, step, run.team.gather(queries.detach())))
+        run.queue.push(keys, step.ids)
+    check_ranks(run)
+
+
+def expectation_maximisation(run: Training) -> None:
+    """Phase 2: each module says how pairs of unaligned sentences relate, and learns from what the other said."""
+    config, team = run.config, run.team
+    number = config.ranks.number
+    tau = temperatures(config.loss.low, config.loss.high, number).to(team.device)
+    trains = ["encoder", "classifier"] if config.em.train_classifier else ["encoder"]
+    size, parallel = config.optimisation.batch, config.em.parallel_fraction
+    for step in run.phase("em", config.em.steps, lambda data: data.mixed(size, parallel), trains):
+        queries = run.encode(step)
+        keys = run.encode_keys(step)
+        candidates = run.candidates(step, keys)
+        similarities = queries @ candidates.vectors.T
+
+        # E-step: ranks of all pairs, by the classifier (Eq. 9) and by the encoder (Eq. 10).
+        scores = run.classifier.cells(queries.detach(), candidates.vectors)
+        with torch.no_grad():
+            by_classifier = scores.argmax(dim=0)
+            by_encoder = run.typical.ranks(similarities)
+            known = _known_paraphrases(run, step, candidates)
+            compared = candidates.allowed | candidates.own if config.ranks.self_cells else candidates.allowed
+            sums, counts = sums_by_rank(similarities, by_classifier, compared, number)
+
+        # M-step: each learns from the other's ranks (Eq. 6 and 7).
+        by_classifier_or_known = by_classifier.masked_fill(known, PARAPHRASE)
+        by_encoder_or_known = by_encoder.masked_fill(known, PARAPHRASE)
+        own = candidates.own if config.loss.self_positive else torch.zeros_like(candidates.own)
+        ranking = ranking_info_nce(
+            similarities,
+            by_classifier_or_known.masked_fill(own, PARAPHRASE),
+            candidates.allowed | own,
+            tau,
+            config.loss.ranking,
+        )
+        taught = classifier_loss(scores, by_encoder_or_known, compared, config.ranks.smoothing)
+        run.learn(
+            step,
+            encoder=team.mean(*ranking).sum(),
+            classifier=_mean_over_ranks(run, *taught) if config.em.train_classifier else None,
+        )
+        run.typical.update(team.sum(sums), team.sum(counts))  # Eq. 11
+        run.queue.push(keys, step.ids)
+        watch_em(run, step, similarities.detach(), by_classifier, by_encoder, compared, known)
+
+
+@torch.no_grad()
+def start_classifier(run: Training) -> None:
+    """Starts the classifier and s_r, before their first step, from labelled pairs of the encoder as it is."""
+    config = run.config.ranks
+    number, team = config.number, run.team
+    generator = torch.Generator().manual_seed(seed_of(run.config.seed, "start"))
+    squares = torch.zeros(number, run.query.encoder.dimension, device=team.device)
+    sums, counts = torch.zeros(number, device=team.device), torch.zeros(number, device=team.device)
+    pairs = run.config.optimisation.batch // 2
+    for share in run.shares(lambda data: data.bitexts(pairs), -(-config.start_pairs // pairs)):
+        vectors = run.encode_frozen(share)
+        for part in _labelled(run, vectors, share.batch.partners, share.rows, generator):
+            for rank in range(number):
+                chosen = part.ranks == rank
+                squares[rank] += (part.x[chosen] - part.y[chosen]).square().sum(dim=0)
+                sums[rank] += (part.x[chosen] * part.y[chosen]).sum()
+                counts[rank] += chosen.sum()
+        if float(team.sum(counts).sum()) >= config.start_pairs:
+            break
+    squares, sums, counts = team.sum(squares), team.sum(sums), team.sum(counts)
+    if config.typical_start == "data":
+        run.typical.restart(sums, counts)
+    if isinstance(run.classifier, GaussianMixture):
+        if config.start == "normal":
+            run.classifier.start_from_normal(generator)
+        elif config.start == "similarities":
+            run.classifier.start_from_similarities(start_similarities(number))
+        else:
+            run.classifier.start_from_moments(squares, counts, config.shrinkage)
+
+
+def check_ranks(run: Training) -> None:
+    """Refuses to begin phase 2 with typical similarities that do not fall: c_M would mean nothing.
+
+    Raises:
+        XreteError: they do not, and nothing in the config says that they need not.
+    """
+    if (
+        run.config.em.steps
+        and run.begins("em")
+        and run.config.ranks.typical_start == "data"
+        and not run.typical.falls
+    ):
+        values = ", ".join(f"{value:.3f}" for value in run.typical.values.tolist())
+        raise XreteError(
+            f"the typical similarities of the ranks do not fall after phase 1 ({values}): the encoder does not "
+            "tell translations from random pairs yet; give phase 1 more steps or bitexts"
+        )
+
+
+def _contrast(run: Training, step: Step, queries: Tensor, candidates: Candidates) -> Tensor:
+    """This process's part of the mean of Eq. 2."""
+    similarities = queries @ candidates.vectors.T
+    allowed = candidates.allowed
+    if run.config.loss.drop_duplicates:  # nor a candidate that says what the translation says
+        ids = torch.cat([step.ids, run.queue.newest()[1]])
+        allowed = allowed & (ids != step.ids[step.partners].unsqueeze(1))
+    allowed = allowed.scatter(1, step.partners.unsqueeze(1), True)
+    losses = info_nce(similarities, step.partners, allowed, run.config.loss.temperature)
+    step.metrics["retrieved"] = _share_of_hits(similarities.detach(), step.partners, allowed)
+    return losses.mean()
+
+
+def _share_of_hits(similarities: Tensor, partners: Tensor, allowed: Tensor) -> Tensor:
+    nearest = similarities.masked_fill(~allowed, -2.0).argmax(dim=1)
+    return (nearest == partners).float().mean()
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Pairs whose rank is known: vectors [M, d] and [M, d], and ranks [M]."""
+
+    x: Tensor
+    y: Tensor
+    ranks: Tensor
+
+
+def _labelled(
+    run: Training, vectors: Tensor, partners: object, rows: slice, generator: torch.Generator
+) -> list[_Labelled]:
+    """Labels pairs of this process's anchors: translations, random pairs, and mixtures of both (Eq. 3).
+
+    Args:
+        run: Its settings.
+        vectors: Of the global batch, [B, d].
+        partners: Each row's translation, [B].
+        rows: This process's.
+        generator: The same on all processes.
+    """
+    config = run.config.ranks
+    b, number = len(vectors), config.number
+    partner = torch.as_tensor(partners)
+    first, second = torch.minimum(torch.arange(b), partner), torch.maximum(torch.arange(b), partner)
+    # Neither the sentence nor its translation: a draw from B - 2 places, moved past the two.
+    other = torch.randint(b - 2, (config.virtual + 1, b), generator=generator)
+    other = other + (other >= first)
+    other = (other + (other >= second))[:, rows].to(vectors.device)
+    shares = torch.rand(config.virtual, b, generator=generator)[:, rows].to(vectors.device)
+    x, y = vectors[rows], vectors[partner[rows].to(vectors.device)]
+    ranks = torch.zeros(len(x), dtype=torch.long, device=vectors.device)
+    found = [_Labelled(x, y, ranks + PARAPHRASE)]
+    if config.real_negatives:
+        found.append(_Labelled(x, vectors[other[0]], ranks + number - 1))
+    mixed = virtual_examples(
+        y.expand(config.virtual, -1, -1), vectors[other[1:]], shares, renormalise=config.renormalise
+    )
+    found.append(
+        _Labelled(
+            x.repeat(config.virtual, 1), mixed.flatten(0, 1), virtual_ranks(shares, number, config.labels).flatten()
+        )
+    )
+    return found
+
+
+def _classify(run: Training, step: Step, vectors: Tensor) -> Tensor:
+    """This process's part of Eq. 4: translations, random pairs and mixtures, each averaged, then added up.
+
+    s_r follows the same pairs (Eq. 11).
+    """
+    number = run.config.ranks.number
+    parts = _labelled(run, vectors, step.share.batch.partners, step.share.rows, step.generator)
+    sums, counts = torch.zeros_like(run.typical.values), torch.zeros_like(run.typical.values)
+    total = torch.zeros((), device=vectors.device)
+    found = []
+    for part in parts:
+        scores = run.classifier.pairs(part.x, part.y)
+        everywhere = torch.ones_like(part.ranks, dtype=torch.bool)
+        terms, _ = classifier_loss(scores, part.ranks, everywhere, run.config.ranks.smoothing)
+        total = total + terms.sum() / len(part.ranks)
+        cosines = (part.x * torch.nn.functional.normalize(part.y, dim=1)).sum(dim=1)
+        for into, value in zip((sums, counts), sums_by_rank(cosines, part.ranks, everywhere, number), strict=True):
+            into += value
+        found.append((scores.detach().argmax(dim=0), part.ranks))
+    run.typical.update(run.team.sum(sums), run.team.sum(counts))
+    watch_warm_up(run, step, parts[0].x, parts[0].y, found)
+    return total
+
+
+def _known_paraphrases(run: Training, step: Step, candidates: Candidates) -> Tensor:
+    """Cells whose rank is given: the partners of bitexts in the batch, and own keys where those count."""
+    columns = torch.arange(len(candidates.vectors), device=candidates.vectors.device)
+    known = columns == step.partners.unsqueeze(1)
+    return known | candidates.own if run.config.ranks.self_cells else known
+
+
+def _mean_over_ranks(run: Training, sums: Tensor, counts: Tensor) -> Tensor:
+    """This process's part of the mean of Eq. 6 over all pairs, or over ranks of each rank's mean."""
+    if not run.config.ranks.balance:
+        return run.team.mean(sums.sum(), counts.sum())
+    present = (run.team.sum(counts) > 0).sum().clamp(min=1)
+    return run.team.mean(sums, counts).sum() / present

@@ -1,0 +1,147 @@
+"""Semantic ranks: their order, virtual examples between them (Eq. 3), and typical similarities (Eq. 10, 11).
+
+Inside XRETE rank 0 is a paraphrase and rank N - 1 is irrelevant. The paper counts the same order from 1; the
+official code counts from 0 the other way round. Mixing them up inverts the supervision without any error.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+ORDER = "paraphrase_first"
+"""Written into every checkpoint."""
+
+PARAPHRASE = 0
+
+
+def to_paper(rank: int) -> int:
+    """Returns the paper's number of a rank, 1 to N."""
+    return rank + 1
+
+
+def from_paper(rank: int) -> int:
+    """Returns our number of the paper's rank."""
+    return rank - 1
+
+
+def to_official(rank: int, number: int) -> int:
+    """Returns the official code's index of a rank, of `number` ranks."""
+    return number - 1 - rank
+
+
+def from_official(rank: int, number: int) -> int:
+    """Returns our number of the official code's index."""
+    return number - 1 - rank
+
+
+def virtual_ranks(shares: Tensor, number: int, labels: Literal["ceil", "quantile"]) -> Tensor:
+    """Returns the rank of virtual examples (below Eq. 3).
+
+    Args:
+        shares: lambda, the share of the unrelated sentence, in [0, 1], any shape.
+        number: N.
+        labels: "ceil" is the paper's r = ceil(1 + (N - 1) lambda), whose rank 1 only lambda = 0 has; "quantile"
+            cuts [0, 1] into N equal parts.
+
+    Returns:
+        Ranks from 0, int64, of the same shape.
+    """
+    if labels == "ceil":
+        return torch.ceil((number - 1) * shares).long()
+    return (number * shares).long().clamp(max=number - 1)
+
+
+def virtual_examples(y: Tensor, other: Tensor, shares: Tensor, *, renormalise: bool) -> Tensor:
+    """Mixes translations with unrelated sentences: (1 - lambda) y + lambda y' (Eq. 3).
+
+    Args:
+        y: Vectors of translations, [..., d].
+        other: Vectors of unrelated sentences, [..., d].
+        shares: lambda, [...].
+        renormalise: Put the result on the unit sphere.
+    """
+    mixed = torch.lerp(y, other, shares.unsqueeze(-1))
+    return nn.functional.normalize(mixed, dim=-1) if renormalise else mixed
+
+
+def temperatures(low: float, high: float, number: int) -> Tensor:
+    """Returns tau_1 < ... < tau_{N-1} of ranking InfoNCE, linear from `low` to `high`; one rank alone has `low`."""
+    return torch.linspace(low, high, number - 1)
+
+
+class TypicalSimilarity(nn.Module):
+    """The moving mean similarity s_r of each rank, and the encoder's own opinion c_M of a pair's rank.
+
+    Attributes:
+        values: s, float32 [N]; in the order of ranks, so it should fall.
+        known: Which of them have had data, bool [N].
+    """
+
+    values: Tensor
+    known: Tensor
+
+    def __init__(self, number: int, start: Literal["data", "linear", "zeros"], momentum: float) -> None:
+        """Starts them.
+
+        Args:
+            number: N.
+            start: "linear" is (N - r + 1) / N in the paper's r, whose printed r / N would call a cosine of 1
+                irrelevant; "zeros" the official code's; "data" waits for the first mean of each rank.
+            momentum: epsilon of Eq. 11.
+        """
+        super().__init__()
+        values = torch.arange(number, 0, -1) / number if start == "linear" else torch.zeros(number)
+        self.register_buffer("values", values)
+        self.register_buffer("known", torch.full((number,), start != "data"))
+        self.momentum = momentum
+
+    def ranks(self, similarities: Tensor) -> Tensor:
+        """Returns c_M, the rank whose typical similarity is nearest (Eq. 10); of two equally near, the lower.
+
+        Returns:
+            int64, of the shape of `similarities`.
+        """
+        nearest = (similarities - self.values[0]).abs()
+        ranks = torch.zeros_like(similarities, dtype=torch.long)
+        for rank, value in enumerate(self.values[1:].unbind(), start=1):
+            distance = (similarities - value).abs()
+            closer = distance < nearest
+            nearest = torch.where(closer, distance, nearest)
+            ranks.masked_fill_(closer, rank)
+        return ranks
+
+    @torch.no_grad()
+    def update(self, sums: Tensor, counts: Tensor) -> None:
+        """Moves s_r towards this step's mean similarity of rank r (Eq. 11), once a step; empty ranks stay.
+
+        Args:
+            sums: Sum of the similarities of each rank, over all processes, [N].
+            counts: Number of pairs of each rank, over all processes, [N].
+        """
+        seen = counts > 0
+        means = sums / counts.clamp(min=1)
+        moved = torch.lerp(means, self.values, self.momentum)
+        self.values.copy_(torch.where(seen, torch.where(self.known, moved, means), self.values))
+        self.known |= seen
+
+    @torch.no_grad()
+    def restart(self, sums: Tensor, counts: Tensor) -> None:
+        """Starts again from these means; ranks without a pair keep what they have."""
+        self.known &= counts <= 0
+        self.update(sums, counts)
+
+    @property
+    def falls(self) -> bool:
+        """Whether s_1 > s_2 > ... > s_N, without which c_M means nothing."""
+        return bool((self.values.diff() < 0).all())
+
+
+def sums_by_rank(similarities: Tensor, ranks: Tensor, allowed: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Adds up the similarities of the allowed cells of each rank, and counts them; both float32 [N]."""
+    chosen = [allowed & (ranks == rank) for rank in range(number)]
+    sums = torch.stack([torch.where(cells, similarities, 0.0).sum() for cells in chosen])
+    counts = torch.stack([cells.sum() for cells in chosen])
+    return sums, counts.to(sums.dtype)

@@ -1,0 +1,506 @@
+"""A run: its state, and what every step of every phase does with it.
+
+The phases themselves are in `loop`. What a step draws at random (dropout, masks, virtual examples) is a function of
+(seed, phase, step, process), so a run that goes on from a checkpoint needs no generator's state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+
+from xrete.encode import CPU_BATCH_TOKENS
+from xrete.errors import XreteError
+
+from .checkpoint import Checkpoints
+from .config import Config
+from .corpora import Batch, Prepared, Sampler
+from .distributed import Team
+from .encoder import KeyEncoder, KeyQueue, Masked, Start, Tokens
+from .feed import Feed, Group, Share, corrupt, pad
+from .mixture import FullyConnected, GaussianMixture
+from .ranks import TypicalSimilarity
+from .runs import PHASES, Progress
+from .scoring import Scorer
+from .watch import Watch
+
+GPU_GROUP_TOKENS = 16_384
+"""Padded tokens that run at once on a GPU."""
+
+
+@dataclass
+class Step:
+    """One step of a phase.
+
+    Attributes:
+        phase: Its name.
+        number: From 0.
+        share: The batch, and this process's rows of it.
+        rows: Places of this process's sentences in the global batch, int64 [b].
+        partners: Places of their translations, -1 where there is none, int64 [b].
+        ids: Digests of all sentences, int64 [B].
+        generator: For draws about the global batch; the same on every process.
+        seed: For everything else of this process.
+        metrics: What is logged.
+    """
+
+    phase: str
+    number: int
+    share: Share
+    rows: Tensor
+    partners: Tensor
+    ids: Tensor
+    generator: torch.Generator
+    seed: int
+    metrics: dict[str, Any] = field(default_factory=dict)
+    passes: Passes | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What this process's anchors are compared with: the keys of the batch, then the queue's.
+
+    Attributes:
+        vectors: float32 [C, d].
+        allowed: Which of them count for each anchor, bool [b, C]; never its own key.
+        own: Each anchor's own key, bool [b, C].
+    """
+
+    vectors: Tensor
+    allowed: Tensor
+    own: Tensor
+
+
+class Training:
+    """The state of a run.
+
+    Attributes:
+        config: Its settings.
+        team: Its processes.
+        query: The encoder that is trained, and its head.
+        keys: The momentum encoder.
+        queue: The newest keys.
+        classifier: G.
+        typical: s_r.
+        progress: The phase and step that come next.
+        watch: Where everything is logged.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        team: Team,
+        start: Start,
+        prepared: Prepared,
+        checkpoints: Checkpoints,
+        watch: Watch,
+        scorer: Scorer,
+    ) -> None:
+        """Puts a run together, and goes on from the newest checkpoint if there is one."""
+        self.config = config
+        self.team = team
+        self.watch = watch
+        self.progress = Progress(PHASES[0], 0, {})
+        self._checkpoints = checkpoints
+        self._prepared = prepared
+        self._start = start
+        self._scorer = scorer
+        self._stopped = False
+        torch.manual_seed(config.seed)
+        encoder = start.query.encoder
+        self.query = start.query.to(team.device)
+        self.keys = KeyEncoder(encoder, config.encoder.key_momentum, dropout=config.encoder.key_dropout)
+        self.queue = KeyQueue(config.loss.queue, encoder.dimension).to(team.device)
+        ranks = config.ranks
+        self.classifier: GaussianMixture | FullyConnected = (
+            GaussianMixture(ranks.number, encoder.dimension, zero_means=ranks.zero_means)
+            if ranks.classifier == "gmm"
+            else FullyConnected(ranks.number, encoder.dimension, ranks.hidden)
+        ).to(team.device)
+        self.typical = TypicalSimilarity(ranks.number, ranks.typical_start, ranks.typical_momentum).to(team.device)
+        self._optimisers: dict[str, torch.optim.Optimizer] = {}
+        if config.compute.checkpoint_activations:
+            encoder.transformer.gradient_checkpointing_enable()
+        if config.compute.compile:
+            encoder.transformer.compile()
+        layers = getattr(getattr(encoder.transformer, "encoder", None), "layer", [])
+        self._module = team.wrap(self.query, config.compute.sharding, layers)
+        if config.compute.sharding == "fsdp":
+            team.wrap(self.keys.average, "fsdp", ())
+        embeddings = encoder.transformer.get_input_embeddings().weight.numel()
+        self._parameters = sum(p.numel() for p in encoder.parameters()) - embeddings
+        checkpoints.restore(self)
+
+    # What the phases are made of, in the order of a step.
+
+    def phase(
+        self, name: str, steps: int, draw: Callable[[Sampler], Batch], trains: Sequence[str]
+    ) -> Iterator[Step]:
+        """Yields the steps of a phase that are not done yet; after each, logs, scores and saves as is due.
+
+        Args:
+            name: The phase's.
+            steps: How many it has.
+            draw: Draws a batch.
+            trains: Which of "encoder" and "classifier" learn in it.
+
+        Raises:
+            KeyboardInterrupt: the user, or the scheduler, wants the run to end; the state is saved.
+        """
+        if self._is_past(name) or not steps:
+            return
+        first = self.progress.step if self.progress.phase == name else 0
+        self.progress = Progress(name, first, self.progress.position)
+        self._begin(trains)
+        with self.watch.phase(name, first, steps), self._signals():
+            for number, share in enumerate(self.shares(draw, steps - first), start=first):
+                self._set_rates(number, steps)
+                step = self._step(name, number, share)
+                yield step
+                self.progress = Progress(name, number + 1, share.batch.position)
+                self.watch.count(step)
+                if self._after(step, steps):
+                    return
+
+    def shares(self, draw: Callable[[Sampler], Batch], count: int) -> Feed:
+        """Returns a feed of batches that goes on where the last finished step ended."""
+        data = self.config.data
+        sampler = Sampler(
+            self._prepared,
+            seed=self.config.seed,
+            parallel_exponent=data.parallel_exponent,
+            monolingual_exponent=data.monolingual_exponent,
+            position=self.progress.position or None,
+        )
+        tokens = self.config.compute.group_tokens or (CPU_BATCH_TOKENS if self.on_cpu else GPU_GROUP_TOKENS)
+        start = self._start
+        return Feed(lambda: draw(sampler), count, self.team, start.tokenizer, start.max_length, tokens)
+
+    def score(self, phase: str, number: int) -> bool:
+        """Scores held-out retrieval; every process calls it, the first one works.
+
+        Returns:
+            Whether this is the best so far.
+        """
+        best = False
+        if self._scorer.tasks and self.team.leads:
+            best = self.watch.add_score(phase, number, self._scorer.score(self._start, self.team.device))
+        return self.team.any(best)
+
+    def encode(self, step: Step) -> Tensor:
+        """Returns the vectors of this process's sentences, gamma(x) of the query encoder, unit rows [b, d].
+
+        Their gradient is carried on into the encoder by `learn`.
+        """
+        self.query.train()
+        step.passes = Passes(self._module, self._micro_batches(step), step.share.order, step.seed)
+        return step.passes.vectors
+
+    @torch.no_grad()
+    def encode_frozen(self, share: Share) -> Tensor:
+        """Returns the vectors of all sentences of the global batch, without dropout and gradients, [B, d]."""
+        self.query.eval()
+        tokens = [self._pad(group.ids) for group in share.groups]
+        return self.team.gather(_in_order(self._module(tokens)[0], share.order))
+
+    @torch.no_grad()
+    def encode_keys(self, step: Step) -> Tensor:
+        """Moves the key encoder towards the query encoder, and returns the keys of the global batch, [B, d]."""
+        self.keys.update(self.query.encoder)
+        torch.manual_seed(step.seed)
+        tokens = [self._pad(group.ids) for group in step.share.groups]
+        return self.team.gather(_in_order(self.keys(tokens), step.share.order))
+
+    def candidates(self, step: Step, keys: Tensor) -> Candidates:
+        """Puts the keys of the batch and of the queue side by side, and says which count for whom."""
+        old, old_ids = self.queue.newest()
+        vectors = torch.cat([keys, old])
+        columns = torch.arange(len(vectors), device=keys.device)
+        own = columns == step.rows.unsqueeze(1)
+        allowed = ~own
+        if self.config.loss.candidates == "queue":
+            allowed &= columns >= len(keys)
+        if self.config.loss.drop_duplicates:
+            ids = torch.cat([step.ids, old_ids])
+            allowed &= ids != step.ids[step.rows].unsqueeze(1)
+        return Candidates(vectors, allowed, own)
+
+    def learn(self, step: Step, *, encoder: Tensor | None = None, classifier: Tensor | None = None) -> None:
+        """Takes one step of the optimisers on this process's part of the losses (Eq. 8).
+
+        Raises:
+            XreteError: a loss or a gradient is not finite; nothing was changed by this step.
+        """
+        losses = {
+            name: loss for name, loss in (("encoder", encoder), ("classifier", classifier)) if loss is not None
+        }
+        torch.autograd.backward(list(losses.values()))
+        if encoder is not None:
+            assert step.passes is not None
+            losses["mlm"] = step.passes.backward(self.team, self.config.mlm.weight)
+        if classifier is not None:
+            self.team.average_gradients(self.classifier)
+        norms = {name: self._clip(self._trained(name)) for name in self._optimisers if name in losses}
+        shown = self.team.sum(torch.stack([loss.detach().to(self.team.device) for loss in losses.values()]))
+        values = torch.cat([shown / self.team.size, torch.stack(list(norms.values()))]).tolist()  # the one wait
+        names = [*(f"loss_{name}" for name in losses), *(f"norm_{name}" for name in norms)]
+        step.metrics.update(zip(names, values, strict=True))
+        wrong = [name for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
+        if wrong:
+            raise XreteError(
+                f"phase {step.phase}, step {step.number + 1}: {' and '.join(wrong)} not finite, the step was not "
+                "taken; lower optimisation.encoder_rate or classifier_rate, or use compute.dtype = 'float32'"
+            )
+        for optimiser in self._optimisers.values():
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    # Everything else.
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether this run computes on a CPU."""
+        return self.team.device.type == "cpu"
+
+    @property
+    def tokenizer(self) -> Any:
+        """The encoder's tokenizer."""
+        return self._start.tokenizer
+
+    @property
+    def start(self) -> Start:
+        """What the run started from."""
+        return self._start
+
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Those of the phase that runs, by what they train."""
+        return self._optimisers
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All that a checkpoint keeps, by name."""
+        return {
+            "query": self.query,
+            "keys": self.keys,
+            "queue": self.queue,
+            "classifier": self.classifier,
+            "typical": self.typical,
+        }
+
+    def begins(self, name: str) -> bool:
+        """Says whether a phase is still to begin: no step of it, or of a later one, is done."""
+        return not self._is_past(name) and (self.progress.phase != name or self.progress.step == 0)
+
+    def _is_past(self, name: str) -> bool:
+        return PHASES.index(name) < PHASES.index(self.progress.phase)
+
+    def _trained(self, name: str) -> nn.Module:
+        return self._module if name == "encoder" else self.classifier
+
+    def _begin(self, trains: Sequence[str]) -> None:
+        """Makes the optimisers of a phase, or takes them from the checkpoint where it is in this phase."""
+        plan = self.config.optimisation
+        self._optimisers = {}
+        if "encoder" in trains:
+            matrices = [p for p in self.query.parameters() if p.ndim >= 2]
+            others = [p for p in self.query.parameters() if p.ndim < 2]
+            groups = [
+                {"params": matrices, "weight_decay": plan.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ]
+            kind = torch.optim.AdamW if plan.encoder_optimiser == "adamw" else torch.optim.Adam
+            if plan.encoder_optimiser == "adam":
+                groups = [{"params": [*matrices, *others]}]
+            self._optimisers["encoder"] = kind(groups, lr=plan.encoder_rate, eps=plan.epsilon, fused=True)
+        if "classifier" in trains:
+            weights = [p for p in self.classifier.parameters() if p.requires_grad]
+            self._optimisers["classifier"] = torch.optim.Adam(weights, lr=plan.classifier_rate)
+        self._checkpoints.restore_optimisers(self)
+
+    def _set_rates(self, number: int, steps: int) -> None:
+        plan = self.config.optimisation
+        share = rate_at(number, steps, plan.schedule, plan.warmup)
+        for name, optimiser in self._optimisers.items():
+            peak = plan.encoder_rate if name == "encoder" else plan.classifier_rate
+            for group in optimiser.param_groups:
+                group["lr"] = peak * share
+
+    def _step(self, name: str, number: int, share: Share) -> Step:
+        device = self.team.device
+        seed = seed_of(self.config.seed, name, number)
+        rows = torch.arange(share.rows.start, share.rows.stop, device=device)
+        return Step(
+            name,
+            number,
+            share,
+            rows,
+            torch.as_tensor(share.batch.partners[share.rows], device=device),
+            torch.as_tensor(np.array(share.batch.ids), device=device),
+            torch.Generator().manual_seed(seed),
+            seed_of(seed, "process", self.team.rank),
+        )
+
+    def _micro_batches(self, step: Step) -> list[tuple[list[Tokens], list[Masked]]]:
+        """Splits this process's groups into parts whose activations fit: one, without `cache_tokens`."""
+        limit = self.config.compute.cache_tokens or math.inf
+        parts: list[list[Group]] = [[]]
+        size = 0
+        for group in step.share.groups:
+            if parts[-1] and size + group.padded > limit:
+                parts.append([])
+                size = 0
+            parts[-1].append(group)
+            size += group.padded
+        mlm = self.config.mlm
+        draws = torch.Generator().manual_seed(step.seed)
+        batches = []
+        for part in parts:
+            tokens = [self._pad(group.ids) for group in part]
+            masked = [corrupt(group, self.tokenizer, mlm, draws) for group in tokens] if mlm.weight else []
+            batches.append((tokens, masked))
+        return batches
+
+    def _pad(self, ids: list[list[int]]) -> Tokens:
+        return pad(ids, self.tokenizer.pad_token_id, self.team.device)
+
+    def _clip(self, module: nn.Module) -> Tensor:
+        norm = nn.utils.clip_grad_norm_(module.parameters(), self.config.optimisation.clip)
+        whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # spread by FSDP
+        return whole.detach()
+
+    def _after(self, step: Step, steps: int) -> bool:
+        """Logs, scores and saves, as is due after a step; stops where somebody wants it.
+
+        Returns:
+            Whether the phase ends before its last step, since nothing gets better.
+        """
+        watch, done = self.config.watch, step.number + 1
+        last = done == steps
+        if self.watch.is_due(step):
+            self.watch.log(step, self._parameters)
+        stopped = self.team.any(self._stopped)
+        best = stale = False
+        if last or (watch.score_every and done % watch.score_every == 0):
+            best = self.score(step.phase, done)
+            stale = step.phase == "em" and self.team.any(self.watch.is_stale())
+        if stale:
+            self.progress = Progress(step.phase, steps, self.progress.position)
+        if best or last or stale or stopped or done % watch.save_every == 0:
+            self._checkpoints.save(self, best=best)
+        if stopped:
+            raise KeyboardInterrupt
+        return stale
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Lets Ctrl-C, and a scheduler's SIGTERM, end the run after the step that is under way."""
+
+        def stop(number: int, frame: Any) -> None:
+            if self._stopped:
+                raise KeyboardInterrupt
+            self._stopped = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Passes:
+    """The encoder's passes over one process's sentences: in one piece, or by gradient caching (Gao et al. 2021).
+
+    With caching, a first pass without activations gives the vectors, the loss gives their gradients, and a second
+    pass, with the same dropout, carries them into the encoder part by part. The result is the same.
+
+    Attributes:
+        vectors: Unit rows [b, d]; a leaf, whose gradient the loss fills.
+    """
+
+    def __init__(
+        self, module: nn.Module, parts: list[tuple[list[Tokens], list[Masked]]], order: np.ndarray, seed: int
+    ) -> None:
+        """Runs the forward pass."""
+        self._module = module
+        self._parts = parts
+        self._order = order
+        self._seed = seed
+        self._kept: tuple[Tensor, Tensor] | None = None
+        if len(parts) == 1:
+            self._kept = self._run(0)
+            vectors = self._kept[0]
+        else:
+            with torch.no_grad():
+                vectors = torch.cat([self._run(part, masked=False)[0] for part in range(len(parts))])
+        self.vectors = _in_order(vectors.detach(), order).requires_grad_()
+
+    def backward(self, team: Team, mlm_weight: float) -> Tensor:
+        """Carries the gradient of the vectors into the encoder, and that of masked language modelling with it.
+
+        Returns:
+            This process's part of the mean loss of masked language modelling.
+        """
+        assert self.vectors.grad is not None
+        gradients = self.vectors.grad[torch.from_numpy(self._order).to(self.vectors.device)]
+        masked = list(chain.from_iterable(masked for _, masked in self._parts))
+        count = sum(int((group.targets >= 0).sum()) for group in masked)
+        total = team.sum(torch.tensor(float(count), device=team.device)).clamp(min=1) if masked else torch.ones(())
+        scale = mlm_weight * team.size / total
+        loss = torch.zeros((), device=team.device)
+        sizes = [sum(len(tokens.ids) for tokens in groups) for groups, _ in self._parts]
+        for part, gradient in enumerate(torch.split(gradients, sizes)):
+            with self._alone(part < len(sizes) - 1):
+                vectors, mlm = self._kept or self._run(part)
+                if mlm.requires_grad:
+                    torch.autograd.backward([vectors, mlm], [gradient, scale.to(mlm)])
+                else:
+                    torch.autograd.backward(vectors, gradient)
+            loss = loss + (mlm.detach() * team.size / total).to(loss.device)
+        return loss
+
+    def _run(self, part: int, *, masked: bool = True) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(seed_of(self._seed, "part", part))
+        groups, corrupted = self._parts[part]
+        vectors, mlm = self._module(groups, corrupted if masked else [])
+        return vectors, mlm
+
+    def _alone(self, alone: bool) -> contextlib.AbstractContextManager[None]:
+        """Keeps gradients on this process until the last part."""
+        if alone and isinstance(self._module, nn.parallel.DistributedDataParallel):
+            return self._module.no_sync()
+        if isinstance(self._module, FSDPModule):
+            self._module.set_requires_gradient_sync(not alone)
+        return contextlib.nullcontext()
+
+
+def rate_at(number: int, steps: int, schedule: str, warmup: float) -> float:
+    """Returns the share of the peak rate at a step (from 0) of a phase: a rise, then the schedule's fall to 0."""
+    rise = math.ceil(warmup * steps)
+    if number < rise:
+        return (number + 1) / rise
+    left = (steps - number) / max(1, steps - rise)
+    return {"constant": 1.0, "linear": left, "cosine": 0.5 * (1.0 - math.cos(math.pi * left))}[schedule]
+
+
+def seed_of(*parts: object) -> int:
+    """Returns a seed of 63 bits that depends on all parts."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1
+
+
+def _in_order(vectors: Tensor, order: np.ndarray) -> Tensor:
+    """Puts rows that came group after group back in the order of the batch."""
+    result = torch.empty_like(vectors)
+    result[torch.from_numpy(order).to(vectors.device)] = vectors
+    return result
