@@ -21,7 +21,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 def pairs(prepared: Prepared, name: str) -> list[tuple[str, ...]]:
     corpus = prepared.parallel[name]
-    return corpus.rows(np.arange(len(corpus)))
+    rows: list[tuple[str, ...]] = corpus.rows(np.arange(len(corpus)))
+    return rows
 
 
 def test_every_language_is_there(prepared: Prepared) -> None:

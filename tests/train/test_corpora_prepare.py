@@ -37,7 +37,8 @@ def run(folder: Path, **settings: Any) -> Prepared:
 
 def all_rows(prepared: Prepared, name: str) -> list[tuple[str, ...]]:
     corpus = prepared.parallel[name] if "-" in name else prepared.monolingual[name]
-    return corpus.rows(np.arange(len(corpus)))
+    rows: list[tuple[str, ...]] = corpus.rows(np.arange(len(corpus)))
+    return rows
 
 
 def test_everything_is_kept_in_order_and_counted(tmp_path: Path) -> None:
@@ -291,11 +292,13 @@ def test_a_preparation_that_is_killed_leaves_nothing_half_written(tmp_path: Path
             break
     process.kill()
     process.wait()
+    assert list((tmp_path / "prepared").rglob("*.tmp"))
     assert [file.name[:2] for file in (tmp_path / "prepared" / "monolingual").glob("[!.]*.json")] == ["de"]
     seen: list[Progress] = []
     prepared = prepare(DataConfig.model_validate(text_source(tmp_path)), tmp_path / "prepared", seen.append)
     assert {progress.corpus for progress in seen} == {"monolingual/fr"}
     assert len(prepared.monolingual["fr"]) == 30_000
+    assert not list((tmp_path / "prepared").rglob("*.tmp"))
     unbroken = prepare(DataConfig.model_validate(text_source(tmp_path)), tmp_path / "other")
     assert unbroken.digest == prepared.digest
 

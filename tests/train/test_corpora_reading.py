@@ -43,7 +43,7 @@ def rows(kind: str, **settings: Any) -> dict[str, Rows]:
     """What a source gives, by language or pair."""
     found: dict[str, Rows] = {}
     for languages, parts in parts_by_corpus([source(kind, **settings)]).items():
-        found["-".join(languages)] = [tuple(row) for part in parts for row in part.read()]  # type: ignore[misc]
+        found["-".join(languages)] = [tuple(row) for part in parts for row in part.read()]
     return found
 
 
@@ -279,14 +279,14 @@ def test_messages_become_plain_text(message: str, expected: tuple[str, int]) -> 
 
 @pytest.fixture
 def data_set(tmp_path: Path) -> str:
-    """A folder of JSON lines, as a hub repository may be."""
+    """A folder of JSON lines, as a hub repository may be, and as datatrove writes it."""
     lines = [
         {"translation": {"en": "one", "de": "eins"}, "text": "a first line\nand a second"},
         {"translation": {"en": "two", "de": None}, "text": "third"},
     ]
     folder = tmp_path / "set"
     folder.mkdir()
-    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    (folder / "00000.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
     return str(folder)
 
 

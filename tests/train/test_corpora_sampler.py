@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from xrete.models.emmax.corpora import Batch, DataConfig, Prepared, Sampler, prepare
 from xrete.models.emmax.corpora.digests import text_digests
-from xrete.models.emmax.corpora.permutation import permute
+from xrete.models.emmax.corpora.permutation import order_key, permute
 
 from xrete.errors import UsageError
 
@@ -55,32 +56,48 @@ def same(one: Batch, other: Batch) -> bool:
     )
 
 
+def order(size: int, key: str, places: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """What stands at some, or all, places of one order."""
+    places = np.arange(size) if places is None else places
+    found: NDArray[np.int64] = permute(
+        places, np.full(len(places), size), np.tile(order_key(key), (len(places), 1))
+    )
+    return found
+
+
 @given(st.integers(1, 3_000), st.text(max_size=5))
-def test_permute_is_a_permutation(size: int, key: str) -> None:
-    order = permute(np.arange(size), size, key)
-    assert np.array_equal(np.sort(order), np.arange(size))
+def test_an_order_is_a_permutation(size: int, key: str) -> None:
+    assert np.array_equal(np.sort(order(size, key)), np.arange(size))
 
 
 @given(st.integers(1, 2**62), st.integers(0, 2**62))
-def test_permute_needs_no_more_than_the_places_asked_for(size: int, start: int) -> None:
+def test_an_order_is_known_at_any_place(size: int, start: int) -> None:
     places = np.unique(np.array([start % size, size - 1, size // 2]))
-    found = permute(places, size, "x")
+    found = order(size, "x", places)
     assert len(set(found.tolist())) == len(places)
     assert 0 <= found.min() <= found.max() < size
-    assert np.array_equal(permute(places[:1], size, "x"), found[:1])
+    assert np.array_equal(order(size, "x", places[:1]), found[:1])
 
 
-def test_permutations_look_random() -> None:
+def test_several_orders_at_once() -> None:
+    sizes, keys = np.array([5, 100, 5, 1, 70_000]), [*"abcab"]
+    together = permute(np.array([4, 99, 4, 0, 12_345]), sizes, np.stack([order_key(key) for key in keys]))
+    places = [4, 99, 4, 0, 12_345]
+    apart = [order(n, k, np.array([place]))[0] for n, k, place in zip(sizes.tolist(), keys, places, strict=True)]
+    assert together.tolist() == apart
+
+
+def test_orders_look_random() -> None:
     """Each number is equally often at each place, and neighbours are not kept together."""
     size, keys = 11, 5_500
-    orders = np.array([permute(np.arange(size), size, str(key)) for key in range(keys)])
+    orders = np.array([order(size, str(key)) for key in range(keys)])
     for place in range(size):
         counts = np.bincount(orders[:, place], minlength=size)
         chi_squared = ((counts - keys / size) ** 2 / (keys / size)).sum()
         assert chi_squared < 35  # of 10 degrees of freedom: 35 is exceeded with a probability of 1e-4
     steps = np.bincount((orders[:, 1] - orders[:, 0]) % size, minlength=size)[1:]
     assert ((steps - keys / (size - 1)) ** 2 / (keys / (size - 1))).sum() < 35
-    large = permute(np.arange(100_000), 100_000, "x")
+    large = order(100_000, "x")
     assert abs(np.corrcoef(large, np.arange(100_000))[0, 1]) < 0.02
     assert abs(np.corrcoef(large[1:], large[:-1])[0, 1]) < 0.02
 
@@ -104,11 +121,11 @@ def test_every_epoch_is_a_permutation(prepared: Prepared, counts: list[int], see
 
 
 def test_epochs_and_seeds_differ(prepared: Prepared) -> None:
-    def order(seed: int) -> list[str]:
+    def texts(seed: int) -> list[str]:
         draws = sampler(prepared, seed=seed, monolingual_exponent=0.0)
         return [text for text in draws.sentences(120).texts if text.startswith("sw")]
 
-    first, second = order(1), order(2)
+    first, second = texts(1), texts(2)
     assert first[:7] != first[7:14] != first[14:21]
     assert first[:7] != second[:7]
 
@@ -208,5 +225,5 @@ def test_what_is_not_there(tmp_path: Path, prepared: Prepared) -> None:
 
 def test_a_position_of_other_corpora(prepared: Prepared) -> None:
     position = sampler(prepared).sentences(3).position
-    with pytest.raises(UsageError, match="of other corpora .*parallel/de-en"):
+    with pytest.raises(UsageError, match=r"of other corpora .*parallel/de-en"):
         sampler(Prepared({}, prepared.monolingual), position=position)

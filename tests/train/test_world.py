@@ -247,6 +247,8 @@ def test_worlds_that_cannot_be_are_refused(tmp_path: Path) -> None:
         WorldConfig(fillers=200, roles=1)
     with pytest.raises(UsageError, match="0 of 4 meanings are held out"):
         World(WorldConfig(topics=2, fillers=2, roles=1, held_out=0.001))
+    with pytest.raises(UsageError, match="0 of 16 meanings are held out"):
+        World(WorldConfig(variation=0, topics=2, seed=1))
     with pytest.raises(UsageError, match="held-out meanings, not 500"):
         World(WorldConfig(topics=2, fillers=2)).write(tmp_path / "few")
     assert not (tmp_path / "few").exists()

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_CONCEPTS = 900
 """Half of the words that a language can make."""
-MOST_MEANINGS = 2**24
-"""Meanings whose probabilities are held in memory, 128 MB."""
+MOST_MEANINGS = 2**22
+"""Meanings whose probabilities are held in memory, 32 MB."""
 
 
 class WorldConfig(BaseModel):

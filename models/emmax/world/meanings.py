@@ -46,12 +46,11 @@ class Meanings:
                     roles[role, fillers[event]] += 1 - config.variation
                 natural[topic] += share * weight * reduce(np.multiply.outer, roles)
         chosen = random.random(shape) < config.held_out
-        if chosen.all() or not chosen.any():
-            raise UsageError(
-                f"{int(chosen.sum())} of {chosen.size} meanings are held out; change held_out, or raise fillers"
-            )
-        self.probabilities = _normal(np.where(chosen, 0.0, natural))
-        self.held_out = _normal(np.where(chosen, natural, 0.0))
+        held_out, others = np.where(chosen, natural, 0.0), np.where(chosen, 0.0, natural)
+        if not (held_out.any() and others.any()):
+            found, count = np.count_nonzero(held_out), np.count_nonzero(natural)
+            raise UsageError(f"{found} of {count} meanings are held out; change held_out, or raise fillers")
+        self.probabilities, self.held_out = _normal(others), _normal(held_out)
 
     def draw(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
         """Draws meanings of ordinary text, with replacement; [count, components]."""
