@@ -88,7 +88,7 @@ def read_xlmr(path: Path) -> Any:
 
 
 def unigram(pieces: list[tuple[str, float]] | None = None, unknown: int | None = None) -> Any:
-    """Builds the core of a tokenizer with XLM-R's rules: Unigram pieces over NFKC text, words begin with a lower block.
+    """Builds the core of a tokenizer with XLM-R's rules: NFKC text, then Unigram pieces of words.
 
     Args:
         pieces: Pieces with their log probabilities; None leaves them to be trained.

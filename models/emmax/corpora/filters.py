@@ -37,7 +37,7 @@ class Filters(BaseModel):
         ge=0,
         le=1,
         description="Probability with which py3langid (extra corpora) must see another language for a text to be "
-        "dropped: 0.9 drops 2 right ones in 1,000. None does not look; looking takes 0.1 ms a text.",
+        "dropped: 0.9 drops 2 of 1,000 right ones. None does not look; looking takes 0.1 ms a text.",
     )
     test_sets: tuple[str, ...] = Field(
         (), description="Test data (mini, or folders) whose sentences are dropped; only letters and digits count."

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from xrete.errors import DataError, UsageError
+from xrete.errors import DataError, UsageError, XreteError
 from xrete.files import atomic_writer, digest, write_error, write_text
 from xrete.lazy import NDArray, np
 
@@ -110,20 +110,25 @@ class _Maker:
         for blocking in (False, True):
             for number, (languages, parts) in enumerate(corpora.items(), start=1):
                 path = paths[languages]
-                if find_corpus(path):
+                if find_corpus(path) is not None:
                     continue
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with FileLock(path.with_name(f".{path.name}.lock"), blocking=blocking):
-                        if not find_corpus(path):
+                        if find_corpus(path) is None:
                             name = f"{kind}/{'-'.join(languages)}"
                             self._write(path, languages, parts, partial(Progress, name, number, len(corpora)))
                 except Timeout:
                     continue
                 except OSError as error:
                     raise write_error(path, error) from error
-        found = {"-".join(languages): find_corpus(path) for languages, path in paths.items()}
-        return {name: corpus for name, corpus in found.items() if corpus}
+        found = {}
+        for languages, path in paths.items():
+            corpus = find_corpus(path)
+            if corpus is None:
+                raise XreteError(f"{path} was prepared, but is gone; do not delete it during a run")
+            found["-".join(languages)] = corpus
+        return found
 
     def _path(self, kind: str, languages: Codes, parts: Sequence[Part]) -> Path:
         """Returns where the corpus is, named after all that decides it."""
@@ -141,6 +146,8 @@ class _Maker:
         """
         import pyarrow as pa
 
+        for abandoned in path.parent.glob(f".{path.name}.*.tmp"):
+            abandoned.unlink()  # the process was killed, since this one has the lock
         started = time.perf_counter()
         report = CorpusReport(languages=languages)
         content = hashlib.sha256()
@@ -171,22 +178,26 @@ class _Maker:
             while report.kept < limit and (batch := list(islice(rows, BATCH))):
                 verdicts = np.array([row.problem for row in batch], dtype=object)
                 good = np.flatnonzero(verdicts == FIT)
-                columns = [[clean(batch[row].texts[side]) for row in good] for side in range(len(languages))]
+                columns = [
+                    [clean(batch[row].texts[side]) for row in good.tolist()] for side in range(len(languages))
+                ]
                 if len(good):
                     verdicts[good] = self._verdicts(columns, judge(columns, languages), seen)
                 for row in np.flatnonzero(verdicts != FIT):
                     _drop(report, verdicts[row], part, batch[row])
-                kept = np.flatnonzero(verdicts[good] == FIT)[: limit - report.kept]
+                kept = np.flatnonzero(verdicts[good] == FIT)[: limit - report.kept].tolist()
                 report.read += len(batch)
                 report.kept += len(kept)
                 yield [[column[row] for row in kept] for column in columns]
 
     def _verdicts(self, columns: Sequence[Sequence[str]], verdicts: NDArray[Any], seen: Seen) -> NDArray[Any]:
         """Returns verdicts that also know the test sets, and what has come before."""
-        if len(self._test_digests):
-            found = [contains(self._test_digests, text_digests(map(bare, texts))) for texts in columns]
-            verdicts = np.where((verdicts == FIT) & np.logical_or.reduce(found), "test sentence", verdicts)
         fit = np.flatnonzero(verdicts == FIT)
+        if len(self._test_digests):
+            sides = [text_digests(bare(column[row]) for row in fit.tolist()) for column in columns]
+            found = np.logical_or.reduce([contains(self._test_digests, digests) for digests in sides])
+            verdicts[fit[found]] = "test sentence"
+            fit = fit[~found]
         rows = text_digests("\t".join(column[row] for column in columns) for row in fit.tolist())
         verdicts[fit[~seen.add(rows)]] = "duplicate"
         return verdicts

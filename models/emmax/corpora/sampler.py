@@ -9,7 +9,7 @@ from xrete.errors import UsageError
 from xrete.lazy import NDArray, np
 
 from .digests import text_digests
-from .permutation import permute
+from .permutation import order_key, permute
 from .prepared import Corpus, Prepared
 
 BATCHES = "batches"
@@ -119,32 +119,29 @@ class Sampler:
         if not count:
             return []
         if not corpora:
+            if corpora is self._parallel:
+                raise UsageError("there are no bitexts: give data.parallel a source")
             raise UsageError(
-                "there are no bitexts: give data.parallel a source"
-                if corpora is self._parallel
-                else "there is no monolingual text: give data.monolingual a source, or set data.bitexts_as_monolingual"
+                "there is no monolingual text: give data.monolingual a source, or set data.bitexts_as_monolingual"
             )
         names = list(corpora)
         bounds = np.cumsum([self._shares[name] for name in names])
         chosen = np.searchsorted(bounds[:-1], random.random(count), side="right")
+        sizes = np.array([len(corpus) for corpus in corpora.values()])[chosen]
+        members = {number: np.flatnonzero(chosen == number) for number in np.unique(chosen).tolist()}
+        steps = np.empty(count, dtype=np.int64)
+        for number, places in members.items():
+            drawn = self._position[names[number]]
+            self._position[names[number]] = drawn + len(places)
+            steps[places] = np.arange(drawn, drawn + len(places))
+        orders = zip(chosen.tolist(), (steps // sizes).tolist(), strict=True)
+        keys = np.stack([order_key(f"{self._seed} {names[number]} {epoch}") for number, epoch in orders])
+        found = permute(steps % sizes, sizes, keys)
         rows: list[list[tuple[str, str]]] = [[]] * count
-        for number in np.unique(chosen):
+        for number, places in members.items():
             corpus = corpora[names[number]]
-            places = np.flatnonzero(chosen == number)
-            texts = corpus.rows(self._next(names[number], len(corpus), len(places)))
-            for place, row in zip(places.tolist(), texts, strict=True):
-                rows[place] = list(zip(row, corpus.languages, strict=True))
-        return rows
-
-    def _next(self, name: str, size: int, count: int) -> NDArray[np.int64]:
-        """Returns the next rows of a corpus [count], and moves on."""
-        drawn = self._position[name]
-        self._position[name] = drawn + count
-        steps = np.arange(drawn, drawn + count)
-        rows = np.empty(count, dtype=np.int64)
-        for epoch in range(drawn // size, (drawn + count - 1) // size + 1):
-            here = steps // size == epoch
-            rows[here] = permute(steps[here] % size, size, f"{self._seed} {name} {epoch}")
+            for place, texts in zip(places.tolist(), corpus.rows(found[places]), strict=True):
+                rows[place] = list(zip(texts, corpus.languages, strict=True))
         return rows
 
 
