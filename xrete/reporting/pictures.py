@@ -102,19 +102,19 @@ def draw(
         for name, (points, labels) in planes.items():
             figure = Figure(SIZE, layout=_layout())
             _languages(_plane(figure, labels), projection, points, divergence)
-            files += _save(
+            files += save(
                 figure, folder / f"languages-{name}", _title("Invariance", "KL", scores.get("kl")), subtitle
             )
             figure = Figure(SIZE, layout=_layout())
             _meanings(_plane(figure, labels), projection, points, highlighted)
-            files += _save(
+            files += save(
                 figure, folder / f"meanings-{name}", _title("Canonical form", "CH", scores.get("ch")), subtitle
             )
         figure = Figure(SIZE, layout=_layout())
         left, right = figure.subplots(1, 2)
         _density(left, projection)
         _spectrum(right, projection)
-        files += _save(figure, folder / "isotropy", _title("Isotropy", "PR", scores.get("pr")), subtitle)
+        files += save(figure, folder / "isotropy", _title("Isotropy", "PR", scores.get("pr")), subtitle)
     return files
 
 
@@ -286,7 +286,8 @@ def _size(points: Floats) -> float:
     return float(np.clip(24_000 / points[..., 0].size, 6.0, 22.0))
 
 
-def _save(figure: Figure, stem: Path, title: str, subtitle: str) -> list[Path]:
+def save(figure: Figure, stem: Path, title: str, subtitle: str) -> list[Path]:
+    """Writes a figure with its title and a line below it, as SVG and as PNG, the same bytes for the same figure."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     figure.text(0.01, 0.005, subtitle, fontsize=8.5, color="#666666", va="bottom")
     files = []
