@@ -13,4 +13,5 @@ MODELS: dict[str, str] = {
     "use-m3": "xrete.models.use_m3:MODEL",
     "st": "xrete.models.st:MODEL",
     "hf": "xrete.models.hf:MODEL",
+    "chatgpt": "xrete.models.chatgpt:MODEL",
 }

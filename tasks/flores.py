@@ -63,6 +63,7 @@ class Flores:
         counts={"dev+devtest": 2009, "devtest": 1012, "dev": 997},
         groups={"head": HEAD, "long-tail": LONG_TAIL},
         hub=HubData(repo="mteb/FloresBitextMining", revision="2144d16cc15edd22d4a9237d12bff5f31f5c07fc"),
+        parallel=True,
         licence="CC BY-SA 4.0",
         citation="NLLB Team 2022, arXiv 2207.04672; head list as in EMMA-X, appendix B.1",
         layout="flores200_dataset/devtest/LLL_Ssss.devtest (and dev)",

@@ -27,6 +27,7 @@ class Lareqa:
         languages=tuple(CANDIDATES),
         splits=("test",),
         counts={"test": 1190},
+        parallel=True,
         licence="CC BY-SA 4.0",
         citation="Roy et al. 2020, EMNLP; scored as in XTREME-R (Ruder et al. 2021)",
         layout="lareqa/xquad-r/LL.json",

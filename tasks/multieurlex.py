@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks.prompts import topics
+
 from xrete.shapes.multilabel import MultiLabelled
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
@@ -45,8 +47,10 @@ class MultiEurlex:
         splits=("test", "dev"),
         training=("train",),
         counts={"test": 5000, "dev": 5000, "train": TRAIN},
-        protocols=("probe",),
+        protocols=("probe", "prompt"),
+        prompt=topics(NAMES),
         hub=HubData(repo="mteb/eurlex-multilingual", revision="2aea5a6dc8fdcfeca41d0fb963c0a338930bde5c"),
+        parallel=True,
         licence="CC BY-SA 4.0",
         citation="Chalkidis et al. 2021, EMNLP",
         layout="multieurlex/test.jsonl (and dev.jsonl, train.jsonl) with all languages",

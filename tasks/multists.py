@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks.prompts import SIMILARITY
+
 from xrete.shapes.similarity import ScoredPairs, score_numbers
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
@@ -27,7 +29,8 @@ class MultiSts:
         languages=PAIRS,
         splits=("test",),
         counts={"test": 250},
-        protocols=("zero-shot", "probe"),
+        protocols=("zero-shot", "probe", "prompt"),
+        prompt=SIMILARITY,
         hub=HubData(repo="mteb/sts17-crosslingual-sts", revision="faeb762787bd10488a50c8b5be4a3b82e411949c"),
         licence="CC BY-SA 4.0",
         citation="Cer et al. 2017, SemEval; Reimers and Gurevych 2020, EMNLP",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks.prompts import PARAPHRASE
+
 from xrete.shapes.classification import Labelled
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
@@ -21,8 +23,10 @@ CARD = TaskCard(
     splits=("test", "dev"),
     training=("train",),
     counts={"test": 2000, "dev": 2000, "train": 49401},
-    protocols=("probe",),
+    protocols=("probe", "prompt"),
+    prompt=PARAPHRASE,
     hub=HubData(repo="google-research-datasets/paws-x", revision="4cd8187c404bda33cb1f62b49b001115862acf37"),
+    parallel=True,
     licence="free use, credit Google LLC",
     citation="Yang et al. 2019, EMNLP",
     layout="pawsx/x-final/xx/test_2k.tsv (and dev_2k.tsv), or pawsx/dev-xx.tsv",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks.prompts import QUALITY
+
 from xrete.shapes.similarity import ScoredPairs, score_numbers
 from xrete.sources import Folder, Mini
 from xrete.task import TaskCard
@@ -35,7 +37,8 @@ class QualityEstimation:
             "dev": dict.fromkeys(TRAINED, 1000),
             "train": dict.fromkeys(TRAINED, 7000),
         },
-        protocols=("zero-shot", "probe"),
+        protocols=("zero-shot", "probe", "prompt"),
+        prompt=QUALITY,
         groups={"with-training-data": TRAINED, "test-only": TEST_ONLY},
         licence="CC0 1.0",
         citation="Fomicheva et al. 2022, LREC; Specia et al. 2021, WMT",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xrete.tasks.prompts import CHOICE
+
 from xrete.shapes.choice import Choices
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
@@ -31,8 +33,10 @@ class Xcopa:
         languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
         splits=("test", "val"),
         counts={"test": 500, "val": 100},
-        protocols=("probe",),
+        protocols=("probe", "prompt"),
+        prompt=CHOICE,
         hub=HubData(repo="cambridgeltl/xcopa", revision="042f78955ba48e6404616762fa6e05e839c3907a"),
+        parallel=True,
         licence="CC BY 4.0",
         citation="Ponti et al. 2020, EMNLP",
         layout="xcopa/data/xx/test.xx.jsonl (and val.xx.jsonl)",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks.prompts import INFERENCE
+
 from xrete.shapes.classification import Labelled
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
@@ -40,8 +42,10 @@ class Xnli:
         splits=("test", "dev"),
         training=("train",),
         counts={"test": 5010, "dev": 2490, "train": 392702},
-        protocols=("probe",),
+        protocols=("probe", "prompt"),
+        prompt=INFERENCE,
         hub=HubData(repo="facebook/xnli", revision="b8dd5d7af51114dbda02c0e3f6133f332186418e"),
+        parallel=True,
         licence="CC BY-NC 4.0",
         citation="Conneau et al. 2018, EMNLP",
         layout="xnli/XNLI-1.0/xnli.test.tsv (and xnli.dev.tsv), or xnli/dev-xx.tsv",

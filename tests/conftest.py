@@ -5,4 +5,11 @@ from hypothesis import settings
 settings.register_profile("xrete", deadline=None, max_examples=50)  # a busy machine is no failure
 settings.load_profile("xrete")
 
-pytest_plugins = ["tests.isolation", "tests.running", "tests.factories", "tests.encoders", "tests.hub"]
+pytest_plugins = [
+    "tests.isolation",
+    "tests.running",
+    "tests.factories",
+    "tests.encoders",
+    "tests.hub",
+    "tests.chat_server",
+]

@@ -17,8 +17,9 @@ from xrete.dataset import Dataset, read_mini
 from xrete.embedder import PROBE
 from xrete.errors import XreteError, unknown_name
 from xrete.files import digest
+from xrete.model import ChatModel, LoadedModel, ModelCard, Reply
 from xrete.protocols import PROTOCOLS, Settings, load_protocol
-from xrete.shapes import SHAPES, JointShape, load_shape
+from xrete.shapes import SHAPES, JointShape, PromptShape, load_shape
 from xrete.sources import Mini
 from xrete.task import Task, TaskCard
 
@@ -79,7 +80,7 @@ def check_task(name: str) -> Iterator[Finding]:
 
 
 def check_model(name: str) -> Iterator[Finding]:
-    """Checks a model: its card, its identity, and its vectors of the probe."""
+    """Checks a model: its card, its identity, and its vectors of the probe; a chat model answers one question."""
     try:
         request = registry.request_model(name)
         model = request.load()
@@ -92,6 +93,19 @@ def check_model(name: str) -> Iterator[Finding]:
     yield Finding("the card says licence and languages", bool(card.licence and card.languages))
     again = registry.request_model(name).identity
     yield Finding("its identity does not change", again == model.identity, f"{model.identity} then {again}")
+    yield from _answers(model) if again.kind == "chat" else _vectors(model, card)
+
+
+def _answers(model: LoadedModel) -> Iterator[Finding]:
+    if not isinstance(model.encoder, ChatModel):
+        yield Finding("it can be asked", False, "it has no method ask(questions, keep)")
+        return
+    replies: dict[str, Reply] = {}
+    model.encoder.ask([PROBE[1]], replies.__setitem__)
+    yield Finding("it answers", list(replies) == [PROBE[1]] and bool(replies[PROBE[1]].text), f"{replies}")
+
+
+def _vectors(model: LoadedModel, card: ModelCard) -> Iterator[Finding]:
     texts = list(PROBE)
     vectors = np.asarray(model.encode(texts))
     yield Finding("one vector a text", vectors.ndim == 2 and len(vectors) == len(texts), f"shape {vectors.shape}")
@@ -129,6 +143,11 @@ def _card(card: TaskCard) -> Iterator[Finding]:
     yield Finding("groups hold known languages", not unknown, " ".join(unknown))
     protocols = [x for x in card.protocols if x not in PROTOCOLS]
     yield Finding("protocols are known", bool(card.protocols) and not protocols, " ".join(protocols))
+    asks = "prompt" in card.protocols
+    yield Finding("a prompt goes with the protocol 'prompt'", asks == (card.prompt is not None))
+    if asks and card.shape in SHAPES:
+        fits = isinstance(load_shape(card.shape), PromptShape)
+        yield Finding("the shape can be put into words", fits, f"{card.shape} cannot")
     yield Finding("licence, citation and layout are said", all((card.licence, card.citation, card.layout)))
     pinned = card.hub is None or re.fullmatch(r"[0-9a-f]{40}", card.hub.revision) is not None
     yield Finding("the hub revision is a full commit", pinned, card.hub.revision if card.hub else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,18 @@ class Dataset:
         except DataError:
             return None
 
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Digests of every text and label that is scored, by language."""
+        return {language: digest(self.shape.content(self[language])) for language in self.languages}
+
     def fingerprint(self) -> str:
-        """Digest of every text and label that is scored, by language."""
-        return digest(
-            part for language in self.languages for part in (language, digest(self.shape.content(self[language])))
-        )
+        """One digest of all languages."""
+        return digest(part for pair in self.digests.items() for part in pair)
+
+    def scored_apart(self) -> bool:
+        """Says whether a language's outcomes depend on its own data only, not on a pool that languages share."""
+        return not any(getattr(self[language], "parallel", False) for language in self.languages)
 
     def _read(self, language: str) -> Any:
         if isinstance(self.source, Mini):

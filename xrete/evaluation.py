@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete import environment, scoring, stats
+from xrete.answers import IN_MEMORY, AnswerCache, Asker, answers_file, price_of
 from xrete.cache import DEFAULT_LIMIT_BYTES, Cache, DiskCache, NoCache
 from xrete.embedder import Embedder, Probe, Progress, take_probe
 from xrete.errors import UsageError, XreteError
 from xrete.files import cache_root, digest
-from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
+from xrete.model import UNVERSIONED, ChatModel, LoadedModel, ModelIdentity, wrap
 from xrete.predictions import write_predictions
 from xrete.protocols import Settings, load_protocol
 from xrete.record import (
+    Answers,
     Cost,
     DataPart,
     IntervalPart,
@@ -35,8 +37,12 @@ from xrete.store import Outcome, Slot, read_items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+    from xrete.task import TaskCard
 
 LazyModel = Callable[[], LoadedModel]
+
+SHORT = 16
+"""Digits of the digests of languages in records."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +55,10 @@ class RunOptions:
         force: Score again what is already complete.
         seed: For every random choice: the bootstrap, probes, fine-tuning.
         train_languages: Languages that a protocol with training trains on: "all", "en", or codes with commas.
-        use_cache: Keep and use embeddings on disk.
+        use_cache: Keep and use embeddings and answers on disk.
         cache_limit_bytes: Most bytes of all cached embeddings.
         command: What the user typed, for the record.
+        price: Of a million tokens in and out, for what a chat model costs; None where nobody knows.
         progress: Told how many texts were encoded and found in the cache.
         predictions: Folder for predictions in XTREME's layout, below the model's name; needs `results`.
     """
@@ -64,6 +71,7 @@ class RunOptions:
     use_cache: bool = True
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     command: str | None = None
+    price: tuple[float, float] | None = None
     progress: Progress = lambda encoded, cached: None
     predictions: Path | None = None
 
@@ -98,7 +106,7 @@ def run(identity: ModelIdentity, load: LazyModel, dataset: Dataset, options: Run
     plan = Plan.make(identity, dataset, options)
     if options.results is None:
         return _score(plan, load, None)
-    slot = Slot(options.results, identity.name, dataset.card.name, plan.protocol, dataset.source.kind, plan.key)
+    slot = plan.slot(options.results)
     with slot.lock():
         record = None
         if options.force or identity.revision == UNVERSIONED:
@@ -130,21 +138,58 @@ class Plan:
 
         Raises:
             DataError: the data is damaged.
-            UsageError: the task has no such protocol.
+            UsageError: the task has no such protocol, or none for such a model.
         """
         card = dataset.card
-        protocol = options.protocol or card.protocols[0]
-        if protocol not in card.protocols:
-            raise UsageError(f"{card.name} has no protocol '{protocol}'; it has {', '.join(card.protocols)}")
+        name = _choose_protocol(identity, card, options.protocol)
+        protocol = load_protocol(name)
         data = dataset.fingerprint()
-        settings = Settings(seed=options.seed, train_languages=options.train_languages)
-        trained = load_protocol(protocol).fingerprint(dataset, settings)
-        if not trained:
-            settings = Settings(seed=options.seed)  # languages to train on make no second record
-        parts = [identity.digest, card.name, protocol, dataset.split, data, str(dataset.limit), repr(settings)]
-        parts += dataset.missing  # part of the record, though not of its scores
-        parts += filter(None, [trained])
-        return Plan(identity, dataset, options, settings, protocol, data, digest(parts)[:12])
+        settings = Settings(seed=options.seed)
+        if protocol.TRAINS:  # else languages to train on make no second record
+            settings = Settings(seed=options.seed, train_languages=options.train_languages)
+        key = record_key(
+            identity,
+            (card.name, name, dataset.split, data, str(dataset.limit)),
+            settings,
+            dataset.missing,
+            protocol.fingerprint(dataset, settings),
+        )
+        return Plan(identity, dataset, options, settings, name, data, key)
+
+    def slot(self, results: Path) -> Slot:
+        """Returns the place of its record in a results folder."""
+        card, source = self.dataset.card, self.dataset.source
+        return Slot(results, self.identity.name, card.name, self.protocol, source.kind, self.key)
+
+
+def _choose_protocol(identity: ModelIdentity, card: TaskCard, asked: str | None) -> str:
+    """Returns what was asked for, else the task's first protocol for models of this kind."""
+    if asked is not None and asked not in card.protocols:
+        raise UsageError(f"{card.name} has no protocol '{asked}'; it has {', '.join(card.protocols)}")
+    fitting = [name for name in card.protocols if identity.kind == load_protocol(name).KIND]
+    if asked in fitting or (asked is None and fitting):
+        return asked or fitting[0]
+    answers = "answers in words" if identity.kind == "chat" else "gives vectors"
+    reason = f"protocol '{asked}' of {card.name}" if asked else f"every protocol of {card.name}"
+    wants = "vectors" if identity.kind == "chat" else "a chat model"
+    help_ = f"use --protocol {' or '.join(fitting)}" if fitting else "leave the task out"
+    raise UsageError(f"{identity.name} {answers}, and {reason} wants {wants}; {help_}")
+
+
+def record_key(
+    identity: ModelIdentity, task: Sequence[str], settings: Settings, missing: Sequence[str], trained: str = ""
+) -> str:
+    """Returns the digest of everything that decides a record, which is part of its file's name.
+
+    Args:
+        identity: The model.
+        task: Its name, the protocol, the split, the fingerprint of the data, and the limit.
+        settings: Of the protocol.
+        missing: Languages that the source lacks: part of the record, though not of its scores.
+        trained: Digest of what a protocol trains on, or asks.
+    """
+    parts = [identity.digest, *task, repr(settings), *missing, *filter(None, [trained])]
+    return digest(parts)[:12]
 
 
 def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
@@ -153,20 +198,21 @@ def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
     outcomes = slot.load_outcomes() if slot else {}
     model = load()
     with ExitStack() as stack:
-        embedder = Embedder(model.encoder, _open_cache(plan, stack), plan.options.progress)
-        probe = take_probe(model.encoder)
+        reader, probe = _open_model(plan, model, stack)
 
         def save(status: Status, scores: Scores, error: str | None = None) -> Record:
-            cost = _cost(embedder, outcomes, time.perf_counter() - started)
-            record = _record(plan, model, probe, status, error, scores, cost)
-            return slot.save(record, _in_order(plan, outcomes)) if slot else record
+            done = _in_order(plan, outcomes)
+            answers = {language: outcome.answers for language, outcome in done.items() if outcome.answers}
+            cost = _cost(plan, reader, outcomes, answers, time.perf_counter() - started)
+            record = _record(plan, model, probe, status, error, scores, cost, answers)
+            return slot.save(record, done) if slot else record
 
         try:
-            if isinstance(plan.dataset.shape, JointShape):
+            if isinstance(plan.dataset.shape, JointShape) and isinstance(reader, Embedder):
                 return save(
-                    "complete", scoring.from_joint(plan.dataset, plan.dataset.shape.joint(plan.dataset, embedder))
+                    "complete", scoring.from_joint(plan.dataset, plan.dataset.shape.joint(plan.dataset, reader))
                 )
-            for language, outcome in _outcomes(plan, embedder, outcomes):
+            for language, outcome in _outcomes(plan, reader, outcomes):
                 outcomes[language] = outcome
                 if slot:
                     slot.save_outcome(language, outcome)
@@ -185,15 +231,28 @@ def _scores(plan: Plan, outcomes: Mapping[str, Outcome]) -> Scores:
     return scoring.from_items(plan.dataset, items, plan.options.seed)
 
 
-def _outcomes(plan: Plan, embedder: Embedder, done: Mapping[str, Outcome]) -> Iterator[tuple[str, Outcome]]:
-    """Yields each language that is not done yet, with what its texts lost to truncation."""
+def _outcomes(plan: Plan, reader: Embedder | Asker, done: Mapping[str, Outcome]) -> Iterator[tuple[str, Outcome]]:
+    """Yields each language that is not done yet, with what its texts lost to truncation, or its answers took."""
     todo = [language for language in plan.dataset.languages if language not in done]
     protocol = load_protocol(plan.protocol)
     before: int | None = 0
-    for language, items in protocol.outcomes(plan.dataset, embedder, todo, plan.settings):
-        lost = None if embedder.truncated is None or before is None else embedder.truncated - before
-        before = embedder.truncated
+    for language, items in protocol.outcomes(plan.dataset, reader, todo, plan.settings):
+        if isinstance(reader, Asker):
+            yield language, Outcome(items, None, reader.take())
+            continue
+        lost = None if reader.truncated is None or before is None else reader.truncated - before
+        before = reader.truncated
         yield language, Outcome(items, lost)
+
+
+def _open_model(plan: Plan, model: LoadedModel, stack: ExitStack) -> tuple[Embedder | Asker, Probe | None]:
+    """Returns what turns texts into vectors or answers, with its cache, and the fingerprint of an encoder."""
+    if isinstance(model.encoder, ChatModel):
+        file = answers_file() if plan.options.use_cache else IN_MEMORY
+        cache = stack.enter_context(AnswerCache(file, plan.identity))
+        return Asker(model.encoder, cache, plan.options.progress), None
+    embedder = Embedder(model.encoder, _open_cache(plan, stack), plan.options.progress)
+    return embedder, take_probe(model.encoder)
 
 
 def _open_cache(plan: Plan, stack: ExitStack) -> Cache:
@@ -214,11 +273,12 @@ def _in_order(plan: Plan, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]
 def _record(
     plan: Plan,
     model: LoadedModel,
-    probe: Probe,
+    probe: Probe | None,
     status: Status,
     error: str | None,
     scores: Scores,
     cost: Cost,
+    answers: Mapping[str, Answers],
 ) -> Record:
     dataset, options, card = plan.dataset, plan.options, plan.dataset.card
     total = scores.groups.get("all")
@@ -226,8 +286,8 @@ def _record(
         status=status,
         error=error,
         command=options.command or shlex.join(["python", Path(sys.argv[0]).name]),
-        model=_model_part(model, probe.dimension),
-        fingerprint=probe.fingerprint,
+        model=_model_part(model, probe.dimension if probe else None),
+        fingerprint=probe.fingerprint if probe else None,
         task=card.name,
         shape=card.shape,
         protocol=plan.protocol,
@@ -245,6 +305,7 @@ def _record(
             split=dataset.split,
             limit=dataset.limit,
             dropped=dataset.dropped(),
+            languages={x: y[:SHORT] for x, y in dataset.digests.items()} if dataset.scored_apart() else {},
         ),
         code=environment.code(),
         environment=environment.environment(
@@ -254,8 +315,9 @@ def _record(
             options.seed,
         ),
         items=None,
-        interval=IntervalPart(method=stats.METHOD, resamples=stats.RESAMPLES, seed=options.seed),
+        interval=IntervalPart(method=scores.method, resamples=stats.RESAMPLES, seed=options.seed),
         cost=cost,
+        answers=dict(answers),
         notes=((dataset.fallback,) if dataset.fallback else ())
         + load_protocol(plan.protocol).notes(dataset, plan.settings)
         + scores.notes,
@@ -263,8 +325,9 @@ def _record(
     )
 
 
-def _model_part(model: LoadedModel, dimension: int) -> ModelPart:
+def _model_part(model: LoadedModel, dimension: int | None) -> ModelPart:
     identity = model.identity
+    training = getattr(model.encoder, "training", None)
     return ModelPart(
         name=identity.name,
         revision=identity.revision,
@@ -273,17 +336,27 @@ def _model_part(model: LoadedModel, dimension: int) -> ModelPart:
         pooling=identity.pooling,
         prefix=identity.prefix,
         max_length=identity.max_length,
+        training=training if isinstance(training, dict) else None,  # a torch module has a flag of that name
     )
 
 
-def _cost(embedder: Embedder, outcomes: Mapping[str, Outcome], seconds: float) -> Cost:
+def _cost(
+    plan: Plan,
+    reader: Embedder | Asker,
+    outcomes: Mapping[str, Outcome],
+    answers: Mapping[str, Answers],
+    seconds: float,
+) -> Cost:
     # A joint shape has no outcomes, and reads every language in this run.
-    lost: Sequence[int | None] = [outcome.truncated for outcome in outcomes.values()] or [embedder.truncated]
+    lost: Sequence[int | None] = [outcome.truncated for outcome in outcomes.values()] or [reader.truncated]
+    prices, said = plan.options.price, answers.values()
+    tokens = sum(x.tokens_in for x in said), sum(x.tokens_out for x in said)
     return Cost(
         seconds=round(seconds, 3),
-        sentences=embedder.encoded,
-        sentences_cached=embedder.cached,
-        sentences_per_second=round(embedder.encoded / seconds, 1) if embedder.encoded else None,
+        sentences=reader.encoded,
+        sentences_cached=reader.cached,
+        sentences_per_second=round(reader.encoded / seconds, 1) if reader.encoded else None,
         truncated=None if None in lost else sum(x for x in lost if x is not None),
         peak_memory_bytes=environment.peak_memory_bytes(),
+        price=price_of(prices, *tokens) if prices and answers else None,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from xrete.files import digest
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
+Kind = Literal["encoder", "chat"]
+"""What a model is asked for: vectors, or answers in words."""
 
 UNVERSIONED = "unversioned"
 """The revision of a model of which nobody can say whether it is the one that ran before."""
@@ -61,12 +64,14 @@ class LoadOptions:
         device: "auto", "cpu", "cuda", "cuda:1", …
         dtype: "float32", "bfloat16" or "float16"; precision of the transformer, never of the vectors.
         batch_tokens: Padded tokens in a batch, or None for the device's default.
+        concurrency: Questions at once to a model behind an endpoint.
     """
 
     checkpoint: str | None = None
     device: str = "auto"
     dtype: str = "float32"
     batch_tokens: int | None = None
+    concurrency: int = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,7 @@ class PretrainOptions:
         settings: "key.path=value", over the file.
         out: Folder of the run.
         fresh: Throw away what the folder holds, rather than go on with it.
+        sweep: A file of variants and seeds; `out` then gets a run for each.
     """
 
     preset: str | None = None
@@ -86,6 +92,7 @@ class PretrainOptions:
     settings: tuple[str, ...] = ()
     out: Path
     fresh: bool = False
+    sweep: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +115,21 @@ class ModelIdentity:
     max_length: int | None = None
     dtype: str = "float32"
 
+    kind: ClassVar[Kind] = "encoder"
+
     @property
     def digest(self) -> str:
         """A short digest over all fields."""
         return digest(f"{key}={value!r}" for key, value in sorted(asdict(self).items()))[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatIdentity(ModelIdentity):
+    """All that is known to decide a chat model's answers: `revision` says model, endpoint and parameters."""
+
+    pooling: str = "none: answers in words"
+
+    kind: ClassVar[Kind] = "chat"
 
 
 @runtime_checkable
@@ -124,11 +142,41 @@ class Encoder(Protocol):
     - `token_ids(texts) -> list[list[int]]`: for the tokenizer's fingerprint;
     - `parameters: int`: number of weights, for the record;
     - `chunk_size: int`: how many texts the harness hands over at once (default 1,024);
-    - `device: str`: where it runs, for the record.
+    - `device: str`: where it runs, for the record;
+    - `training: dict[str, Any]`: how XRETE trained it, for the record and the ablation tables.
     """
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Returns one vector a text, float array of shape [len(texts), dimension]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a chat model answered.
+
+    Attributes:
+        text: The answer; empty where there is none, because it was refused, say.
+        model: What the endpoint calls the model that answered.
+        tokens_in, tokens_out: Of question and answer, as the endpoint counts them; 0 where it does not.
+    """
+
+    text: str
+    model: str
+    tokens_in: int
+    tokens_out: int
+
+
+@runtime_checkable
+class ChatModel(Encoder, Protocol):
+    """A model that answers questions. Its identity is a `ChatIdentity`, and its `encode` raises a `UsageError`."""
+
+    def ask(self, questions: Sequence[str], keep: Callable[[str, Reply], None], /) -> None:
+        """Asks distinct questions, and calls `keep` with each question and its reply as soon as that is there.
+
+        Raises:
+            XreteError: the endpoint cannot be reached or refuses; the sentence never holds a key.
+        """
         ...
 
 

@@ -6,7 +6,9 @@ writing and on reading. What was asked, what it ran on and what came out stand a
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,7 +28,10 @@ class _Part(BaseModel):
 
 
 class ModelPart(_Part):
-    """Which model it was. `params` counts weights; `prefix` is put before every sentence."""
+    """Which model it was. `params` counts weights; `prefix` is put before every sentence.
+
+    `training` is how XRETE trained it, where its checkpoint says so; `xrete.reporting.ablation` names its keys.
+    """
 
     name: str
     revision: str
@@ -35,6 +40,7 @@ class ModelPart(_Part):
     pooling: str
     prefix: str
     max_length: int | None
+    training: dict[str, Any] | None = None
 
 
 class Fingerprint(_Part):
@@ -72,7 +78,8 @@ class DataPart(_Part):
     """What was scored.
 
     `fingerprint` is over every text and label, `limit` is the `--limit` of a trial run, and `dropped` counts the
-    rows of a language that its known data errors make useless.
+    rows of a language that its known data errors make useless. `languages` are digests of what each one was scored
+    on, where none of it is shared, so that records of unequal sets of languages can be compared on the common ones.
     """
 
     source: Literal["dir", "hub", "mini"]
@@ -81,6 +88,7 @@ class DataPart(_Part):
     split: str
     limit: int | None
     dropped: dict[str, int] = {}
+    languages: dict[str, str] = {}
 
 
 class CodePart(_Part):
@@ -120,10 +128,11 @@ class IntervalPart(_Part):
 
 
 class Cost(_Part):
-    """What this run took. Sentences found in the cache cost nothing and are counted apart.
+    """What this run took. Sentences (of a chat model: questions) found in the cache cost nothing, counted apart.
 
     `truncated` counts sentences that were longer than what the model reads, once for each side of each language
-    that they stand on; None where the model does not say.
+    that they stand on; None where the model does not say. `price` is that of all `answers`, whenever they were paid
+    for, at the prices of a million tokens that the user named.
     """
 
     seconds: float
@@ -132,10 +141,30 @@ class Cost(_Part):
     sentences_per_second: float | None
     truncated: int | None
     peak_memory_bytes: int
+    price: float | None = None
+
+
+class Answers(_Part):
+    """What the answers of a chat model in one language took, whenever they were paid for.
+
+    `unread` ones could not be read and count as wrong; `models` says how many came from what the endpoint called
+    itself; tokens are as the endpoint counted them.
+    """
+
+    unread: int
+    tokens_in: int
+    tokens_out: int
+    models: dict[str, int]
 
 
 class Record(BaseModel):
-    """One model × task × protocol × data. See the module's docstring."""
+    """One model × task × protocol × data. See the module's docstring.
+
+    `answers` are those of a chat model, by language.
+
+    `digest` is `record_digest` of all the rest, so that no part of a file is changed unseen; None before the record
+    is saved, and in records of the first release.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -161,12 +190,31 @@ class Record(BaseModel):
     items: ItemsPart | None
     interval: IntervalPart
     cost: Cost
+    answers: dict[str, Answers] = {}
     notes: tuple[str, ...] = ()
     created: str
+    digest: str | None = None
 
     def to_json(self) -> str:
         """The file's content."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1) + "\n"
+
+    def sealed(self) -> Record:
+        """Returns the record with its digest."""
+        return self.model_copy(update={"digest": record_digest(self.model_dump(mode="json", by_alias=True))})
+
+
+def record_digest(content: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a record's JSON without the key `digest`: keys sorted, no spaces, only ASCII.
+
+    It tells a record that was changed from one that was not, as long as whoever changed it did not take the digest
+    again; against that, encode a part of the data again (`xrete verify --sample`).
+
+    Args:
+        content: The JSON as it was read: of an old record, without the keys that were added since.
+    """
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -182,6 +230,24 @@ def read_record(path: Path) -> Record:
             or of the wrong type (which is named).
     """
     try:
+        return Record.model_validate_json(path.read_bytes())  # a third of the time of the sentences below
+    except (OSError, ValidationError):
+        content = read_content(path)
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RecordError(f"{path} is damaged: {where}: {first['msg']}; restore it or run again") from None
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """Reads the JSON of a record, as it was written.
+
+    Raises:
+        RecordError: missing, not JSON, or of a newer schema, which is named.
+    """
+    try:
         content: Any = json.loads(read_text(path, kind="record"))
     except json.JSONDecodeError as error:
         raise RecordError(
@@ -193,9 +259,4 @@ def read_record(path: Path) -> Record:
     if schema != SCHEMA:
         problem = NewerRecordError if isinstance(schema, str) else RecordError
         raise problem(f"{path} has schema {schema!r}; this version of XRETE reads {SCHEMA}: update XRETE")
-    try:
-        return Record.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RecordError(f"{path} is damaged: {where}: {first['msg']}; restore it or run again") from None
+    return dict(content)

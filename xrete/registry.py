@@ -185,7 +185,12 @@ class ModelRequest:
 
 
 def request_model(
-    name: str, *, device: str = "auto", dtype: str = "float32", batch_tokens: int | None = None
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch_tokens: int | None = None,
+    concurrency: int = 8,
 ) -> ModelRequest:
     """Finds a model and says which vectors it will give, without loading weights.
 
@@ -194,6 +199,7 @@ def request_model(
         device: "auto", "cpu", "cuda", …
         dtype: "float32", "bfloat16" or "float16".
         batch_tokens: Padded tokens in a batch; None takes the device's default.
+        concurrency: Questions at once to a model behind an endpoint.
 
     Raises:
         UsageError: unknown name, or a checkpoint that is missing or not wanted.
@@ -209,7 +215,13 @@ def request_model(
         )
     if wanted == "none" and colon:
         raise UsageError(f"model '{plugin_name}' takes no checkpoint; write --model {plugin_name}")
-    options = LoadOptions(checkpoint=checkpoint or None, device=device, dtype=dtype, batch_tokens=batch_tokens)
+    options = LoadOptions(
+        checkpoint=checkpoint or None,
+        device=device,
+        dtype=dtype,
+        batch_tokens=batch_tokens,
+        concurrency=concurrency,
+    )
     identity = plugin.identify(options)
     # Filed under the name that users typed, acme/labse never as labse; a plugin may add which checkpoint it took.
     _, taken, which = identity.name.partition(f"{plugin.card.name}:")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete import stats
-from xrete.record import GroupScore, LanguageScore
-from xrete.shapes import Items, JointScores
+from xrete.record import GroupScore, Interval, LanguageScore
+from xrete.shapes import Items, JointScores, Metric
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -21,11 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a record says of languages and groups."""
+    """What a record says of languages and groups, and how its intervals were made."""
 
     languages: dict[str, LanguageScore] = field(default_factory=dict)
     groups: dict[str, GroupScore] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    method: str = stats.STRATIFIED
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of one language or a macro mean, its interval, and the shape's other metrics."""
+
+    score: float
+    ci95: Interval
+    variants: dict[str, float]
 
 
 def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Scores:
@@ -37,32 +47,69 @@ def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Score
         seed: Of the bootstrap.
     """
     card, metrics = dataset.card, dataset.shape.metrics
-    languages: dict[str, LanguageScore] = {}
-    draws: dict[str, NDArray[np.float64]] = {}
-    for language, columns in items.items():
-        values = {name: metric.statistic(columns) for name, metric in metrics.items()}
-        draws[language] = stats.replicates(metrics[card.metric], columns, stats.generator(seed, language))
-        languages[language] = LanguageScore(
-            score=values.pop(card.metric),
-            n=dataset.shape.size(dataset[language]),
-            ci95=stats.interval(draws[language]),
-            variants=values,
-        )
-    groups = {
-        name: GroupScore(
-            score=_mean(languages[x].score for x in present),
-            ci95=stats.mean_interval(draws[x] for x in present),
-            languages=present,
-            missing=missing,
-            variants={
-                metric: _mean(languages[x].variants[metric] for x in present)
-                for metric in metrics
-                if metric != card.metric
-            },
-        )
-        for name, present, missing in _groups(card, languages)
+    groups = {name: (present, missing) for name, present, missing in _groups(card, items)}
+    # Languages of a source whose rows are of unequal number cannot hold the same items.
+    parallel = card.parallel and len({len(next(iter(columns.values()))) for columns in items.values()}) == 1
+    languages, means = score_items(
+        metrics, card.metric, items, {name: x for name, (x, _) in groups.items()}, seed=seed, parallel=parallel
+    )
+    return Scores(
+        {
+            language: LanguageScore(
+                score=x.score, n=dataset.shape.size(dataset[language]), ci95=x.ci95, variants=x.variants
+            )
+            for language, x in languages.items()
+        },
+        {
+            name: GroupScore(
+                score=x.score, ci95=x.ci95, languages=groups[name][0], missing=groups[name][1], variants=x.variants
+            )
+            for name, x in means.items()
+        },
+        method=stats.METHODS[parallel],
+    )
+
+
+def score_items(
+    metrics: Mapping[str, Metric],
+    headline: str,
+    items: Mapping[str, Items],
+    groups: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+    parallel: bool,
+) -> tuple[dict[str, Score], dict[str, Score]]:
+    """Computes what a record says from its items alone, which is also how a record is verified.
+
+    Args:
+        metrics: The shape's.
+        headline: The metric with intervals.
+        items: By language.
+        groups: Names to the languages of a macro mean.
+        seed: Of the bootstrap.
+        parallel: Row i is the same item in every language.
+
+    Returns:
+        The scores of the languages, and of the groups.
+    """
+    metric = metrics[headline]
+    values = {x: {name: own.statistic(columns) for name, own in metrics.items()} for x, columns in items.items()}
+    draws = {x: stats.replicates(metric, [columns], stats.generator(seed, x)) for x, columns in items.items()}
+
+    def drawn(members: Sequence[str]) -> NDArray[np.float64]:
+        if not parallel or len(members) == 1:
+            return np.asarray(np.mean([draws[x] for x in members], axis=0))
+        joined, together = stats.across(metric, {x: items[x] for x in members})
+        return stats.replicates(joined, [together], stats.generator(seed, stats.TOGETHER))
+
+    means = {
+        name: {x: _mean(values[member][x] for member in members) for x in metrics}
+        for name, members in groups.items()
     }
-    return Scores(languages, groups)
+    return (
+        {x: _score(values[x], headline, draws[x]) for x in items},
+        {name: _score(means[name], headline, drawn(members)) for name, members in groups.items()},
+    )
 
 
 def from_joint(dataset: Dataset, found: JointScores) -> Scores:
@@ -107,6 +154,12 @@ def _groups(card: TaskCard, scored: Iterable[str]) -> Iterator[tuple[str, tuple[
         present = tuple(x for x in members if x in known)
         if present:
             yield name, present, tuple(x for x in members if x not in known)
+
+
+def _score(values: Mapping[str, float], headline: str, draws: NDArray[np.float64]) -> Score:
+    return Score(
+        values[headline], stats.interval(draws), {x: value for x, value in values.items() if x != headline}
+    )
 
 
 def _variants(values: Mapping[str, float], metric: str) -> dict[str, float]:

@@ -16,17 +16,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from xrete.errors import NewerRecordError, RecordError
 from xrete.files import atomic_writer, digest, file_digest, write_error
-from xrete.record import ItemsPart, Record, read_record, write_record
+from xrete.lazy import NDArray, np
+from xrete.record import Answers, ItemsPart, Record, read_record, write_record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PICTURE = "picture.json"
+"""What `xrete picture` calls the numbers of its pictures."""
+
+_PAPER_TABLE = re.compile(r"table-\d+\.json")
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,20 @@ class Outcome:
     Attributes:
         items: One row for each scored item, as the shape defines them.
         truncated: Number of its texts that the model could not read in full, or None.
+        answers: What the answers of a chat model took, or None.
     """
 
     items: Mapping[str, NDArray[Any]]
     truncated: int | None
+    answers: Answers | None = None
 
 
 class Slot:
     """The place of one record in a results folder."""
 
     def __init__(self, results: Path, model: str, task: str, protocol: str, source: str, key: str) -> None:
-        stem = f"{_safe(task)}.{protocol}.{source}.{key}"
-        self.record_file = results / _safe(model) / f"{stem}.json"
+        stem = f"{safe_name(task)}.{protocol}.{source}.{key}"
+        self.record_file = results / safe_name(model) / f"{stem}.json"
         self.items_file = self.record_file.with_name(f"{stem}.items.parquet")
         self.journal = self.record_file.with_name(f"{stem}.partial")
 
@@ -92,8 +99,13 @@ class Slot:
 
     def save_outcome(self, language: str, outcome: Outcome) -> None:
         """Keeps one finished language, so that it is not done again."""
-        note = "" if outcome.truncated is None else str(outcome.truncated)
-        table = pa.table(dict(outcome.items)).replace_schema_metadata({"truncated": note})
+        import pyarrow as pa  # a tenth of a second, which reports without items can do without
+
+        notes = {
+            "truncated": "" if outcome.truncated is None else str(outcome.truncated),
+            "answers": "" if outcome.answers is None else outcome.answers.model_dump_json(),
+        }
+        table = pa.table(dict(outcome.items)).replace_schema_metadata(notes)
         _write_table(self.journal / f"{language}.parquet", table)
 
     def save(self, record: Record, outcomes: Mapping[str, Outcome]) -> Record:
@@ -102,7 +114,7 @@ class Slot:
         A complete record is never replaced by one that is not (of a `--force` that failed).
 
         Returns:
-            The record with its items' file and digest filled in.
+            The record with its items' file and its own digest filled in.
         """
         if record.status != "complete" and self.finished():
             return record
@@ -111,6 +123,7 @@ class Slot:
             rows = sum(len(next(iter(outcome.items.values()))) for outcome in outcomes.values())
             part = ItemsPart(file=self.items_file.name, sha256=file_digest(self.items_file), rows=rows)
             record = record.model_copy(update={"items": part})
+        record = record.sealed()
         write_record(self.record_file, record)
         if record.status == "complete":
             shutil.rmtree(self.journal, ignore_errors=True)
@@ -136,21 +149,34 @@ def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray
         raise RecordError(
             f"{file} is not the file that {record_file.name} was written with; run again with --force"
         )
+    import pyarrow.parquet as pq
+
     table = pq.read_table(file)
-    languages = table["language"].to_numpy(zero_copy_only=False)
+    languages = table["language"].combine_chunks().dictionary_encode()
+    rows = languages.indices.to_numpy()
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "language"}
     return {
-        language: {name: column[languages == language] for name, column in columns.items()}
-        for language in dict.fromkeys(languages.tolist())
+        language: {name: column[rows == place] for name, column in columns.items()}
+        for place, language in enumerate(languages.dictionary.to_pylist())
     }
 
 
 def find_records(results: Path) -> Iterator[Path]:
-    """Yields the record files of a results folder, in order."""
-    return iter(sorted(results.rglob("*.json")))
+    """Yields the record files of a results folder, in order.
+
+    Its folder `paper` holds the paper's tables, and a folder that `xrete picture` wrote a `picture.json`: no records.
+    """
+    files = sorted(results.rglob("*.json"))
+    return (file for file in files if not (file.name == PICTURE or _is_paper_table(file)))
+
+
+def _is_paper_table(file: Path) -> bool:
+    return file.parent.name == "paper" and bool(_PAPER_TABLE.fullmatch(file.name))
 
 
 def _table(outcomes: Mapping[str, Outcome]) -> pa.Table:
+    import pyarrow as pa
+
     languages = np.repeat(list(outcomes), [len(next(iter(o.items.values()))) for o in outcomes.values()])
     names = next(iter(outcomes.values())).items
     columns = {name: np.concatenate([o.items[name] for o in outcomes.values()]) for name in names}
@@ -158,22 +184,31 @@ def _table(outcomes: Mapping[str, Outcome]) -> pa.Table:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
     with atomic_writer(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def _load(file: Path) -> Outcome | None:
     """Reads a journal entry; a damaged one is None, and its language is scored again."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         table = pq.read_table(file, page_checksum_verification=True)
-        note = (table.schema.metadata or {}).get(b"truncated", b"")
-        items = {name: table[name].to_numpy() for name in table.column_names}
-        return Outcome(items, int(note) if note else None)
+        notes = table.schema.metadata or {}
+        truncated, answers = (notes.get(name, b"") for name in (b"truncated", b"answers"))
+        return Outcome(
+            {name: table[name].to_numpy() for name in table.column_names},
+            int(truncated) if truncated else None,
+            Answers.model_validate_json(answers) if answers else None,
+        )
     except (OSError, ValueError, pa.ArrowException):
         return None
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """Makes a file name of any name: readable, and distinct where names are."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80]
     return plain if plain == name else f"{plain}-{digest([name])[:8]}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from xrete.prompts import Prompt
 from xrete.sources import Folder, Hub, Mini
 
 Counts = int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]]
@@ -41,11 +42,14 @@ class TaskCard:
         training: Names of the splits that are trained on and never scored.
         groups: Named sets of languages that get a mean of their own, beside "all".
         protocols: Names of the protocols that make sense, the default one first.
+        prompt: How a chat model is asked, where the protocols have "prompt".
         licence: The data's licence.
         citation: Where the task comes from.
         hub: Its repository on the hub, or None where there is none that can be read without running code.
         layout: Where its upstream files lie below the data folder, for error messages and lists.
         higher_is_better: False for errors such as MAE.
+        parallel: Row i of every language is the same item in translation, so that items are resampled for all
+            languages together: what is hard in one is hard in the others, and a macro mean is less certain.
         notes: Known problems of the data and how they are handled.
     """
 
@@ -63,8 +67,10 @@ class TaskCard:
     training: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = ("zero-shot",)
+    prompt: Prompt | None = None
     hub: HubData | None = None
     higher_is_better: bool = True
+    parallel: bool = False
     notes: tuple[str, ...] = ()
 
     def expected(self, language: str, split: str) -> tuple[int, ...]:

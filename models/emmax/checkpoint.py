@@ -1,6 +1,6 @@
 """Checkpoints: everything that a run is, written at once or not at all, and found again.
 
-    state.json          progress, config, corpora, scores, digest of the other file
+    state.json          progress, config, digest of the corpora, scores, which is the best, digest of the other file
     state.safetensors   weights, key encoder, queue, classifier, s_r, optimisers
     model/              the encoder as a folder of sentence-transformers, with its card
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,13 @@ from xrete.files import file_digest, read_text, write_error, write_text
 from .config import Config
 from .export import write_model
 from .ranks import ORDER
-from .runs import Progress, best_of, checkpoints
+from .runs import STATE, Progress, checkpoints
 
 if TYPE_CHECKING:
     from .training import Training
 
 SCHEMA = "xrete/emmax/1"
+TENSORS = "state.safetensors"
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 OPTIMISER = "optimiser/"
 FREE = ("compute", "watch")
@@ -58,18 +60,28 @@ class Checkpoints:
         """
         self.folder = folder
         self._keep = keep
+        self._best: str | None = None
         self._optimisers: dict[str, dict[str, Any]] = {}
 
     def save(self, run: Training, *, best: bool = False) -> None:
         """Writes the run as it is, and removes older ones; every process calls it, the first one writes.
 
+        Args:
+            run: The run.
+            best: Whether it is the best so far.
+
         Raises:
             XreteError: the disk is full, or not to be written on.
         """
         folder = self.folder / run.progress.name
-        tensors, aliases = _flat(
-            {name: get_model_state_dict(module, options=WHOLE) for name, module in run.modules().items()}
-        )
+        modules = run.modules()
+        aliases = _aliases(modules)
+        tensors = {
+            f"{module}/{name}": torch.as_tensor(value).contiguous()
+            for module in modules
+            for name, value in get_model_state_dict(modules[module], options=WHOLE).items()
+            if f"{module}/{name}" not in aliases
+        }
         groups = {}
         for name, optimiser in run.optimisers.items():
             found: dict[str, Any] = get_optimizer_state_dict(_trained(run, name), optimiser, options=WHOLE)
@@ -77,6 +89,7 @@ class Checkpoints:
             for weight, values in found.get("state", {}).items():
                 tensors |= {f"{OPTIMISER}{name}/{weight}/{key}": torch.as_tensor(v) for key, v in values.items()}
         if run.team.leads:
+            self._best = folder.name if best else self._best
             state = {
                 "schema": SCHEMA,
                 "rank_order": ORDER,
@@ -85,50 +98,64 @@ class Checkpoints:
                 "aliases": aliases,
                 "optimisers": groups,
                 "config": run.config.model_dump(mode="json"),
+                "corpora": run.corpora,
                 "xrete": xrete.__version__,
                 "torch": torch.__version__,
                 "scores": run.watch.scores,
+                "best": self._best,
             }
-            try:
-                self._write(folder, run, tensors, state)
-                if best:
-                    write_text(self.folder / "best.json", json.dumps({"checkpoint": folder.name}) + "\n")
-                self._prune()
-            except OSError as error:
-                raise write_error(folder, error) from error
+            self._write(folder, run, tensors, state)
+            for old in checkpoints(self.folder)[: -self._keep]:
+                if old.name != self._best:
+                    shutil.rmtree(old)
         run.team.wait()
 
     def restore(self, run: Training) -> bool:
-        """Takes the state of the newest checkpoint that is whole; says on the way which are not.
+        """Takes the state of the newest checkpoint that is whole; says which are not.
+
+        Returns:
+            Whether there is a checkpoint.
 
         Raises:
-            UsageError: the run was made with other settings.
+            UsageError: the run was made with other settings, or on other text.
+            XreteError: none is whole.
         """
+        damages = []
         for folder in reversed(checkpoints(self.folder)):
             try:
                 state, tensors = _read(folder)
             except XreteError as damage:
-                run.watch.warn(f"{damage}; taking the one before")
+                damages.append(str(damage))
                 continue
             _check_settings(self.folder, state, run.config)
-            for alias, name in state["aliases"].items():
-                tensors[alias] = tensors[name]
-            for name, module in run.modules().items():
-                own = {
-                    key.removeprefix(f"{name}/"): value
-                    for key, value in tensors.items()
-                    if key.startswith(f"{name}/")
-                }
-                set_model_state_dict(module, dict[str, Any](own), options=StateDictOptions(full_state_dict=True))
-            run.queue.pointer, run.queue.valid = state["queue"]["pointer"], state["queue"]["valid"]
-            run.progress = Progress(**state["progress"])
-            run.watch.rewind(run.progress, state["scores"])
-            self._optimisers = {
-                name: {"state": _nested(tensors, f"{OPTIMISER}{name}/"), "param_groups": groups}
-                for name, groups in state["optimisers"].items()
-            }
+            if state["corpora"] != run.corpora:
+                raise UsageError(f"{self.folder} holds a run on other text; use --fresh or another --out")
+            self._take(run, state, tensors)
+            for found in damages:
+                run.watch.warn(f"{found}; going on from {folder.name}")
             return True
+        if damages:
+            raise XreteError(f"{damages[0]}; no checkpoint there is whole, --fresh starts anew")
         return False
+
+    def _take(self, run: Training, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Puts a run into the state that was read."""
+        for alias, name in state["aliases"].items():
+            tensors[alias] = tensors[name]
+        run.progress = Progress(**state["progress"])
+        for name, module in run.modules().items():
+            if name in ("classifier", "typical") and run.begins("classifier") and not run.is_joint:
+                continue  # still as it starts, perhaps in another shape: a sweep forks here
+            start = f"{name}/"
+            own = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+            set_model_state_dict(module, dict[str, Any](own), options=StateDictOptions(full_state_dict=True))
+        run.queue.pointer, run.queue.valid = state["queue"]["pointer"], state["queue"]["valid"]
+        run.watch.rewind(run.progress, state["scores"])
+        self._best = state["best"]
+        self._optimisers = {
+            name: {"state": _nested(tensors, f"{OPTIMISER}{name}/"), "param_groups": groups}
+            for name, groups in state["optimisers"].items()
+        }
 
     def restore_optimisers(self, run: Training) -> None:
         """Gives new optimisers the restored state, once, where the phase goes on in its middle."""
@@ -141,25 +168,29 @@ class Checkpoints:
                 )
 
     def _write(self, folder: Path, run: Training, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Writes into a folder aside, which becomes the checkpoint once all is on the disk."""
-        aside = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        save_file(tensors, aside / "state.safetensors")
-        weights = {
-            name.removeprefix("query/"): value for name, value in tensors.items() if name.startswith("query/")
-        }
-        write_model(aside / "model", run.start, weights, run.watch.card(run))
-        state["files"] = {"state.safetensors": file_digest(aside / "state.safetensors")}
-        write_text(aside / "state.json", json.dumps(state, indent=1, ensure_ascii=False) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        """Writes into a folder aside, which becomes the checkpoint once all is on the disk.
 
-    def _prune(self) -> None:
-        best = best_of(self.folder)
-        for folder in checkpoints(self.folder)[: -self._keep]:
-            if folder.name != best:
-                shutil.rmtree(folder)
+        Raises:
+            XreteError: it cannot be written; nothing of it stays.
+        """
+        aside = self.folder / ".part"
+        prefix = "query/"
+        weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        try:
+            shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
+            aside.mkdir(parents=True)
+            save_file(tensors, aside / TENSORS)
+            write_model(aside / "model", run.start, weights, run.watch.card(run))
+            state["files"] = {TENSORS: file_digest(aside / TENSORS)}
+            write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
+            shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+            aside.rename(folder)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        except SafetensorError as error:
+            raise write_error(folder, OSError(str(error))) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _trained(run: Training, name: str) -> nn.Module:
@@ -173,10 +204,10 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         XreteError: it is damaged, or of a newer version.
     """
     try:
-        state: dict[str, Any] = json.loads(read_text(folder / "state.json", kind="checkpoint"))
+        state: dict[str, Any] = json.loads(read_text(folder / STATE, kind="checkpoint"))
         if state["schema"] != SCHEMA:
             raise XreteError(f"checkpoint {folder} has schema {state['schema']}, this version reads {SCHEMA}")
-        file = folder / "state.safetensors"
+        file = folder / TENSORS
         if file_digest(file) != state["files"][file.name]:
             raise XreteError(f"checkpoint {folder} is damaged: {file.name} does not have the digest in state.json")
         return state, load_file(file)
@@ -190,7 +221,7 @@ def _check_settings(folder: Path, state: dict[str, Any], config: Config) -> None
     Raises:
         UsageError: a setting differs that changes what comes out.
     """
-    old, new = _leaves(state["config"]), _leaves(config.model_dump(mode="json"))
+    old, new = leaves(state["config"]), leaves(config.model_dump(mode="json"))
     changed = [
         key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key.split(".")[0] not in FREE
     ]
@@ -200,28 +231,24 @@ def _check_settings(folder: Path, state: dict[str, Any], config: Config) -> None
         raise UsageError(f"{folder} holds a run with other settings ({shown}{more}); use --fresh or another --out")
 
 
-def _leaves(values: dict[str, Any], path: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
+def leaves(values: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Returns nested settings under their full keys."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        leaves |= _leaves(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-    return leaves
+        found |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return found
 
 
-def _flat(states: dict[str, dict[str, Any]]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Names all tensors by module; those that share memory (tied weights) are kept once, with their other names."""
-    tensors: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    seen: dict[tuple[int, torch.Size], str] = {}
-    for module, state in states.items():
-        for name, value in state.items():
-            whole = value.contiguous()
-            place = (whole.data_ptr(), whole.shape)
-            if whole.numel() and place in seen:
-                aliases[f"{module}/{name}"] = seen[place]
-            else:
-                seen[place] = f"{module}/{name}"
-                tensors[f"{module}/{name}"] = whole
-    return tensors, aliases
+def _aliases(modules: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Returns the other names of weights that have several (tied ones), and the name that they are saved by."""
+    first: dict[int, str] = {}
+    aliases = {}
+    for module, found in modules.items():
+        for name, weight in found.named_parameters(remove_duplicate=False):
+            full = f"{module}/{name}"
+            if first.setdefault(id(weight), full) != full:
+                aliases[full] = first[id(weight)]
+    return aliases
 
 
 def _nested(tensors: dict[str, Tensor], prefix: str) -> dict[str, dict[str, Tensor]]:

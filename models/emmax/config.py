@@ -32,7 +32,7 @@ Size = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """A table of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Scratch(Section):
@@ -59,9 +59,9 @@ class EncoderConfig(Section):
         "more linear layer, as the official code has it.",
     )
     max_length: Size = Field(128, description="Most tokens read of a sentence, special tokens included.")
-    dropout: Share | None = Field(None, description="Dropout of the query encoder; none keeps the encoder's own.")
-    attention_dropout: Share | None = Field(
-        0.0, description="Dropout of attention weights; 0 lets the fast kernels run, none keeps the encoder's own."
+    dropout: Share | Literal["own"] = Field("own", description="Dropout of the query encoder, or its own.")
+    attention_dropout: Share | Literal["own"] = Field(
+        0.0, description="Dropout of attention weights; 0 lets the fast kernels run. Or the encoder's own."
     )
     key_dropout: bool = Field(False, description="Dropout in the key encoder too, as in the official code.")
     key_momentum: Share = Field(0.999, description="m of the key encoder: keys <- m keys + (1 - m) queries.")
@@ -143,6 +143,9 @@ class LossConfig(Section):
 class WarmUp(Section):
     """Phase 1 on bitexts: a, the encoder (Eq. 2); b, the classifier (Eq. 3 and 4)."""
 
+    mlm_steps: Count = Field(
+        0, description="Steps of masked language modelling before (phase 0), for encoders from random weights."
+    )
     encoder_steps: Count = Field(2_000, description="Steps of phase 1a.")
     classifier_steps: Count = Field(500, description="Steps of phase 1b.")
     order: Literal["sequential", "joint"] = Field(
@@ -156,6 +159,9 @@ class Expectation(Section):
     """Phase 2 on sentences without translations: both modules teach each other (Eq. 6 to 11)."""
 
     steps: Count = Field(2_000, description="Steps of phase 2; 0 is the ablation with phase 1 only.")
+    encoder_rate: Rate | None = Field(
+        None, description="Peak learning rate of the encoder in phase 2; none takes optimisation.encoder_rate."
+    )
     parallel_fraction: Share = Field(
         0.0, description="Share of a batch that are bitexts, whose rank 1 is given: 0 in the paper, 1 in its code."
     )
@@ -240,8 +246,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Config:
-        if self.optimisation.batch % 2:
-            raise ValueError("optimisation.batch must be even: bitexts are pairs")
+        if self.optimisation.batch % 2 or self.optimisation.batch < 4:
+            raise ValueError(
+                "optimisation.batch must be even, and 4 or more: pairs, and others to compare them with"
+            )
+        warmup = self.warmup
+        if not any((warmup.mlm_steps, warmup.encoder_steps, warmup.classifier_steps, self.em.steps)):
+            raise ValueError("there is nothing to do: every phase has 0 steps")
         if self.loss.candidates == "queue" and not self.loss.queue:
             raise ValueError("loss.candidates = 'queue' needs loss.queue above 0")
         if self.loss.low > self.loss.high:
@@ -316,14 +327,14 @@ def _lines(section: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:
-    """Writes one value; JSON's strings, numbers and lists of them are TOML's."""
+    """Writes one value; JSON's strings, numbers and lists of them are TOML's, but for one control character."""
     if isinstance(value, BaseModel):
         value = value.model_dump(exclude_none=True, mode="json")
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _open(file: Path) -> dict[str, Any]:

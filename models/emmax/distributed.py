@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import fully_shard
 
 from xrete.encode import pick_device
 from xrete.errors import UsageError
@@ -66,9 +67,9 @@ class Team:
         """Returns the rows of all processes in their order, without gradients."""
         if self.size == 1:
             return rows
-        gathered = rows.new_empty(self.size * len(rows), *rows.shape[1:])
-        distributed.all_gather_into_tensor(gathered, rows.contiguous())
-        return gathered
+        parts = [torch.empty_like(rows) for _ in range(self.size)]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
 
     def sum(self, values: Tensor) -> Tensor:
         """Returns the sum over all processes, without gradients."""
@@ -105,22 +106,22 @@ class Team:
         if self.size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 
-    def wrap(self, module: nn.Module, sharding: str, layers: Iterable[nn.Module]) -> nn.Module:
-        """Makes a module exchange its gradients: copies on all processes (DDP), or its parameters spread (FSDP2).
-
-        Args:
-            module: On this process's device, the same everywhere.
-            sharding: "ddp" or "fsdp".
-            layers: Parts that FSDP2 fetches one at a time.
-        """
+    def replicate(self, module: nn.Module) -> nn.Module:
+        """Makes a module, the same on all processes, average its gradients over them while it goes back (DDP)."""
         if self.size == 1:
             return module
-        if sharding == "ddp":
-            own = [self.device.index] if self.device.type == "cuda" else None
-            return nn.parallel.DistributedDataParallel(module, device_ids=own, gradient_as_bucket_view=True)
-        from torch.distributed.fsdp import fully_shard
+        own = [self.device.index] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(module, device_ids=own, gradient_as_bucket_view=True)
 
+    def shard(self, module: nn.Module, layers: Iterable[nn.Module]) -> None:
+        """Spreads the parameters of a module, the same on all processes, over them (FSDP2).
+
+        Outside a pass every process holds its part, so that parts can be averaged, saved and optimised.
+
+        Args:
+            module: On this process's device.
+            layers: Parts whose parameters are fetched one part at a time.
+        """
         for layer in layers:
             fully_shard(layer)
-        fully_shard(module)
-        return module
+        fully_shard(module, reshard_after_forward=True)

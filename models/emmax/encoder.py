@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from xrete.errors import UsageError, XreteError
+from xrete.errors import XreteError
 
 from ..tokenizer import load_tokenizer, unigram, wrap_unigram
 from ..transformer import first_sentence, max_length, quiet
-from ..weights import find_any
+from ..weights import find_any, snapshot
 from .config import EncoderConfig, Scratch
 
 IGNORED = -100
 """Marks tokens that masked language modelling does not predict."""
+SPECIAL = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
+"""XLM-R's special pieces, in the order of their ids; "<mask>" comes next here."""
+NUMBERED = 1e-4
+"""What `tokenizers` puts between the log probabilities of characters that it numbers."""
+MAY_BE_NEW = re.compile(r"^lm_head\.|^cls\.|\bpooler\.")
+"""Weights that an encoder may lack, by name: those of a head, and of a pooler."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +39,12 @@ class Tokens:
     Attributes:
         ids: int64 [n, length].
         mask: 1 where there is a token, int64 [n, length].
+        seed: Of their dropout, so that a second pass drops the same.
     """
 
     ids: Tensor
     mask: Tensor
+    seed: int
 
 
 class SentenceEncoder(nn.Module):
@@ -63,10 +76,15 @@ class SentenceEncoder(nn.Module):
         """Size of the vectors."""
         return int(self.transformer.config.hidden_size)
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """What the transformer, and a head on it, run in."""
+        return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
+
     def states(self, tokens: Tokens) -> Any:
         """Runs the transformer."""
-        device = tokens.ids.device.type
-        with torch.autocast(device, self.dtype, enabled=self.dtype != torch.float32):
+        if self.training:
+            _seed_dropout(tokens)
+        with self.autocast(tokens.ids.device):
             return self.transformer(input_ids=tokens.ids, attention_mask=tokens.mask)
 
     def forward(self, groups: Sequence[Tokens]) -> Tensor:
@@ -89,6 +107,17 @@ class SentenceEncoder(nn.Module):
         return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
 
 
+def _seed_dropout(tokens: Tokens) -> None:
+    """Seeds one device's generator: `torch.manual_seed` sees to all kinds of devices, which takes 1 ms."""
+    match tokens.ids.device.type:
+        case "cpu":
+            torch.default_generator.manual_seed(tokens.seed)
+        case "cuda":
+            torch.cuda.manual_seed(tokens.seed)
+        case _:
+            torch.manual_seed(tokens.seed)
+
+
 class Query(nn.Module):
     """What is trained by the encoder's optimiser: the encoder, and the head of masked language modelling if any.
 
@@ -100,13 +129,28 @@ class Query(nn.Module):
         self.encoder = encoder
         self.head = head
 
+    def use(self, *, vectors: bool, head: bool) -> None:
+        """Lets only those parts learn that a phase's losses reach.
+
+        Args:
+            vectors: Whether there is a loss on sentence vectors.
+            head: Whether there is one on hidden tokens.
+        """
+        pooler = getattr(self.encoder.transformer, "pooler", None)
+        shared = {id(parameter) for parameter in self.encoder.parameters()}  # such as tied embeddings
+        for part, used in ((self.encoder.dense, vectors), (pooler, vectors), (self.head, head)):
+            for parameter in part.parameters() if part is not None else ():
+                parameter.requires_grad_(used or (part is self.head and id(parameter) in shared))
+
     def forward(self, groups: Sequence[Tokens], masked: Sequence[Masked] = ()) -> tuple[Tensor, Tensor]:
         """Encodes sentences, and predicts the masked tokens of corrupted ones.
 
         Returns:
             Unit vectors [n, d], and the sum of the cross-entropies of all masked tokens.
         """
-        return self.encoder(groups), self._predict(masked)
+        device = self.encoder.transformer.device
+        vectors = self.encoder(groups) if groups else torch.zeros(0, self.encoder.dimension, device=device)
+        return vectors, self._predict(masked) if masked else torch.zeros((), device=device)
 
     def _predict(self, masked: Sequence[Masked]) -> Tensor:
         """Sums over masked tokens only: a head over all tokens of a large vocabulary would be most of the step."""
@@ -115,22 +159,30 @@ class Query(nn.Module):
             assert self.head is not None
             states = self.encoder.states(corrupted.tokens).last_hidden_state
             chosen = corrupted.targets != IGNORED
-            with torch.autocast(states.device.type, self.encoder.dtype, enabled=states.dtype != torch.float32):
+            with self.encoder.autocast(states.device):
                 logits = self.head(states[chosen])
             losses.append(
                 nn.functional.cross_entropy(
                     logits.float(), corrupted.targets[chosen], label_smoothing=corrupted.smoothing, reduction="sum"
                 )
             )
-        return torch.stack(losses).sum() if losses else torch.zeros(())
+        return torch.stack(losses).sum()
 
 
 @dataclass(frozen=True)
 class Masked:
-    """A group whose tokens were corrupted; `targets` holds the right ids, or `IGNORED`, int64 [n, length]."""
+    """A group whose tokens were corrupted.
+
+    Attributes:
+        tokens: The group, as it is read.
+        targets: The right ids of the tokens to predict, else `IGNORED`, int64 [n, length].
+        count: How many are predicted.
+        smoothing: Label smoothing.
+    """
 
     tokens: Tokens
     targets: Tensor
+    count: int
     smoothing: float
 
 
@@ -150,6 +202,12 @@ class KeyEncoder(nn.Module):
         self.average.requires_grad_(False)
         self._dropout = dropout
         self.train()
+
+    @property
+    def encoder(self) -> SentenceEncoder:
+        """The copy."""
+        assert isinstance(self.average.module, SentenceEncoder)
+        return self.average.module
 
     def train(self, mode: bool = True) -> KeyEncoder:
         """Leaves dropout off unless keys have it."""
@@ -221,70 +279,85 @@ class Start:
 
 
 def open_start(
-    config: EncoderConfig, *, mlm: bool, dtype: torch.dtype, attention: str, texts: Iterable[str]
+    config: EncoderConfig, *, mlm: bool, dtype: torch.dtype, attention: str, tokenizer: Any = None
 ) -> Start:
     """Opens the encoder that the config names, or draws one of the shape that it gives.
 
     Args:
         config: The encoder's settings.
-        mlm: Whether a head of masked language modelling is needed.
+        mlm: Whether a head of masked language modelling is needed; one that the folder lacks starts at random.
         dtype: What autocast runs the transformer in.
         attention: "sdpa" or "eager".
-        texts: Sentences that a new tokenizer is trained on; not touched where there is one.
+        tokenizer: For random weights, of `read_tokenizer`; a folder has its own.
 
     Raises:
         UsageError: there is no such folder.
-        XreteError: it does not load.
+        XreteError: it does not load, or lacks weights.
     """
     changes: dict[str, Any] = {"attn_implementation": attention}
-    if config.dropout is not None:
+    if config.dropout != "own":
         changes["hidden_dropout_prob"] = config.dropout
-    if config.attention_dropout is not None:
+    if config.attention_dropout != "own":
         changes["attention_probs_dropout_prob"] = config.attention_dropout
     if config.start:
-        place = find_any("emmax", config.start, weights=True)
-        model, tokenizer = _open(place.folder, changes, mlm=mlm, pooler=config.pooling == "pooler_dense")
-        limit = min(config.max_length, max_length(place.folder) or config.max_length)
-        source = f"{config.start} ({place.revision})"
+        folder, source = _find(config)
+        make = partial(_load, folder, changes)
+        transformer = make("AutoModel")
+        tokenizer = load_tokenizer(folder, transformer.config)
+        limit = min(config.max_length, max_length(folder) or config.max_length)
     else:
-        tokenizer = train_tokenizer(texts, config.scratch.vocabulary, config.max_length)
-        model = _draw(config.scratch, tokenizer, changes, config.max_length, mlm=mlm)
-        limit, source = config.max_length, "random weights"
+        make = partial(_draw, config.scratch, tokenizer, changes, config.max_length)
+        transformer, limit, source = make("AutoModel"), config.max_length, "random weights"
     head = None
     if mlm:
+        model = make("AutoModelForMaskedLM")
+        setattr(model, model.base_model_prefix, transformer)
+        model.tie_weights()
         head = model.lm_head if hasattr(model, "lm_head") else model.cls
-        model = model.base_model
-    if config.pooling != "pooler_dense" and getattr(model, "pooler", None) is not None:
-        model.pooler = None  # nothing would train it, and processes that exchange gradients would wait for its
-    encoder = SentenceEncoder(model, config.pooling, dtype)
-    if config.pooling == "pooler_dense" and model.pooler is None:
-        raise UsageError(
-            "encoder.pooling = 'pooler_dense' with mlm.weight above 0: this model's head leaves no pooler"
-        )
-    return Start(Query(encoder, head), tokenizer, source, limit)
+    if config.pooling != "pooler_dense":
+        transformer.pooler = None  # nothing would train it, and processes would wait for its gradients
+    return Start(Query(SentenceEncoder(transformer, config.pooling, dtype), head), tokenizer, source, limit)
 
 
-def _open(folder: Any, changes: dict[str, Any], *, mlm: bool, pooler: bool) -> tuple[Any, Any]:
-    from transformers import AutoModel, AutoModelForMaskedLM
+def _find(config: EncoderConfig) -> tuple[Path, str]:
+    """Returns the folder of the encoder to start from, and what it is."""
+    if config.revision:
+        return snapshot(config.start, config.revision, weights=True), f"{config.start} ({config.revision})"
+    place = find_any("encoder.start", config.start, weights=True)
+    return place.folder, f"{config.start} ({place.revision})"
 
-    kind: Any = AutoModelForMaskedLM if mlm else AutoModel
-    if mlm and pooler:
-        changes["add_pooling_layer"] = True
+
+def _load(folder: Path, changes: dict[str, Any], kind: str) -> Any:
+    """Loads a model of a class of transformers from a folder. No code of the folder runs.
+
+    Raises:
+        XreteError: it does not load, or lacks weights, which transformers would draw at random; only a head or a
+            pooler may.
+    """
     with quiet():
         try:
-            model = kind.from_pretrained(
-                folder, dtype=torch.float32, trust_remote_code=False, weights_only=True, **changes
+            model, report = getattr(transformers, kind).from_pretrained(
+                folder,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                weights_only=True,
+                output_loading_info=True,
+                **changes,
             )
         except Exception as error:  # transformers, safetensors and pickle each raise their own
             raise XreteError(f"{folder}: the encoder does not load: {first_sentence(error)}") from error
-        return model, load_tokenizer(folder, model.config)
+    missing = [name for name in sorted(report["missing_keys"]) if not MAY_BE_NEW.search(name)]
+    if missing:
+        raise XreteError(
+            f"{folder}: {len(missing)} weights of {type(model).__name__} are missing, the first is {missing[0]}; "
+            "fetch the encoder again or name another folder"
+        )
+    return model
 
 
-def _draw(scratch: Scratch, tokenizer: Any, changes: dict[str, Any], length: int, *, mlm: bool) -> Any:
-    from transformers import AutoModel, AutoModelForMaskedLM, XLMRobertaConfig
-
-    attention = changes.pop("attn_implementation")
-    config = XLMRobertaConfig(
+def _draw(scratch: Scratch, tokenizer: Any, changes: dict[str, Any], length: int, kind: str) -> Any:
+    """Draws the weights of an XLM-R of the shape that the config gives."""
+    config = transformers.XLMRobertaConfig(
         vocab_size=len(tokenizer),
         hidden_size=scratch.width,
         num_hidden_layers=scratch.layers,
@@ -295,24 +368,53 @@ def _draw(scratch: Scratch, tokenizer: Any, changes: dict[str, Any], length: int
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **changes,
+        **{name: value for name, value in changes.items() if name != "attn_implementation"},
     )
-    kind: Any = AutoModelForMaskedLM if mlm else AutoModel
     with quiet():
-        return kind.from_config(config, attn_implementation=attention)
+        return getattr(transformers, kind).from_config(config, attn_implementation=changes["attn_implementation"])
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, length: int) -> Any:
-    """Trains a tokenizer with XLM-R's rules and special pieces, of at most `vocabulary` pieces."""
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
+    """Trains a tokenizer with XLM-R's rules and special pieces, of at most `vocabulary` pieces.
+
+    Returns:
+        The file of `read_tokenizer`; of the same texts always the same.
+    """
     from tokenizers import trainers
 
-    special = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
     trainer = trainers.UnigramTrainer(
         vocab_size=vocabulary,
-        special_tokens=[*special.values(), "<mask>"],
-        unk_token=special["unk"],
+        special_tokens=[*SPECIAL.values(), "<mask>"],
+        unk_token=SPECIAL["unk"],
         show_progress=False,
     )
     core = unigram()
     core.train_from_iterator(texts, trainer)
-    return wrap_unigram(core, special, length)
+    saved = json.loads(core.to_str())
+    saved["model"]["vocab"] = _in_one_order(saved["model"]["vocab"], first=len(SPECIAL) + 1)
+    return json.dumps(saved, ensure_ascii=False)
+
+
+def read_tokenizer(file: Path, length: int) -> Any:
+    """Opens a tokenizer that `train_tokenizer` made, for sentences of at most `length` tokens."""
+    from tokenizers import Tokenizer
+
+    return wrap_unigram(Tokenizer.from_file(str(file)), SPECIAL, length)
+
+
+def _in_one_order(pieces: list[tuple[str, float]], first: int) -> list[tuple[str, float]]:
+    """Undoes what differs from one training to the next, since the trainer goes through its tables in no order.
+
+    The last digits of log probabilities differ. And characters rarer than every piece are numbered as they come, in
+    steps of `NUMBERED` above the least log probability; here they all have the least.
+
+    Args:
+        pieces: Pieces and their log probabilities.
+        first: How many special ones there are, which stay in front.
+    """
+    least = min(score for _, score in pieces)
+    rare = least + NUMBERED * sum(len(piece) == 1 for piece, _ in pieces)
+    settled = [
+        (piece, round(least if len(piece) == 1 and score < rare else score, 9)) for piece, score in pieces[first:]
+    ]
+    return [*pieces[:first], *sorted(settled, key=lambda item: (-item[1], item[0]))]

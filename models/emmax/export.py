@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import save_file
 from torch import Tensor
 
 from xrete.files import write_text
@@ -61,17 +62,14 @@ def write_model(folder: Path, start: Start, weights: dict[str, Tensor], card: di
 
 def _write_dense(folder: Path, weights: dict[str, Tensor], dimension: int) -> list[tuple[str, str]]:
     """Writes the pooler and the linear layer after it, which follow the first token's state."""
-    import torch
-    from sentence_transformers.models import Dense
-
-    layers = [("encoder.transformer.pooler.dense", torch.nn.Tanh()), ("encoder.dense", torch.nn.Identity())]
+    layers = [("encoder.transformer.pooler.dense", "activation.Tanh"), ("encoder.dense", "linear.Identity")]
     modules = []
     for place, (name, activation) in enumerate(layers, start=2):
-        dense = Dense(dimension, dimension, activation_function=activation)
-        dense.linear.load_state_dict({key: weights[f"{name}.{key}"] for key in ("weight", "bias")})
         path = f"{place}_Dense"
-        (folder / path).mkdir()
-        dense.save(str(folder / path))
+        shape = {"in_features": dimension, "out_features": dimension, "bias": True}
+        _json(folder / path / "config.json", {**shape, "activation_function": f"torch.nn.modules.{activation}"})
+        linear = {f"linear.{key}": weights[f"{name}.{key}"] for key in ("weight", "bias")}
+        save_file(linear, folder / path / "model.safetensors")
         modules.append(("Dense", path))
     return modules
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,28 +66,54 @@ class Share:
         return sum(len(row) for group in self.groups for row in group.ids)
 
 
+@dataclass(frozen=True)
+class Grouping:
+    """How sentences become groups of tokens.
+
+    Attributes:
+        tokenizer: A transformers tokenizer.
+        max_length: Most tokens read of a sentence.
+        group_tokens: Most padded tokens of a group, if it has more than one sentence.
+        even: Make as many groups of as many sentences as longest sentences would need: the same on all processes,
+            which FSDP needs, since processes fetch parameters together.
+    """
+
+    tokenizer: Any
+    max_length: int
+    group_tokens: int
+    even: bool = False
+
+    def __call__(self, texts: list[str]) -> list[Group]:
+        """Tokenises sentences and sorts them by length into groups; longest first."""
+        found = self.tokenizer(
+            texts, truncation=True, max_length=self.max_length, return_attention_mask=False, verbose=False
+        )
+        ids: list[list[int]] = found["input_ids"]
+        lengths = [len(row) for row in ids]
+        if self.even:
+            count = math.ceil(len(ids) / max(1, self.group_tokens // self.max_length))
+            places = np.array_split(np.argsort([-length for length in lengths], kind="stable"), count)
+        else:
+            places = plan(lengths, self.group_tokens)
+        return [Group(rows, [ids[row] for row in rows]) for rows in places]
+
+
 class Feed:
     """Draws batches ahead of time and tokenises this process's share of each."""
 
-    def __init__(
-        self, draw: Callable[[], Batch], count: int, team: Team, tokenizer: Any, max_length: int, group_tokens: int
-    ) -> None:
+    def __init__(self, draw: Callable[[], Batch], count: int, team: Team, grouping: Grouping) -> None:
         """Prepares a feed; nothing is drawn before it is iterated over.
 
         Args:
             draw: Returns the next global batch.
             count: How many there will be.
             team: The processes.
-            tokenizer: A transformers tokenizer.
-            max_length: Most tokens read of a sentence.
-            group_tokens: Most padded tokens of a group.
+            grouping: How this process's sentences are grouped.
         """
         self._draw = draw
         self._count = count
         self._team = team
-        self._tokenizer = tokenizer
-        self._max_length = max_length
-        self._group_tokens = group_tokens
+        self._grouping = grouping
 
     def __iter__(self) -> Iterator[Share]:
         """Yields one share after the other; an error while drawing is raised here."""
@@ -98,12 +126,7 @@ class Feed:
                     item: Share | BaseException = self._share(self._draw())
                 except BaseException as error:
                     item = error
-                while not stop.is_set():
-                    try:
-                        ready.put(item, timeout=0.1)
-                        break
-                    except queue.Full:
-                        continue
+                ready.put(item)
                 if stop.is_set() or isinstance(item, BaseException):
                     return
 
@@ -117,53 +140,78 @@ class Feed:
                 yield item
         finally:
             stop.set()
+            with suppress(queue.Empty):
+                ready.get_nowait()  # makes room for what the thread is at, which is its last
             thread.join()
 
     def _share(self, batch: Batch) -> Share:
         rows = self._team.rows(len(batch.texts))
-        found = self._tokenizer(
-            batch.texts[rows],
-            truncation=True,
-            max_length=self._max_length,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        ids: list[list[int]] = found["input_ids"]
-        groups = [
-            Group(group, [ids[row] for row in group]) for group in plan(list(map(len, ids)), self._group_tokens)
-        ]
-        return Share(batch, rows, groups, np.concatenate([group.rows for group in groups]))
+        groups = self._grouping(batch.texts[rows])
+        return Share(batch, rows, groups, order_of(groups))
 
 
-def pad(ids: Sequence[Sequence[int]], fill: int, device: torch.device) -> Tokens:
-    """Pads token ids to the longest."""
+def order_of(groups: Sequence[Group]) -> NDArray[np.intp]:
+    """Returns the place of each row of groups, one after the other, among all sentences."""
+    return np.concatenate([group.rows for group in groups])
+
+
+def pad(ids: Sequence[Sequence[int]], fill: int, device: torch.device, seed: int) -> Tokens:
+    """Pads token ids to the longest.
+
+    Args:
+        ids: Of each sentence.
+        fill: The tokenizer's padding id.
+        device: Where they go.
+        seed: Of their dropout.
+    """
     lengths = np.array([len(row) for row in ids])
     mask = np.arange(lengths.max())[None, :] < lengths[:, None]
     tokens = np.full(mask.shape, fill, dtype=np.int64)
     tokens[mask] = np.concatenate([np.asarray(row) for row in ids])
-    return Tokens(_move(tokens, device), _move(mask.astype(np.int64), device))
+    return Tokens(_move(tokens, device), _move(mask.astype(np.int64), device), seed)
 
 
-def corrupt(tokens: Tokens, tokenizer: Any, config: MaskedLanguageModel, generator: torch.Generator) -> Masked:
-    """Chooses tokens to predict, and hides 80 % of them behind the mask, 10 % behind a random piece.
+class Hiding:
+    """Which tokens of a global batch are to be predicted: 80 % behind the mask, 10 % behind a random piece.
 
-    Args:
-        tokens: A padded group.
-        tokenizer: Whose special tokens are never chosen.
-        config: The share of tokens, and the smoothing.
-        generator: On the CPU, so that a draw is the same on every device.
+    Drawn for every place of every sentence, so that the choice is the same however sentences are grouped and spread
+    over processes.
     """
-    ids = tokens.ids.cpu()
-    special = torch.tensor(sorted(tokenizer.all_special_ids))
-    draw = torch.rand(ids.shape, generator=generator)
-    chosen = (draw < config.share) & ~torch.isin(ids, special)
-    targets = ids.masked_fill(~chosen, IGNORED)
-    random = torch.randint(len(tokenizer), ids.shape, generator=generator)
-    kind = torch.rand(ids.shape, generator=generator)
-    ids = torch.where(chosen & (kind < 0.8), tokenizer.mask_token_id, ids)
-    ids = torch.where(chosen & (kind >= 0.9), random, ids)
-    device = tokens.ids.device
-    return Masked(Tokens(ids.to(device), tokens.mask), targets.to(device), config.smoothing)
+
+    def __init__(self, shape: tuple[int, int], tokenizer: Any, config: MaskedLanguageModel, seed: int) -> None:
+        """Draws.
+
+        Args:
+            shape: Sentences of the global batch, and most tokens of one.
+            tokenizer: Whose special tokens are never chosen.
+            config: The share of tokens, and the smoothing.
+            seed: The same on every process.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        self._chosen = torch.rand(shape, generator=generator) < config.share
+        self._kind = torch.rand(shape, generator=generator)
+        self._random = torch.randint(len(tokenizer), shape, generator=generator)
+        self._special = torch.tensor(sorted(tokenizer.all_special_ids))
+        self._mask: int = tokenizer.mask_token_id
+        self._smoothing = config.smoothing
+
+    def __call__(self, tokens: Tokens, rows: NDArray[np.intp], seed: int) -> Masked:
+        """Corrupts a group.
+
+        Args:
+            tokens: The group, padded.
+            rows: Places of its sentences in the global batch.
+            seed: Of their dropout.
+        """
+        ids, device = tokens.ids.cpu(), tokens.ids.device
+        places = torch.from_numpy(rows)
+        chosen, kind, random = (drawn[places, : ids.shape[1]] for drawn in (self._chosen, self._kind, self._random))
+        chosen = chosen & ~torch.isin(ids, self._special)
+        targets = ids.masked_fill(~chosen, IGNORED)
+        ids = torch.where(chosen & (kind < 0.8), self._mask, ids)
+        ids = torch.where(chosen & (kind >= 0.9), random, ids)
+        corrupted = Tokens(ids.to(device), tokens.mask, seed)
+        return Masked(corrupted, targets.to(device), int(chosen.sum()), self._smoothing)
 
 
 def _move(array: NDArray[np.int64], device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""EMMA-X: the three phases of its training, each one loop (Algorithm 1 of the paper).
+"""EMMA-X: the phases of its training, each one loop (Algorithm 1 of the paper).
 
 Phase 1a teaches the encoder on bitexts, phase 1b the classifier on the vectors of the frozen encoder, and phase 2
 lets both teach each other on sentences without translations.
@@ -15,19 +15,28 @@ from xrete.errors import XreteError
 
 from .losses import classifier_loss, info_nce, ranking_info_nce
 from .mixture import GaussianMixture, start_similarities
-from .monitors import watch_em, watch_warm_up
+from .monitors import watch_contrast, watch_em, watch_warm_up
 from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .training import Candidates, Step, Training, seed_of
 
 
 def train(run: Training) -> None:
     """Runs all phases, from where the run stands."""
-    if run.config.warmup.order == "joint":
+    model_language(run)
+    if run.is_joint:
         warm_up_jointly(run)
     else:
         warm_up_encoder(run)
         warm_up_classifier(run)
     expectation_maximisation(run)
+
+
+def model_language(run: Training) -> None:
+    """Phase 0: masked language modelling on monolingual text, which XLM-R has had and random weights have not."""
+    size = run.config.optimisation.batch
+    for step in run.phase("mlm", run.config.warmup.mlm_steps, lambda data: data.sentences(size), ["encoder"]):
+        run.hide(step)
+        run.learn(step)
 
 
 def warm_up_encoder(run: Training) -> None:
@@ -110,12 +119,16 @@ def expectation_maximisation(run: Training) -> None:
         )
         run.typical.update(team.sum(sums), team.sum(counts))  # Eq. 11
         run.queue.push(keys, step.ids)
-        watch_em(run, step, similarities.detach(), by_classifier, by_encoder, compared, known)
+        watch_em(run, step, similarities.detach(), by_classifier, by_encoder, candidates.allowed, known)
 
 
 @torch.no_grad()
 def start_classifier(run: Training) -> None:
-    """Starts the classifier and s_r, before their first step, from labelled pairs of the encoder as it is."""
+    """Starts the classifier and s_r, before their first step, from labelled pairs of the encoder as it is.
+
+    Raises:
+        XreteError: a rank has no pair among them.
+    """
     config = run.config.ranks
     number, team = config.number, run.team
     generator = torch.Generator().manual_seed(seed_of(run.config.seed, "start"))
@@ -128,11 +141,13 @@ def start_classifier(run: Training) -> None:
             for rank in range(number):
                 chosen = part.ranks == rank
                 squares[rank] += (part.x[chosen] - part.y[chosen]).square().sum(dim=0)
-                sums[rank] += (part.x[chosen] * part.y[chosen]).sum()
+                sums[rank] += torch.cosine_similarity(part.x[chosen], part.y[chosen]).sum()
                 counts[rank] += chosen.sum()
         if float(team.sum(counts).sum()) >= config.start_pairs:
             break
     squares, sums, counts = team.sum(squares), team.sum(sums), team.sum(counts)
+    if missing := [str(rank) for rank, count in enumerate(counts.tolist(), start=1) if not count]:
+        raise XreteError(f"there is no labelled pair of rank {' and '.join(missing)}; raise ranks.start_pairs")
     if config.typical_start == "data":
         run.typical.restart(sums, counts)
     if isinstance(run.classifier, GaussianMixture):
@@ -172,13 +187,8 @@ def _contrast(run: Training, step: Step, queries: Tensor, candidates: Candidates
         allowed = allowed & (ids != step.ids[step.partners].unsqueeze(1))
     allowed = allowed.scatter(1, step.partners.unsqueeze(1), True)
     losses = info_nce(similarities, step.partners, allowed, run.config.loss.temperature)
-    step.metrics["retrieved"] = _share_of_hits(similarities.detach(), step.partners, allowed)
+    watch_contrast(run, step, similarities.detach(), allowed)
     return losses.mean()
-
-
-def _share_of_hits(similarities: Tensor, partners: Tensor, allowed: Tensor) -> Tensor:
-    nearest = similarities.masked_fill(~allowed, -2.0).argmax(dim=1)
-    return (nearest == partners).float().mean()
 
 
 @dataclass(frozen=True)
@@ -242,7 +252,7 @@ def _classify(run: Training, step: Step, vectors: Tensor) -> Tensor:
         everywhere = torch.ones_like(part.ranks, dtype=torch.bool)
         terms, _ = classifier_loss(scores, part.ranks, everywhere, run.config.ranks.smoothing)
         total = total + terms.sum() / len(part.ranks)
-        cosines = (part.x * torch.nn.functional.normalize(part.y, dim=1)).sum(dim=1)
+        cosines = torch.cosine_similarity(part.x, part.y)
         for into, value in zip((sums, counts), sums_by_rank(cosines, part.ranks, everywhere, number), strict=True):
             into += value
         found.append((scores.detach().argmax(dim=0), part.ranks))

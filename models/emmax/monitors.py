@@ -29,6 +29,22 @@ DRIFT = 0.5
 
 
 @torch.no_grad()
+def watch_contrast(run: Training, step: Step, similarities: Tensor, allowed: Tensor) -> None:
+    """Adds to the metrics of phase 1a: the share of sentences whose nearest candidate is their translation.
+
+    Args:
+        run: The run.
+        step: The step.
+        similarities: Cosines [b, C].
+        allowed: Which candidates count, bool [b, C].
+    """
+    if run.watch.is_due(step):
+        nearest = similarities.masked_fill(~allowed, -2.0).argmax(dim=1)
+        hits = run.team.sum((nearest == step.partners).float().mean())
+        step.metrics["retrieved"] = hits.item() / run.team.size
+
+
+@torch.no_grad()
 def watch_em(
     run: Training,
     step: Step,
@@ -73,12 +89,13 @@ def watch_em(
     hits = given.gather(1, nearest.unsqueeze(1)).sum()
     last = [agreeing, compared.sum(), given.sum(), (given & (by_classifier == PARAPHRASE)).sum(), hits]
     table = run.team.sum(torch.stack([*rows, torch.stack(last)]).float()).tolist()
-    ranks, (agreed, cells, golden, found, top) = table[:-1], table[-1]
+    ranks, (agreed, total, golden, found, top) = table[:-1], table[-1]
+    total = total or 1.0  # nothing is compared with a queue that is still empty
     anchors = len(similarities) * run.team.size
     step.metrics |= {
-        "ranks_classifier": [row[0] / cells for row in ranks],
-        "ranks_encoder": [row[1] / cells for row in ranks],
-        "agreement": agreed / cells,
+        "ranks_classifier": [row[0] / total for row in ranks],
+        "ranks_encoder": [row[1] / total for row in ranks],
+        "agreement": agreed / total,
         "cosine": [row[2] / row[0] if row[0] else None for row in ranks],
         "distance": [row[3] / row[0] if row[0] else None for row in ranks],
         "anchors": [row[4] / anchors for row in ranks],

@@ -51,7 +51,12 @@ class EmmaX:
         return dump(read(options.preset, options.config, options.settings))
 
     def pretrain(self, options: PretrainOptions) -> Path:
-        """Trains a checkpoint, or goes on with one; returns the best."""
+        """Trains a checkpoint, or goes on with one; returns the best. A sweep's is its folder, and shows a table."""
+        if options.sweep:
+            from . import sweep
+
+            sweep.run(sweep.load(options.sweep), options)
+            return options.out
         from .config import read
         from .pretrain import pretrain
 

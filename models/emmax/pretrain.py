@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
-from xrete.files import write_text
+from xrete.errors import UsageError
+from xrete.files import digest, write_text
 
 from .checkpoint import Checkpoints
 from .config import Config, dump
 from .corpora import Prepared, overlap, prepare
 from .distributed import Team
-from .encoder import open_start
+from .encoder import open_start, read_tokenizer, train_tokenizer
 from .loop import train
-from .runs import best_of, checkpoints
+from .runs import PHASES, SETTINGS, best_of, checkpoints, clear
 from .scoring import Scorer
 from .training import Training
 from .watch import Watch
@@ -33,7 +35,7 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
     Args:
         config: All settings.
         folder: The run's.
-        fresh: Throw away what the folder holds.
+        fresh: Throw away the run that the folder holds; prepared corpora stay.
         console: Where progress is shown; standard error by default.
 
     Returns:
@@ -46,40 +48,74 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
     """
     torch.set_float32_matmul_precision("highest")  # the classifier's sums cancel; TF32 would be several nats off
     torch.set_flush_denormal(True)  # probabilities of far ranks are such numbers, and processors crawl over them
+    _check_text(config)
     team = Team.join(config.compute.device)
     try:
-        team.rows(config.optimisation.batch // 2)  # said before anything is read or written
-        console = console or Console(stderr=True)
-        if team.leads:
-            if fresh:
-                shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
+        team.rows(config.optimisation.batch)  # said before anything is read or written
+        if fresh and team.leads:
+            clear(folder)
         team.wait()
-        watch = Watch(config, team, folder, console)
-        prepared = prepare(config.data, folder / "corpora")
-        team.wait()
-        watch.corpora = prepared.report()
-        scorer = Scorer(config.watch)
-        if config.watch.overlap:
-            watch.overlap = overlap(prepared, config.watch.overlap)
-        dtype = getattr(torch, config.compute.dtype)
-        attention = config.compute.attention
-        if attention == "auto":
-            attention = "eager" if team.device.type == "cpu" and dtype == torch.bfloat16 else "sdpa"
-        torch.manual_seed(config.seed)
-        start = open_start(
-            config.encoder, mlm=config.mlm.weight > 0, dtype=dtype, attention=attention, texts=_sentences(prepared)
-        )
-        run = Training(config, team, start, prepared, Checkpoints(folder, config.watch.keep), watch, scorer)
-        if team.leads:
-            write_text(folder / "config.toml", dump(config))
-        if run.begins("encoder"):
-            run.score("start", 0)
-        train(run)
+        with closing(Watch(config, team, folder, console or Console(stderr=True))) as watch:
+            run = set_up(config, team, folder, watch)
+            if team.leads:
+                write_text(folder / SETTINGS, dump(config))
+            if run.begins(PHASES[0]):
+                run.score("start", 0)
+            with run.stoppable():
+                train(run)
         best = best_of(folder)
         return folder / best if best else checkpoints(folder)[-1]
     finally:
         team.leave()
+
+
+def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
+    """Puts a run together: its text, its encoder, and the state of the newest checkpoint, if there is one."""
+    prepared = prepare(config.data, folder / "corpora")
+    team.wait()
+    watch.corpora = prepared.report()
+    if config.watch.overlap:
+        watch.overlap = overlap(prepared, config.watch.overlap)
+    dtype = getattr(torch, config.compute.dtype)
+    attention = config.compute.attention
+    if attention == "auto":
+        attention = "eager" if team.device.type == "cpu" and dtype == torch.bfloat16 else "sdpa"
+    torch.manual_seed(config.seed)
+    start = open_start(
+        config.encoder,
+        mlm=config.mlm.weight > 0 or config.warmup.mlm_steps > 0,
+        dtype=dtype,
+        attention=attention,
+        tokenizer=None if config.encoder.start else _new_tokenizer(config, team, folder / "corpora", prepared),
+    )
+    keeper = Checkpoints(folder, config.watch.keep)
+    return Training(config, team, start, prepared, keeper, watch, Scorer(config.watch))
+
+
+def _check_text(config: Config) -> None:
+    """Refuses phases without text, which would else be noticed once the phases before them are done.
+
+    Raises:
+        UsageError: there is none.
+    """
+    data, warmup, em = config.data, config.warmup, config.em
+    if not data.parallel and (warmup.encoder_steps or warmup.classifier_steps or em.steps):
+        raise UsageError("there are no bitexts to learn ranks from: give data.parallel a source")
+    alone = warmup.mlm_steps or (em.steps and em.parallel_fraction < 1)
+    if alone and not (data.monolingual or data.bitexts_as_monolingual):
+        raise UsageError(
+            "there is no monolingual text: give data.monolingual a source, or set data.bitexts_as_monolingual"
+        )
+
+
+def _new_tokenizer(config: Config, team: Team, folder: Path, prepared: Prepared) -> Any:
+    """Opens the tokenizer of an encoder from random weights; the first process of the first start trains it."""
+    vocabulary = config.encoder.scratch.vocabulary
+    file = folder / f"tokenizer.{digest([prepared.digest, str(vocabulary)])[:16]}.json"
+    if team.leads and not file.is_file():
+        write_text(file, train_tokenizer(_sentences(prepared), vocabulary))
+    team.wait()
+    return read_tokenizer(file, config.encoder.max_length)
 
 
 def _sentences(prepared: Prepared) -> Iterator[str]:

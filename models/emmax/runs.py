@@ -1,23 +1,29 @@
 """Where runs and their checkpoints lie; light, since naming a model must not load torch.
 
 checkpoints/RUN/1-encoder-0002000/    a checkpoint: state.json, state.safetensors and model/, the encoder
-checkpoints/RUN/best.json             the name of the best one, by held-out retrieval
+checkpoints/RUN/log.jsonl             all that was measured
+checkpoints/RUN/config.toml           all settings
+checkpoints/RUN/corpora/              the prepared text, and the tokenizer of an encoder from random weights
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from xrete.errors import UsageError
+from xrete.errors import DataError, UsageError
 from xrete.files import read_text
 
-PHASES = ("encoder", "classifier", "em")
-"""1a, 1b and 2 of the paper; a joint warm-up has no 1b."""
+PHASES = ("mlm", "encoder", "classifier", "em")
+"""0, for encoders from random weights; then 1a, 1b and 2 of the paper. A joint warm-up has no 1b."""
 RUNS = Path("checkpoints")
 """Where runs lie, below the working folder."""
+STATE, LOG, SETTINGS = "state.json", "log.jsonl", "config.toml"
+"""Files of checkpoints, and of runs."""
 EMBEDDED = Path(str(files(__package__))) / "default"
 """The small encoder that comes with XRETE."""
 
@@ -39,34 +45,45 @@ class Progress:
     @property
     def name(self) -> str:
         """Name of its checkpoint; names sort in the order of training."""
-        return f"{PHASES.index(self.phase) + 1}-{self.phase}-{self.step:07d}"
+        return f"{PHASES.index(self.phase)}-{self.phase}-{self.step:07d}"
 
 
 def checkpoints(run: Path) -> list[Path]:
     """Returns the checkpoints in a run's folder, the oldest first."""
-    return sorted(path.parent for path in run.glob("[1-9]-*/state.json"))
+    return sorted(path.parent for path in run.glob(f"[0-9]-*/{STATE}"))
 
 
 def best_of(run: Path) -> str | None:
-    """Returns the name of a run's best checkpoint, if it has one."""
-    file = run / "best.json"
-    return json.loads(read_text(file))["checkpoint"] if file.is_file() else None
+    """Returns the name of a run's best checkpoint by held-out retrieval, as the newest that can be read says."""
+    for folder in reversed(checkpoints(run)):
+        with suppress(DataError, ValueError, KeyError):
+            name = json.loads(read_text(folder / STATE))["best"]
+            return name if name and (run / name).is_dir() else None
+    return None
+
+
+def clear(run: Path) -> None:
+    """Throws a run away, but for its prepared corpora."""
+    for folder in [*checkpoints(run), run / "tensorboard"]:
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in (LOG, SETTINGS):
+        (run / name).unlink(missing_ok=True)
 
 
 def find_encoder(checkpoint: str | None) -> Path:
     """Returns the folder of an encoder.
 
     Args:
-        checkpoint: A run, whose best or else newest checkpoint is taken, a checkpoint, or an exported folder; None
-            takes the run below `RUNS` that was written to last, or the embedded encoder where there is none.
+        checkpoint: A run, whose best or else newest checkpoint is taken, a checkpoint, or an exported folder;
+            "embedded"; None takes the run below `RUNS` that was written to last, or else the embedded encoder.
 
     Raises:
         UsageError: there is none where the user says.
     """
     if checkpoint is None:
-        states = sorted(RUNS.glob("*/[1-9]-*/state.json"), key=lambda path: path.stat().st_mtime)
+        states = sorted(RUNS.glob(f"*/[0-9]-*/{STATE}"), key=lambda path: path.stat().st_mtime)
         return find_encoder(str(states[-1].parents[1])) if states else EMBEDDED
-    folder = Path(checkpoint).expanduser()
+    folder = EMBEDDED if checkpoint == "embedded" else Path(checkpoint).expanduser()
     if saved := checkpoints(folder):
         folder = folder / (best_of(folder) or saved[-1].name)
     for place in (folder, folder / "model"):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import torch
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
 
 from xrete import evaluate, load_task
 from xrete.dataset import Dataset
-from xrete.encode import TransformerEncoder
 
 from .config import Watching
-from .encoder import Start
+
+Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class Scorer:
@@ -28,38 +28,29 @@ class Scorer:
         if config.score_every:
             self.tasks = [load_task(name, config.data, split=config.split) for name in config.tasks]
 
-    def score(self, start: Start, device: torch.device) -> dict[str, dict[str, float]]:
-        """Scores the encoder as it is, and leaves it as it was.
+    def score(self, encode: Encode) -> dict[str, dict[str, float]]:
+        """Scores an encoder.
+
+        Args:
+            encode: Returns one vector a text, float32 [n, d].
 
         Returns:
             For each task the score of each of its groups.
         """
-        encoder = start.query.encoder
-        training = start.query.training
-        model = TransformerEncoder(
-            encoder.transformer,
-            start.tokenizer,
-            pooling={"pooler_dense": "pooler"}.get(encoder.pooling, encoder.pooling),
-            head=_Dense(encoder.dense) if encoder.dense is not None else None,
-            max_length=start.max_length,
-            device=str(device),
-        )
-        try:
-            records = {dataset.card.name: evaluate(model, dataset, use_cache=False) for dataset in self.tasks}
-        finally:
-            start.query.train(training)
+        model = _Encoder(encode)
+        records = {dataset.card.name: evaluate(model, dataset, use_cache=False) for dataset in self.tasks}
         return {
             task: {group: part.score for group, part in record.groups.items() if part.score is not None}
             for task, record in records.items()
         }
 
 
-class _Dense(nn.Module):
-    """The official code's linear layer, in the form that the engine's head has."""
+class _Encoder:
+    """What the harness asks of a model."""
 
-    def __init__(self, dense: nn.Linear) -> None:
-        super().__init__()
-        self.dense = dense
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
 
-    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
-        return {"sentence_embedding": self.dense(features["sentence_embedding"])}
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Encodes."""
+        return self._encode(texts)

@@ -12,11 +12,11 @@ import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
@@ -28,7 +28,7 @@ from .config import Config
 from .corpora import Batch, Prepared, Sampler
 from .distributed import Team
 from .encoder import KeyEncoder, KeyQueue, Masked, Start, Tokens
-from .feed import Feed, Group, Share, corrupt, pad
+from .feed import Feed, Group, Grouping, Hiding, Share, order_of, pad
 from .mixture import FullyConnected, GaussianMixture
 from .ranks import TypicalSimilarity
 from .runs import PHASES, Progress
@@ -117,6 +117,10 @@ class Training:
         self._start = start
         self._scorer = scorer
         self._stopped = False
+        self._sharded = config.compute.sharding == "fsdp" and team.size > 1
+        most = config.compute.group_tokens or (CPU_BATCH_TOKENS if self.on_cpu else GPU_GROUP_TOKENS)
+        most = min(most, config.compute.cache_tokens or most)
+        self._grouping = Grouping(start.tokenizer, start.max_length, most, even=self._sharded)
         torch.manual_seed(config.seed)
         encoder = start.query.encoder
         self.query = start.query.to(team.device)
@@ -134,13 +138,15 @@ class Training:
             encoder.transformer.gradient_checkpointing_enable()
         if config.compute.compile:
             encoder.transformer.compile()
-        layers = getattr(getattr(encoder.transformer, "encoder", None), "layer", [])
-        self._module = team.wrap(self.query, config.compute.sharding, layers)
-        if config.compute.sharding == "fsdp":
-            team.wrap(self.keys.average, "fsdp", ())
+            self.keys.encoder.transformer.compile()
+        self._module: nn.Module = self.query
+        if self._sharded:
+            team.shard(self.query, _layers(encoder.transformer))
+            team.shard(self.keys.average, _layers(self.keys.encoder.transformer))
         embeddings = encoder.transformer.get_input_embeddings().weight.numel()
         self._parameters = sum(p.numel() for p in encoder.parameters()) - embeddings
-        checkpoints.restore(self)
+        if not checkpoints.restore(self):
+            watch.rewind(self.progress, [])
 
     # What the phases are made of, in the order of a step.
 
@@ -162,16 +168,16 @@ class Training:
             return
         first = self.progress.step if self.progress.phase == name else 0
         self.progress = Progress(name, first, self.progress.position)
-        self._begin(trains)
-        with self.watch.phase(name, first, steps), self._signals():
-            for number, share in enumerate(self.shares(draw, steps - first), start=first):
-                self._set_rates(number, steps)
-                step = self._step(name, number, share)
-                yield step
-                self.progress = Progress(name, number + 1, share.batch.position)
-                self.watch.count(step)
-                if self._after(step, steps):
-                    return
+        self._begin(name, trains)
+        self.watch.begin(name, first, steps)
+        for number, share in enumerate(self.shares(draw, steps - first), start=first):
+            self._set_rates(name, number, steps)
+            step = self._step(name, number, share)
+            yield step
+            self.progress = Progress(name, number + 1, share.batch.position)
+            self.watch.count(step)
+            if self._after(step, steps):
+                return
 
     def shares(self, draw: Callable[[Sampler], Batch], count: int) -> Feed:
         """Returns a feed of batches that goes on where the last finished step ended."""
@@ -183,19 +189,19 @@ class Training:
             monolingual_exponent=data.monolingual_exponent,
             position=self.progress.position or None,
         )
-        tokens = self.config.compute.group_tokens or (CPU_BATCH_TOKENS if self.on_cpu else GPU_GROUP_TOKENS)
-        start = self._start
-        return Feed(lambda: draw(sampler), count, self.team, start.tokenizer, start.max_length, tokens)
+        return Feed(lambda: draw(sampler), count, self.team, self._grouping)
 
     def score(self, phase: str, number: int) -> bool:
-        """Scores held-out retrieval; every process calls it, the first one works.
+        """Scores held-out retrieval; every process calls it.
+
+        The first one works; all do the same where each holds but a part of the encoder.
 
         Returns:
             Whether this is the best so far.
         """
         best = False
-        if self._scorer.tasks and self.team.leads:
-            best = self.watch.add_score(phase, number, self._scorer.score(self._start, self.team.device))
+        if self._scorer.tasks and (self.team.leads or self._sharded):
+            best = self.watch.add_score(phase, number, self._scorer.score(self._encode_texts))
         return self.team.any(best)
 
     def encode(self, step: Step) -> Tensor:
@@ -204,22 +210,26 @@ class Training:
         Their gradient is carried on into the encoder by `learn`.
         """
         self.query.train()
-        step.passes = Passes(self._module, self._micro_batches(step), step.share.order, step.seed)
+        step.passes = Passes(self._module, self._micro_batches(step), step.share.order)
         return step.passes.vectors
+
+    def hide(self, step: Step) -> None:
+        """Corrupts this process's sentences, for a step that does nothing but predict the hidden tokens."""
+        self.query.train()
+        parts: list[tuple[list[Tokens], list[Masked]]] = [([], masked) for _, masked in self._micro_batches(step)]
+        step.passes = Passes(self._module, parts, step.share.order[:0])
 
     @torch.no_grad()
     def encode_frozen(self, share: Share) -> Tensor:
         """Returns the vectors of all sentences of the global batch, without dropout and gradients, [B, d]."""
         self.query.eval()
-        tokens = [self._pad(group.ids) for group in share.groups]
-        return self.team.gather(_in_order(self._module(tokens)[0], share.order))
+        return self.team.gather(_in_order(self.query(self._pad(share.groups))[0], share.order))
 
     @torch.no_grad()
     def encode_keys(self, step: Step) -> Tensor:
         """Moves the key encoder towards the query encoder, and returns the keys of the global batch, [B, d]."""
         self.keys.update(self.query.encoder)
-        torch.manual_seed(step.seed)
-        tokens = [self._pad(group.ids) for group in step.share.groups]
+        tokens = self._pad(step.share.groups, step.seed, "keys")
         return self.team.gather(_in_order(self.keys(tokens), step.share.order))
 
     def candidates(self, step: Step, keys: Tensor) -> Candidates:
@@ -245,13 +255,16 @@ class Training:
         losses = {
             name: loss for name, loss in (("encoder", encoder), ("classifier", classifier)) if loss is not None
         }
-        torch.autograd.backward(list(losses.values()))
-        if encoder is not None:
-            assert step.passes is not None
-            losses["mlm"] = step.passes.backward(self.team, self.config.mlm.weight)
+        if losses:
+            torch.autograd.backward(list(losses.values()))
+        if step.passes is not None:
+            weight = 1.0 if step.phase == "mlm" else self.config.mlm.weight
+            hidden = step.passes.backward(self.team, weight)
+            if self._hides(step.phase):
+                losses["mlm"] = hidden
         if classifier is not None:
             self.team.average_gradients(self.classifier)
-        norms = {name: self._clip(self._trained(name)) for name in self._optimisers if name in losses}
+        norms = {name: self._clip(self._trained(name)) for name in self._optimisers}
         shown = self.team.sum(torch.stack([loss.detach().to(self.team.device) for loss in losses.values()]))
         values = torch.cat([shown / self.team.size, torch.stack(list(norms.values()))]).tolist()  # the one wait
         names = [*(f"loss_{name}" for name in losses), *(f"norm_{name}" for name in norms)]
@@ -274,6 +287,11 @@ class Training:
         return self.team.device.type == "cpu"
 
     @property
+    def is_joint(self) -> bool:
+        """Whether phase 1 trains encoder and classifier together."""
+        return self.config.warmup.order == "joint"
+
+    @property
     def tokenizer(self) -> Any:
         """The encoder's tokenizer."""
         return self._start.tokenizer
@@ -287,6 +305,11 @@ class Training:
     def optimisers(self) -> dict[str, torch.optim.Optimizer]:
         """Those of the phase that runs, by what they train."""
         return self._optimisers
+
+    @property
+    def corpora(self) -> str:
+        """Digest of all text."""
+        return self._prepared.digest
 
     def modules(self) -> dict[str, nn.Module]:
         """All that a checkpoint keeps, by name."""
@@ -308,13 +331,17 @@ class Training:
     def _trained(self, name: str) -> nn.Module:
         return self._module if name == "encoder" else self.classifier
 
-    def _begin(self, trains: Sequence[str]) -> None:
+    def _begin(self, name: str, trains: Sequence[str]) -> None:
         """Makes the optimisers of a phase, or takes them from the checkpoint where it is in this phase."""
         plan = self.config.optimisation
         self._optimisers = {}
         if "encoder" in trains:
-            matrices = [p for p in self.query.parameters() if p.ndim >= 2]
-            others = [p for p in self.query.parameters() if p.ndim < 2]
+            self.query.use(vectors=name != "mlm", head=self._hides(name))
+            if not self._sharded:  # anew, since processes wait for gradients of what learns
+                self._module = self.team.replicate(self.query)
+            weights = [p for p in self.query.parameters() if p.requires_grad]
+            matrices = [p for p in weights if p.ndim >= 2]
+            others = [p for p in weights if p.ndim < 2]
             groups = [
                 {"params": matrices, "weight_decay": plan.weight_decay},
                 {"params": others, "weight_decay": 0.0},
@@ -324,17 +351,19 @@ class Training:
                 groups = [{"params": [*matrices, *others]}]
             self._optimisers["encoder"] = kind(groups, lr=plan.encoder_rate, eps=plan.epsilon, fused=True)
         if "classifier" in trains:
-            weights = [p for p in self.classifier.parameters() if p.requires_grad]
-            self._optimisers["classifier"] = torch.optim.Adam(weights, lr=plan.classifier_rate)
+            gaussians = [p for p in self.classifier.parameters() if p.requires_grad]
+            self._optimisers["classifier"] = torch.optim.Adam(gaussians, lr=plan.classifier_rate)
         self._checkpoints.restore_optimisers(self)
 
-    def _set_rates(self, number: int, steps: int) -> None:
+    def _set_rates(self, phase: str, number: int, steps: int) -> None:
         plan = self.config.optimisation
+        peaks = {"encoder": plan.encoder_rate, "classifier": plan.classifier_rate}
+        if phase == "em" and self.config.em.encoder_rate is not None:
+            peaks["encoder"] = self.config.em.encoder_rate
         share = rate_at(number, steps, plan.schedule, plan.warmup)
         for name, optimiser in self._optimisers.items():
-            peak = plan.encoder_rate if name == "encoder" else plan.classifier_rate
             for group in optimiser.param_groups:
-                group["lr"] = peak * share
+                group["lr"] = peaks[name] * share
 
     def _step(self, name: str, number: int, share: Share) -> Step:
         device = self.team.device
@@ -353,26 +382,41 @@ class Training:
 
     def _micro_batches(self, step: Step) -> list[tuple[list[Tokens], list[Masked]]]:
         """Splits this process's groups into parts whose activations fit: one, without `cache_tokens`."""
-        limit = self.config.compute.cache_tokens or math.inf
-        parts: list[list[Group]] = [[]]
-        size = 0
-        for group in step.share.groups:
-            if parts[-1] and size + group.padded > limit:
-                parts.append([])
-                size = 0
-            parts[-1].append(group)
-            size += group.padded
-        mlm = self.config.mlm
-        draws = torch.Generator().manual_seed(step.seed)
-        batches = []
-        for part in parts:
-            tokens = [self._pad(group.ids) for group in part]
-            masked = [corrupt(group, self.tokenizer, mlm, draws) for group in tokens] if mlm.weight else []
-            batches.append((tokens, masked))
-        return batches
+        groups, rows = step.share.groups, step.share.rows
+        tokens = self._pad(groups, step.seed, "queries")
+        masked = []
+        if self._hides(step.phase):
+            shape = (len(step.share.batch.texts), self._start.max_length)
+            seed = seed_of(self.config.seed, step.phase, step.number, "hidden")
+            hiding = Hiding(shape, self.tokenizer, self.config.mlm, seed)
+            masked = [
+                hiding(padded, rows.start + group.rows, seed_of(step.seed, "hidden", place))
+                for place, (group, padded) in enumerate(zip(groups, tokens, strict=True))
+            ]
+        longest = self._start.max_length if self._sharded else 0  # then all processes come to the same decision
+        size = sum(len(group.ids) * max(longest, *map(len, group.ids)) for group in groups)
+        if size <= (self.config.compute.cache_tokens or size):
+            return [(tokens, masked)]
+        return [([group], masked[place : place + 1]) for place, group in enumerate(tokens)]
 
-    def _pad(self, ids: list[list[int]]) -> Tokens:
-        return pad(ids, self.tokenizer.pad_token_id, self.team.device)
+    def _hides(self, phase: str) -> bool:
+        """Whether a phase predicts hidden tokens."""
+        return phase == "mlm" or self.config.mlm.weight > 0
+
+    def _pad(self, groups: Sequence[Group], *seed: object) -> list[Tokens]:
+        fill, device = self.tokenizer.pad_token_id, self.team.device
+        return [pad(group.ids, fill, device, seed_of(*seed, place)) for place, group in enumerate(groups)]
+
+    @torch.no_grad()
+    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Encodes any sentences with the encoder as it is; unit rows [n, d]."""
+        groups = self._grouping(list(texts))
+        training = self.query.training
+        self.query.eval()
+        vectors = _in_order(self.query(self._pad(groups))[0], order_of(groups))
+        self.query.train(training)
+        array: NDArray[np.float32] = vectors.cpu().numpy()
+        return array
 
     def _clip(self, module: nn.Module) -> Tensor:
         norm = nn.utils.clip_grad_norm_(module.parameters(), self.config.optimisation.clip)
@@ -403,11 +447,14 @@ class Training:
         return stale
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Lets Ctrl-C, and a scheduler's SIGTERM, end the run after the step that is under way."""
+    def stoppable(self) -> Iterator[None]:
+        """Lets Ctrl-C, and a scheduler's SIGTERM, end the run after the step that is under way.
+
+        A second Ctrl-C ends it at once. A second SIGTERM does not: torchrun hands on what all processes have had.
+        """
 
         def stop(number: int, frame: Any) -> None:
-            if self._stopped:
+            if self._stopped and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self._stopped = True
 
@@ -430,20 +477,19 @@ class Passes:
     """
 
     def __init__(
-        self, module: nn.Module, parts: list[tuple[list[Tokens], list[Masked]]], order: np.ndarray, seed: int
+        self, module: nn.Module, parts: list[tuple[list[Tokens], list[Masked]]], order: NDArray[np.intp]
     ) -> None:
         """Runs the forward pass."""
         self._module = module
         self._parts = parts
         self._order = order
-        self._seed = seed
         self._kept: tuple[Tensor, Tensor] | None = None
         if len(parts) == 1:
-            self._kept = self._run(0)
+            self._kept = module(*parts[0])
             vectors = self._kept[0]
         else:
             with torch.no_grad():
-                vectors = torch.cat([self._run(part, masked=False)[0] for part in range(len(parts))])
+                vectors = torch.cat([module(tokens)[0] for tokens, _ in parts])
         self.vectors = _in_order(vectors.detach(), order).requires_grad_()
 
     def backward(self, team: Team, mlm_weight: float) -> Tensor:
@@ -452,29 +498,21 @@ class Passes:
         Returns:
             This process's part of the mean loss of masked language modelling.
         """
-        assert self.vectors.grad is not None
-        gradients = self.vectors.grad[torch.from_numpy(self._order).to(self.vectors.device)]
-        masked = list(chain.from_iterable(masked for _, masked in self._parts))
-        count = sum(int((group.targets >= 0).sum()) for group in masked)
-        total = team.sum(torch.tensor(float(count), device=team.device)).clamp(min=1) if masked else torch.ones(())
-        scale = mlm_weight * team.size / total
+        gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
+        gradients = gradients[torch.from_numpy(self._order).to(gradients.device)]
+        count = sum(group.count for _, masked in self._parts for group in masked)
+        total = team.sum(torch.tensor(float(count), device=team.device)).clamp(min=1)
+        scale = team.size / total
         loss = torch.zeros((), device=team.device)
-        sizes = [sum(len(tokens.ids) for tokens in groups) for groups, _ in self._parts]
+        sizes = [sum(len(group.ids) for group in tokens) for tokens, _ in self._parts]
         for part, gradient in enumerate(torch.split(gradients, sizes)):
             with self._alone(part < len(sizes) - 1):
-                vectors, mlm = self._kept or self._run(part)
-                if mlm.requires_grad:
-                    torch.autograd.backward([vectors, mlm], [gradient, scale.to(mlm)])
-                else:
-                    torch.autograd.backward(vectors, gradient)
-            loss = loss + (mlm.detach() * team.size / total).to(loss.device)
+                vectors, mlm = self._kept or self._module(*self._parts[part])
+                pairs = [(vectors, gradient), (mlm, mlm_weight * scale)]
+                outputs, into = zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True)
+                torch.autograd.backward(outputs, into)
+            loss = loss + mlm.detach() * scale
         return loss
-
-    def _run(self, part: int, *, masked: bool = True) -> tuple[Tensor, Tensor]:
-        torch.manual_seed(seed_of(self._seed, "part", part))
-        groups, corrupted = self._parts[part]
-        vectors, mlm = self._module(groups, corrupted if masked else [])
-        return vectors, mlm
 
     def _alone(self, alone: bool) -> contextlib.AbstractContextManager[None]:
         """Keeps gradients on this process until the last part."""
@@ -499,7 +537,12 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1
 
 
-def _in_order(vectors: Tensor, order: np.ndarray) -> Tensor:
+def _layers(transformer: nn.Module) -> Sequence[nn.Module]:
+    """Returns the layers of a transformer, if it has them where BERT has."""
+    return getattr(getattr(transformer, "encoder", None), "layer", ())
+
+
+def _in_order(vectors: Tensor, order: NDArray[np.intp]) -> Tensor:
     """Puts rows that came group after group back in the order of the batch."""
     result = torch.empty_like(vectors)
     result[torch.from_numpy(order).to(vectors.device)] = vectors

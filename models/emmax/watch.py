@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,20 @@ from xrete.files import write_text
 from .config import Config
 from .distributed import Team
 from .monitors import Alarms
-from .runs import PHASES
+from .runs import LOG, PHASES
 from .runs import Progress as RunProgress
 
 if TYPE_CHECKING:
     from .training import Step, Training
 
-LOG = "log.jsonl"
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
 """Dense bfloat16 operations a second, as the makers' sheets say, by a part of the device's name."""
-TITLES = {"encoder": "phase 1a: encoder", "classifier": "phase 1b: classifier", "em": "phase 2: EM"}
+TITLES = {
+    "mlm": "phase 0: masked language model",
+    "encoder": "phase 1a: encoder",
+    "classifier": "phase 1b: classifier",
+    "em": "phase 2: EM",
+}
 KEYS = ("loss_encoder", "loss_classifier", "loss_mlm", "retrieved", "accuracy", "agreement")
 """What the terminal shows of a step."""
 
@@ -61,29 +66,30 @@ class Watch:
         self._console = console
         self._alarms = Alarms()
         self._trackers = [_tracker(name, folder, config) for name in config.watch.trackers] if team.leads else []
-        self._live: Live | None = None
-        self._bar: Progress | None = None
+        self._live: tuple[Live, Progress] | None = None
         self._steps = self._first = 0
         self._sentences = self._tokens = 0
         self._since = self._began = time.perf_counter()
 
-    @contextmanager
-    def phase(self, name: str, first: int, steps: int) -> Iterator[None]:
-        """Shows a phase while it runs."""
+    def begin(self, phase: str, first: int, steps: int) -> None:
+        """Shows a phase from now on, of which `first` of its `steps` are done."""
+        self.close()
         self._first, self._steps, self._began = first, steps, time.perf_counter()
         self._reset()
-        if not self._team.leads:
-            yield
-        elif not self._console.is_terminal:
-            self._say(f"{TITLES[name]}: {steps - first:,} steps")
-            yield
-        else:
+        if not self._console.is_terminal:
+            self._say(f"{TITLES[phase]}: {steps - first:,} steps")
+        elif self._team.leads:
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn())
-            self._bar = Progress(*columns, TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-            self._bar.add_task(TITLES[name], total=steps, completed=first, rate="")
-            with Live(self._bar, console=self._console, transient=True) as self._live:
-                yield
-            self._live = self._bar = None
+            bar = Progress(*columns, TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+            bar.add_task(TITLES[phase], total=steps, completed=first, rate="")
+            self._live = (Live(bar, console=self._console, transient=True), bar)
+            self._live[0].start()
+
+    def close(self) -> None:
+        """Gives the terminal back."""
+        if self._live:
+            self._live[0].stop()
+        self._live = None
 
     def is_due(self, step: Step) -> bool:
         """Whether a step will be logged."""
@@ -135,7 +141,7 @@ class Watch:
         """
         score = _overall(tasks)
         entry = {"phase": phase, "step": step, "tasks": tasks, "score": score}
-        best = all(score > old["score"] for old in self.scores)
+        best = all(score > old["score"] for old in self.scores if old["phase"] in PHASES)  # not that of the start
         self.scores.append(entry)
         if self._team.leads:
             self._write({"event": "score", **entry})
@@ -168,27 +174,23 @@ class Watch:
         """Says something that should not be overlooked, and writes it into the log."""
         if self._team.leads:
             self._write({"event": "warning", "text": text})
-            self._console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False)
+            self._console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
 
     def rewind(self, progress: RunProgress, scores: list[dict[str, Any]]) -> None:
-        """Forgets what was logged after a checkpoint that the run goes on from."""
+        """Forgets what was logged after the checkpoint that the run goes on from; without one, everything."""
         self.scores = scores
         if not self._team.leads or not self._file.is_file():
             return
-        order = PHASES
-        kept = []
-        for line in self._file.read_text("utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:  # the line that was being written when the run was killed
-                continue
-            if entry.get("phase") in order and (order.index(entry["phase"]), entry["step"]) > (
-                order.index(progress.phase),
-                progress.step,
-            ):
-                break
-            kept.append(line)
-        write_text(self._file, "".join(f"{line}\n" for line in kept))
+        if not progress.step:
+            self._file.unlink()
+            return
+        kept = list(takewhile(lambda entry: _is_done(entry, progress), _entries(self._file)))
+        write_text(self._file, "".join(map(_line, kept)))
+        for entry in kept:  # what was said already is not said again
+            if entry["event"] == "step" and entry["phase"] == "em":
+                self._alarms.look(entry["step"] - 1, entry)
+            if entry["event"] == "score" and entry["phase"] == "em":
+                self._alarms.score(entry["score"])
         self._say(f"going on after {progress.phase} {progress.step:,}")
 
     def card(self, run: Training) -> dict[str, Any]:
@@ -209,9 +211,10 @@ class Watch:
         if "mfu" in values:
             rate += f", {values['mfu']:.0%} MFU"
         shown = {key: values[key] for key in KEYS if key in values}
-        if self._live and self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done, rate=rate)
-            self._live.update(Group(self._bar, _table(shown, values)))
+        if self._live:
+            live, bar = self._live
+            bar.update(bar.task_ids[0], completed=done, rate=rate)
+            live.update(Group(bar, _table(shown, values)))
         else:
             text = "  ".join(f"{key} {value:.4g}" for key, value in shown.items())
             self._say(
@@ -221,15 +224,33 @@ class Watch:
     def _write(self, entry: dict[str, Any]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.write(_line(entry))
 
     def _say(self, text: str) -> None:
         if self._team.leads:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _reset(self) -> None:
         self._sentences = self._tokens = 0
         self._since = time.perf_counter()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def _entries(file: Path) -> Iterator[dict[str, Any]]:
+    """Yields the lines of a log but for one that was being written when the run was killed."""
+    for line in file.read_text("utf-8").splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _is_done(entry: dict[str, Any], progress: RunProgress) -> bool:
+    """Whether a line of the log is of a step that is done."""
+    if entry.get("phase") not in PHASES:
+        return True
+    return (PHASES.index(entry["phase"]), entry["step"]) <= (PHASES.index(progress.phase), progress.step)
 
 
 def _overall(tasks: dict[str, dict[str, float]]) -> float:

@@ -20,6 +20,7 @@ from xrete import registry
 from xrete.check import Finding, check_plugin
 from xrete.errors import UsageError
 from xrete.model import LoadOptions, ModelCard, ModelIdentity
+from xrete.prompts import Number, Prompt
 from xrete.shapes.bitext import Bitext
 from xrete.sources import Folder, Mini
 from xrete.task import HubData, TaskCard
@@ -102,7 +103,7 @@ def save_transformer(folder: Path, vocabulary: Any, architecture: str, dimension
 
 
 def test_every_model_of_ours_is_checked() -> None:
-    assert {*PACKAGED, *TRANSFORMERS, *SENTENCE_TRANSFORMERS} == set(MODELS)
+    assert {*PACKAGED, *TRANSFORMERS, *SENTENCE_TRANSFORMERS, "chatgpt"} == set(MODELS)
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
@@ -121,6 +122,15 @@ def test_our_sentence_transformers_with_a_folder(name: str, vocabulary: Any, tmp
     save_transformer(tmp_path / "plain", vocabulary, "BertModel", dimension)
     sentence_transformers.SentenceTransformer(str(tmp_path / "plain"), device="cpu").save(str(tmp_path / "st"))
     assert failures(check_plugin(f"{name}:{tmp_path / 'st'}")) == {}
+
+
+def test_our_chat_model_with_an_endpoint(chat_server: Any) -> None:
+    findings = check_plugin("chatgpt:gpt-x")
+    assert failures(findings) == {}
+    assert "it answers" in [finding.rule for finding in findings]
+    assert len(chat_server.asked) == 1
+    chat_server.answer = lambda question: ""
+    assert "it answers" in failures(check_plugin("chatgpt:gpt-x"))
 
 
 class Sound:
@@ -182,6 +192,9 @@ class Raising(Sound):
         raise KeyError(language)
 
 
+PROMPT = Prompt(template="Is it {first}?", answer=Number(0, 1))
+
+
 def other_card(**fields: Any) -> Sound:
     task = Sound()
     task.card = replace(Sound.card, **fields)
@@ -218,6 +231,9 @@ def test_a_sound_task(offer: Offer) -> None:
         (other_card(groups={"head": ("fr",)}), "groups hold known languages"),
         (other_card(protocols=("zero-shot", "seance")), "protocols are known"),
         (other_card(protocols=()), "protocols are known"),
+        (other_card(protocols=("zero-shot", "prompt")), "a prompt goes with the protocol 'prompt'"),
+        (other_card(prompt=PROMPT), "a prompt goes with the protocol 'prompt'"),
+        (other_card(protocols=("prompt",), prompt=PROMPT), "the shape can be put into words"),
         (other_card(licence=""), "licence, citation and layout are said"),
         (other_card(hub=HubData(repo="mine/mine", revision="main")), "the hub revision is a full commit"),
         (other_card(counts={"dev": 3}), "counts are of known splits"),

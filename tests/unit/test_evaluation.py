@@ -51,7 +51,9 @@ def brute_force(encoder: Any, source: Sequence[str], target: Sequence[str]) -> t
 def essence(record: Record) -> dict[str, Any]:
     """The record without what may differ between two runs that did the same; the checkout may change meanwhile."""
     content = record.model_dump(mode="json", by_alias=True)
-    return {key: value for key, value in content.items() if key not in ("code", "cost", "created", "command")}
+    return {
+        key: value for key, value in content.items() if key not in ("code", "cost", "created", "command", "digest")
+    }
 
 
 def only_record(results: Path) -> tuple[Path, Record]:

@@ -155,7 +155,7 @@ def test_scores_are_functions_of_items() -> None:
         assert metric.per_item is not None
         part = {name: column[rows] for name, column in items.items()}
         assert metric.statistic(part) == pytest.approx(float(metric.per_item(items)[rows].mean()))
-        assert np.isfinite(replicates(metric, items, np.random.default_rng(0), 10)).all()
+        assert np.isfinite(replicates(metric, [items], np.random.default_rng(0), 10)).all()
 
 
 @pytest.mark.parametrize("candidates", [12, 20, 150])

@@ -9,10 +9,12 @@ import typer
 
 from xrete import __version__
 from xrete.cli import data, doctor, plugins
+from xrete.cli.compare import compare
 from xrete.cli.picture import picture
 from xrete.cli.pretrain import pretrain
 from xrete.cli.report import report
 from xrete.cli.run import run
+from xrete.cli.verify import verify
 from xrete.errors import XreteError
 
 app = typer.Typer(
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(pretrain)
 app.command()(report)
+app.command()(compare)
+app.command()(verify)
 app.command()(picture)
 app.command(name="tasks")(plugins.tasks)
 app.command(name="models")(plugins.models)

@@ -58,6 +58,7 @@ def picture(
     from xrete.embedder import Embedder
     from xrete.projection import project
     from xrete.reporting import pictures
+    from xrete.store import PICTURE
 
     pictures.check_installed()
     _check_shape(task)
@@ -81,7 +82,7 @@ def picture(
         _subtitle(request, dataset, sample),
         out,
     )
-    files.append(out / "picture.json")
+    files.append(out / PICTURE)
     content = _content(request, dataset, projection, highlighted, seed) | _numbers(found)
     _write_json(files[-1], content)
     for file in files:

@@ -28,6 +28,9 @@ def pretrain(
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with the run in the folder, or throw it away.")
     ] = True,
+    sweep: Annotated[
+        Path | None, typer.Option("--sweep", help="TOML file of variants and seeds; each gets a run in the folder.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print all settings, every value explained, and do nothing.")
     ] = False,
@@ -50,9 +53,9 @@ def pretrain(
     found = registry.model(model)
     if not isinstance(found, Pretrainable):
         raise UsageError(f"model '{model}' cannot be trained here; 'xrete pretrain emmax' can")
-    folder = out or Path("checkpoints") / (preset or (config.stem if config else model))
+    folder = out or Path("checkpoints") / (sweep.stem if sweep else preset or (config.stem if config else model))
     asked = PretrainOptions(
-        preset=preset, config=config, settings=tuple(settings or ()), out=folder, fresh=not resume
+        preset=preset, config=config, settings=tuple(settings or ()), out=folder, fresh=not resume, sweep=sweep
     )
     if explain:
         typer.echo(found.explain(asked), nl=False)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xrete.errors import UsageError
+
 if TYPE_CHECKING:
+    from xrete.reporting.collect import Entry
     from xrete.reporting.leaderboard import Leaderboard
+    from xrete.reporting.views import Request
 
 DEFAULT_RESULTS = Path("results")
 
 
-Format = Literal["table", "markdown", "csv", "json"]
-View = Literal["main", "zero-shot", "long-tail", "per-language"]
+Format = Literal["table", "markdown", "csv", "latex", "json", "html", "hub"]
+View = Literal[
+    "main", "zero-shot", "long-tail", "geometry", "ablation", "ablation-phases", "ablation-ranks", "per-language"
+]
 DataKind = Literal["real", "mini"]
 Reference = Literal["paper"]
 
@@ -27,41 +34,49 @@ def report(
     results: Annotated[
         list[Path] | None, typer.Option("--results", help="The same as an option, as 'xrete run' has it.")
     ] = None,
-    table: Annotated[View, typer.Option("--table", help="Which table.")] = "main",
-    format_: Annotated[Format, typer.Option("--format", help="How it is written.")] = "table",
+    table: Annotated[
+        View | None,
+        typer.Option("--table", help="Which table; 'ablation' is both ablations.", show_default="main"),
+    ] = None,
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="How it is written; html is a page, hub a model card for each model."),
+    ] = "table",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; may be repeated.")] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", help="Another metric of the records than their headline one.")
     ] = None,
     reference: Annotated[
-        Reference | None, typer.Option("--reference", help="Adds the rows that the paper published.")
+        Reference | None,
+        typer.Option("--reference", help="Adds the rows that the paper published, and what became of them."),
     ] = None,
     data: Annotated[
         DataKind | None,
         typer.Option("--data", help="Records of real data or of the mini sample; real where there are any."),
     ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Shows 95 % intervals in every table.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Writes to this file.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Writes to this file; html, hub: folder.")] = None,
 ) -> None:
-    """Leaderboard tables from records.
+    """Leaderboards from records: tables, a page, cards for the hub.
 
     Only numbers over the same languages and the same data are compared; every missing cell says why.
 
     Examples:
         xrete report
         xrete report --table long-tail --reference paper --format markdown
+        xrete report --format html --out leaderboard
         xrete report --table per-language --task tatoeba
     """
     from xrete.reporting.collect import read_entries
     from xrete.reporting.text import plain
-    from xrete.reporting.views import Request, build
+    from xrete.reporting.views import ABLATIONS, Request, build
 
-    entries, unreadable = read_entries([*(folders or ()), *(results or ())] or [DEFAULT_RESULTS])
+    sources = [*(folders or ()), *(results or ())] or [DEFAULT_RESULTS]
+    entries, unreadable = read_entries(sources)
     for sentence in unreadable:
         typer.echo(f"warning: left out: {plain(sentence)}", err=True)
     request = Request(
-        table=table,
         models=tuple(model or ()),
         tasks=tuple(task or ()),
         metric=metric,
@@ -69,10 +84,33 @@ def report(
         with_paper=reference == "paper",
         intervals=intervals,
     )
-    _write(build(entries, request), format_, out)
+    if format_ in ("html", "hub"):
+        _publish(entries, request, format_, out, table, sources)
+        return
+    tables = ABLATIONS if table == "ablation" else (table or "main",)
+    _write([build(entries, replace(request, table=name)) for name in tables], format_, out)
 
 
-def _write(board: Leaderboard, format_: Format, out: Path | None) -> None:
+def _publish(
+    entries: list[Entry],
+    request: Request,
+    format_: Format,
+    out: Path | None,
+    table: str | None,
+    sources: list[Path],
+) -> None:
+    from xrete.reporting import hub, page
+
+    if out is None:
+        raise UsageError(f"--format {format_} writes a folder: name it with --out DIR")
+    if table or request.metric or request.intervals:
+        raise UsageError(f"--format {format_} has every table: leave out --table, --metric and --intervals")
+    write = page.write if format_ == "html" else hub.write
+    for file in write(entries, request, out, sources):
+        typer.echo(f"wrote {file}", err=True)
+
+
+def _write(boards: list[Leaderboard], format_: Format, out: Path | None) -> None:
     from rich.console import Console
 
     from xrete.files import write_text
@@ -80,24 +118,23 @@ def _write(board: Leaderboard, format_: Format, out: Path | None) -> None:
 
     console = Console()
     if out is not None:
-        write_text(out, _text(board, format_))
+        write_text(out, _text(boards, format_))
         typer.echo(f"wrote {out}", err=True)
     elif format_ == "table" and console.is_terminal:
-        print_table(board, console)
+        for board in boards:
+            print_table(board, console)
     else:
-        typer.echo(_text(board, format_), nl=False)
+        typer.echo(_text(boards, format_), nl=False)
 
 
-def _text(board: Leaderboard, format_: Format) -> str:
-    from xrete.reporting import markdown, terminal, tidy
+def _text(boards: list[Leaderboard], format_: Format) -> str:
+    from xrete.reporting import latex, markdown, terminal, tidy
 
+    if format_ == "json":
+        return tidy.to_json(boards)
     if format_ == "csv":
-        for remark in board.remarks:  # a CSV file has no place for them
+        for remark in (remark for board in boards for remark in board.remarks):  # a CSV file has no place for them
             typer.echo(remark, err=True)
-    writers = {
-        "table": terminal.to_text,
-        "markdown": markdown.to_markdown,
-        "csv": tidy.to_csv,
-        "json": tidy.to_json,
-    }
-    return writers[format_](board)
+        return tidy.to_csv(boards)
+    writers = {"table": terminal.to_text, "markdown": markdown.to_markdown, "latex": latex.to_latex}
+    return "\n".join(map(writers[format_], boards))

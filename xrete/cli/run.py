@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -44,13 +45,24 @@ def run(
         str, typer.Option("--train-languages", help="What probes train on: all, en, or codes with commas.")
     ] = "all",
     seed: Annotated[int, typer.Option("--seed", help="For the bootstrap and everything else that is random.")] = 42,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings on disk.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither use nor keep embeddings and answers on disk.")
+    ] = False,
     cache_limit: Annotated[
         float, typer.Option("--cache-limit", min=0, help="Gigabytes of embeddings on disk.")
     ] = 20.0,
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Folder for predictions in XTREME's submission layout.")
     ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, help="Questions at once to a chat model.")
+    ] = 8,
+    price: Annotated[
+        str | None, typer.Option("--price", help="Of a million tokens in and out, for estimates: 0.15,0.60.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and estimate it; run nothing.")
+    ] = False,
     plugin: options.Plugin = None,
     json_: options.Json = False,
 ) -> None:
@@ -62,6 +74,7 @@ def run(
         xrete run --model me5-small --task tatoeba --data mini
         xrete run --model use-m3,me5-small --task retrieval --data DIR --languages sw,de
         xrete run --model xlmr:FOLDER --task all --data hub --device cuda --dtype bfloat16
+        xrete run --model chatgpt:MODEL --task xnli --protocol prompt --limit 100 --dry-run
     """
     if _is_worker():
         return
@@ -70,7 +83,9 @@ def run(
     from xrete.evaluation import RunOptions
 
     def find(name: str) -> ModelRequest:
-        return registry.request_model(name, device=device, dtype=dtype, batch_tokens=batch_tokens)
+        return registry.request_model(
+            name, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
+        )
 
     def read(name: str) -> Dataset:
         return open_dataset(registry.task(name), data, split=split, languages=wanted, limit=limit)
@@ -91,13 +106,15 @@ def run(
         cache_limit_bytes=int(cache_limit * 2**30),
         predictions=predictions,
         command=shlex.join(["xrete", *sys.argv[1:]]),
+        price=_prices(price),
     )
     _warn(datasets)
-    for request in requests:
-        for dataset in datasets:
-            if error := _cell(request, dataset, settings, json_):
-                failures.append(error)
-    _warn(datasets)
+    cells = [(request, dataset) for request in requests for dataset in datasets]
+    if dry_run:
+        failures += _say_plan(cells, settings, json_)
+    else:
+        failures += [error for cell in cells if (error := _cell(*cell, settings, json_))]
+        _warn(datasets)
     if failures:
         raise typer.Exit(max(error.exit_code for error in failures))
 
@@ -135,18 +152,82 @@ def _is_worker() -> bool:
     return serve_workers()
 
 
+def _prices(asked: str | None) -> tuple[float, float] | None:
+    """Reads "0.15,0.60", the prices of a million tokens in and out.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if asked is None:
+        return None
+    try:
+        tokens_in, tokens_out = map(float, asked.split(","))
+    except ValueError:
+        tokens_in = tokens_out = math.nan
+    if not (0 <= tokens_in < math.inf and 0 <= tokens_out < math.inf):
+        raise UsageError(f"--price wants the prices of a million tokens in and out, as in 0.15,0.60, not '{asked}'")
+    return tokens_in, tokens_out
+
+
+def _say_plan(cells: list[tuple[ModelRequest, Dataset]], settings: RunOptions, json_: bool) -> list[XreteError]:
+    """Says what a run of the cells would do; a cell that cannot run is said and returned."""
+    from dataclasses import asdict
+
+    from xrete.cli import output
+    from xrete.forecast import Forecast, forecast
+
+    rows: list[Forecast] = []
+
+    def plan(request: ModelRequest, dataset: Dataset) -> None:
+        rows.append(forecast(request.identity, dataset, settings))
+
+    errors = [error for cell in cells if (error := _tried(*cell, plan))]
+    if json_:
+        for row in rows:
+            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
+    else:
+        output.print_plan(rows)
+    return errors
+
+
 def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: bool) -> XreteError | None:
-    """Scores one model on one task and says how it went; a failure is said and returned, and the others go on."""
+    """Scores one model on one task and says how it went."""
     from dataclasses import replace
 
     from xrete import evaluation
     from xrete.cli import output
+    from xrete.forecast import forecast
 
-    title = f"{request.identity.name} · {dataset.card.name}"
-    try:
-        total = sum(dataset.shape.texts(dataset[language]) for language in dataset.languages)
-        with output.sentences(title, total) as progress:
+    def score(request: ModelRequest, dataset: Dataset) -> None:
+        if request.identity.kind == "chat":
+            plan = forecast(request.identity, dataset, settings)
+            output.say_estimate(_title(request, dataset), plan)
+            total, unit = plan.texts, "questions"
+        else:
+            total, unit = sum(dataset.shape.texts(dataset[x]) for x in dataset.languages), "sentences"
+        with output.sentences(_title(request, dataset), total, unit) as progress:
             record = evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
+        if json_:
+            typer.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+        else:
+            typer.echo(_summary(record))
+
+    return _tried(request, dataset, score)
+
+
+def _title(request: ModelRequest, dataset: Dataset) -> str:
+    return f"{request.identity.name} · {dataset.card.name}"
+
+
+def _tried(
+    request: ModelRequest, dataset: Dataset, work: Callable[[ModelRequest, Dataset], None]
+) -> XreteError | None:
+    """Does the work of one model on one task; a failure is said and returned, and the others go on."""
+    from xrete.cli import output
+
+    title = _title(request, dataset)
+    try:
+        work(request, dataset)
     except XreteError as error:
         output.say(error, title)
         return error
@@ -155,10 +236,6 @@ def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: 
         reason.__cause__ = error
         output.say(reason, title)
         return reason
-    if json_:
-        typer.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
-    else:
-        typer.echo(_summary(record))
     return None
 
 
@@ -176,9 +253,11 @@ def _summary(record: Record) -> str:
         f"{len(record.languages)} of {len(record.languages) + missing}" if missing else str(len(record.languages))
     )
     mini = "  (mini sample)" if record.data.source == "mini" else ""
+    unread = sum(answers.unread for answers in record.answers.values())
+    wrong = f"  ({unread:,} answers could not be read and count as wrong)" if unread else ""
     return (
         f"{record.model.name}  {record.task}  {record.metric} {total}  "
-        f"{groups}  {languages} languages, {record.data.split}{mini}"
+        f"{groups}  {languages} languages, {record.data.split}{mini}{wrong}"
     )
 
 

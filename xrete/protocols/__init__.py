@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from xrete.errors import unknown_name
-from xrete.shapes import Certificate, Encode, Items
+from xrete.model import Kind
+from xrete.shapes import Certificate, Items, Model
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 PROTOCOLS: dict[str, str] = {
     "zero-shot": "xrete.protocols.zero_shot",
     "probe": "xrete.protocols.probe",
+    "prompt": "xrete.protocols.prompt",
 }
 
 
@@ -25,7 +27,7 @@ class Settings:
 
     Attributes:
         seed: For everything that is random.
-        train_languages: Languages that are trained on: "all", "en", or codes with commas. Zero-shot has none.
+        train_languages: Languages that are trained on: "all", "en", or codes with commas; "all" where nothing is.
     """
 
     seed: int = 42
@@ -33,10 +35,18 @@ class Settings:
 
 
 class ProtocolModule(Protocol):
-    """The contract of a protocol's module."""
+    """The contract of a protocol's module.
+
+    Attributes:
+        KIND: Which models it is for.
+        TRAINS: It trains on something, so that the languages to train on matter.
+    """
+
+    KIND: Kind
+    TRAINS: bool
 
     def outcomes(
-        self, dataset: Dataset, encode: Encode, languages: Sequence[str], settings: Settings
+        self, dataset: Dataset, model: Model, languages: Sequence[str], settings: Settings
     ) -> Iterator[tuple[str, Items]]:
         """Yields the items of each of `languages` as soon as they are there."""
         ...
@@ -46,7 +56,10 @@ class ProtocolModule(Protocol):
         ...
 
     def fingerprint(self, dataset: Dataset, settings: Settings) -> str:
-        """Returns a digest of what is trained on, which is part of a record's key; empty where nothing is."""
+        """Returns a digest of what decides the scores beside data, model and settings: what is trained on or asked.
+
+        It is part of a record's key; empty where there is nothing.
+        """
         ...
 
     def notes(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:

@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from xrete.files import digest
 from xrete.folds import split_items
 from xrete.heads import STRENGTHS, Head, fit_heads
+from xrete.model import Kind
 from xrete.protocols import Settings
 from xrete.protocols.training import Material, Part, material
 from xrete.shapes import Certificate, Encode, Items, ProbeShape
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+
+KIND: Kind = "encoder"
+TRAINS = True
 
 FOLDS = 3
 """Of the cross-validation that chooses the regularisation where no other split is left for it."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from xrete.model import Kind
 from xrete.protocols import Settings
 from xrete.shapes import Certificate, Encode, Items, ZeroShotShape
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+
+KIND: Kind = "encoder"
+TRAINS = False
 
 
 def outcomes(

@@ -7,11 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xrete.record import GroupScore, Interval, LanguageScore, Record
+from xrete.record import GroupScore, Interval, LanguageScore, ModelPart, Record
+from xrete.reporting.ablation import Setting, published_name
 from xrete.reporting.collect import Entry
 from xrete.reporting.leaderboard import ALL, NOT_RUN, NOT_SCORED, Cell, Evidence, Measure, Subject
 
 SHORT_REVISION = 8
+GEOMETRY = {"kl": False, "ch": True, "pr": True}
+"""Which of the three metrics of EMMA-X, Table 4, are better when they are higher."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class _Score:
     value: float
     ci95: Interval | None
     languages: tuple[str, ...]
-    expected: int
+    missing: tuple[str, ...]
 
 
 class Book:
@@ -27,15 +30,19 @@ class Book:
 
     Attributes:
         subjects: The models, by name and revision; a revision is printed where a name has several.
+        tasks: The tasks that have a record.
+        groups: The groups of languages that some record has a mean of, all first.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries: dict[tuple[Subject, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
         self._ranked: dict[tuple[Subject, str, str, str], list[Entry]] = {}
-        labels = _labels({(entry.record.model.name, entry.record.model.revision) for entry in entries})
+        subjects = _subjects(entry.record.model for entry in entries)
+        self.groups = list(dict.fromkeys([ALL, *(name for entry in entries for name in entry.record.groups)]))
+        self._shapes = {entry.record.task: entry.record.shape for entry in entries}
+        self._models = {subjects[x.record.model.name, x.record.model.revision]: x.record.model for x in entries}
         for entry in entries:
-            name, revision = entry.record.model.name, entry.record.model.revision
-            subject = Subject(model=name, revision=revision, label=labels[name, revision], origin="measured")
+            subject = subjects[entry.record.model.name, entry.record.model.revision]
             self._entries[subject, entry.record.task][entry.record.protocol].append(entry)
         self.subjects = sorted({key[0] for key in self._entries}, key=lambda x: (x.label.casefold(), x.label))
         self.tasks = {task for _, task in self._entries}
@@ -44,6 +51,14 @@ class Book:
         """Returns the protocols with a usable record of a model on a task, and those with any."""
         found = self._entries.get((subject, task), {})
         return {name for name, rows in found.items() if any(map(_is_usable, rows))}, set(found)
+
+    def model(self, subject: Subject) -> ModelPart:
+        """Returns what the records say of a model."""
+        return self._models[subject]
+
+    def shape(self, task: str) -> str:
+        """Returns the shape of a task."""
+        return self._shapes[task]
 
     def metrics(self, task: str, protocol: str, asked: str | None) -> list[str]:
         """Returns the asked metric if a record holds it.
@@ -100,11 +115,13 @@ def known_metrics(record: Record) -> set[str]:
 
 
 def direction(record: Record, metric: str) -> bool | None:
-    """Says whether higher is better; None where the record does not say it.
+    """Says whether higher is better; None where nobody says it.
 
     A record gives the direction of its headline metric only. "accuracy_en2xx" is an "accuracy" and shares it;
-    of a variant that is named otherwise (an error beside an accuracy) nothing is known.
+    of a variant that is named otherwise (an error beside an accuracy) nothing is known, but for geometry.
     """
+    if record.shape == "geometry" and metric in GEOMETRY:
+        return GEOMETRY[metric]
     is_known = metric == record.metric or metric.startswith(f"{record.metric}_")
     return record.higher_is_better if is_known else None
 
@@ -133,18 +150,19 @@ def _why_missing(entries: Sequence[Entry], metric: str) -> str:
 
 def _score(record: Record, measure: Measure) -> _Score | None:
     part: LanguageScore | GroupScore | None
+    missing: tuple[str, ...]
     if measure.language is not None:
         part = record.languages.get(measure.language)
-        languages, expected = [measure.language], 1
+        languages, missing = (measure.language,), ()
     else:
         part = group = record.groups.get(measure.group or ALL)
-        languages = sorted(group.languages) if group else []
-        expected = len(languages) + len(group.missing) if group else 0
+        languages, missing = (group.languages, group.missing) if group else ((), ())
     if part is None:
         return None
     is_headline = measure.metric == record.metric
+    interval = part.ci95 if is_headline else None
     value = part.score if is_headline else part.variants.get(measure.metric)
-    return None if value is None else _Score(value, part.ci95 if is_headline else None, tuple(languages), expected)
+    return None if value is None else _Score(value, interval, tuple(sorted(languages)), tuple(sorted(missing)))
 
 
 def _evidence(entry: Entry, score: _Score) -> Evidence:
@@ -156,9 +174,25 @@ def _evidence(entry: Entry, score: _Score) -> Evidence:
         revision=record.data.revision,
         fingerprint=record.data.fingerprint,
         languages=score.languages,
-        expected=score.expected,
+        missing=score.missing,
         n=sum(record.languages[code].n for code in score.languages if code in record.languages),
     )
+
+
+def _subjects(models: Iterable[ModelPart]) -> Mapping[tuple[str, str], Subject]:
+    parts = {(model.name, model.revision): model for model in models}
+    labels = _labels(parts)
+    return {
+        key: Subject(
+            model=model.name,
+            revision=model.revision,
+            label=labels[key],
+            origin="measured",
+            published=published_name(model),
+            setting=Setting.of(model),
+        )
+        for key, model in parts.items()
+    }
 
 
 def _labels(models: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:

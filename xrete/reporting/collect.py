@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import gc
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,15 +17,21 @@ from xrete.store import find_records
 Kind = Literal["real", "mini"]
 
 HOW_TO_RUN = "make some with 'xrete run --model M --task T', or name their folder with --results"
-_PAPER_TABLE = re.compile(r"table-\d+\.json")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A record and its file, as a path below its results folder."""
+    """A record and its file.
+
+    Attributes:
+        file: The file, as a path below its results folder.
+        record: What it holds.
+        path: Where the file lies, with its items beside it; None for a record that was not read from a file.
+    """
 
     file: str
     record: Record
+    path: Path | None = None
 
     @property
     def is_mini(self) -> bool:
@@ -52,11 +59,12 @@ def read_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
     """
     entries: list[Entry] = []
     unreadable: list[str] = []
-    for folder, path in _files(folders):
-        try:
-            entries.append(Entry(path.relative_to(folder).as_posix(), read_record(path)))
-        except RecordError as error:
-            unreadable.append(str(error))
+    with _without_collection():
+        for folder, path in _files(folders):
+            try:
+                entries.append(Entry(path.relative_to(folder).as_posix(), read_record(path), path))
+            except RecordError as error:
+                unreadable.append(str(error))
     if not entries:
         where = ", ".join(map(str, folders))
         if unreadable:
@@ -104,11 +112,22 @@ def _files(folders: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         if not folder.is_dir():
             raise XreteError(f"missing results folder: {folder}; {HOW_TO_RUN}")
         for path in find_records(folder):
-            # results/paper holds the paper's tables, which are no records.
-            is_table = path.parent.name == "paper" and _PAPER_TABLE.fullmatch(path.name)
-            if not is_table and path.resolve() not in seen:
-                seen.add(path.resolve())
+            if (real := path.resolve()) not in seen:
+                seen.add(real)
                 yield folder, path
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Looks for no garbage in records, which have no cycles: that takes longer than to read thousands of them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _check(kind: str, names: Iterable[str], known: Collection[str]) -> None:

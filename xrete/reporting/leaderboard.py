@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from xrete.files import digest
 from xrete.record import Interval
+from xrete.reporting.ablation import Setting
+
+if TYPE_CHECKING:
+    from xrete.comparison import Standing
 
 Mark = Literal["best", "second"]
 Origin = Literal["measured", "paper"]
+Status = Literal["reproduced", "differs", "not reproducible", "not comparable", "not measured"]
+"""What became of a published number. Where nobody can measure it again, it is not reproducible."""
 
 NOT_RUN = "not run"
 NOT_SCORED = "language not scored"
@@ -21,12 +27,23 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Whose number it is: a measured model, or a row of the paper. `label` is what tables print."""
+    """Whose number it is: a measured model, or a row of the paper.
+
+    Attributes:
+        model: The model's name.
+        revision: Its revision; None for the paper's.
+        label: What tables print.
+        origin: Who measured it.
+        published: The name by which `results/paper` knows the model, None where it cannot be there.
+        setting: How XRETE trained it, where its records say so.
+    """
 
     model: str
     revision: str | None
     label: str
     origin: Origin
+    published: str | None = None
+    setting: Setting | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +68,7 @@ class Evidence:
         revision: The pinned revision of the data, where there is one.
         fingerprint: Digest over every text and label that was scored.
         languages: The languages that the number was taken over, sorted.
-        expected: Number of languages that it should have been taken over.
+        missing: Those that it should have been taken over too.
         n: Number of items.
     """
 
@@ -61,8 +78,13 @@ class Evidence:
     revision: str | None
     fingerprint: str
     languages: tuple[str, ...]
-    expected: int
+    missing: tuple[str, ...]
     n: int
+
+    @property
+    def expected(self) -> int:
+        """Number of languages that it should have been taken over."""
+        return len(self.languages) + len(self.missing)
 
     @property
     def language_set(self) -> str:
@@ -72,7 +94,25 @@ class Evidence:
     @property
     def is_partial(self) -> bool:
         """Says whether languages are missing from the mean."""
-        return len(self.languages) < self.expected
+        return bool(self.missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a published number.
+
+    Attributes:
+        status: See `Status`.
+        difference: The closest measured number less the published one, in the record's unit; None where none may be
+            compared.
+        ours: The label of the model that was measured.
+        reasons: Sentences: why it is not reproducible, not comparable or not measured.
+    """
+
+    status: Status
+    difference: float | None = None
+    ours: str | None = None
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +130,8 @@ class Cell:
         printed: The paper's number as printed, in the paper's unit.
         digits: Decimals to show, the same for every cell of a task and metric.
         mark: Best or second best among the cells that it may be compared with.
+        standing: What is known of its rank among those; None where nothing is.
+        verdict: What became of a published number; None for measured ones.
         notes: Sentences about this cell.
     """
 
@@ -103,6 +145,8 @@ class Cell:
     printed: str | None = None
     digits: int = 1
     mark: Mark | None = None
+    standing: Standing | None = None
+    verdict: Verdict | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -113,18 +157,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's header, one entry a line."""
+    """A column's header, one entry a line, and sentences about all of its cells."""
 
     lines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its labels, its cells, and the section that it stands in (sections are set apart)."""
+    """A row: its labels, its cells, the section that it stands in (sections are set apart), sentences about it."""
 
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]
     section: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

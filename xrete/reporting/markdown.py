@@ -6,7 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 
 from xrete.reporting.leaderboard import Cell, Leaderboard
-from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, addition, key, number, numbered_notes, plain, superscript
+from xrete.reporting.text import (
+    NAME_LIMIT,
+    NOTE_LIMIT,
+    addition,
+    gathered,
+    key,
+    number,
+    numbered_notes,
+    plain,
+    superscript,
+    superscripts,
+)
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ACTIVE = re.compile(r"([\\`*_\[\]|~$!])")
@@ -14,11 +25,16 @@ _ACTIVE = re.compile(r"([\\`*_\[\]|~$!])")
 
 def to_markdown(board: Leaderboard) -> str:
     """Renders the table; the best cells are bold, the second best underlined."""
+    board = gathered(board)
     notes = numbered_notes(board)
     header = [escape(name) for name in board.corner]
-    header += ["<br>".join(escape(line, NAME_LIMIT) for line in column.lines) for column in board.columns]
+    header += [
+        "<br>".join(escape(line, NAME_LIMIT) for line in column.lines) + superscripts(column.notes, notes)
+        for column in board.columns
+    ]
     rows = [
-        [escape(label, NAME_LIMIT) for label in row.labels]
+        [*(escape(label, NAME_LIMIT) for label in row.labels[:-1])]
+        + [escape(row.labels[-1], NAME_LIMIT) + superscripts(row.notes, notes)]
         + [_cell(cell, notes, board.intervals) for cell in row.cells]
         for row in board.rows
     ]

@@ -7,12 +7,23 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from xrete.comparison import Run, Standing, standings
+from xrete.errors import XreteError
+from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import Cell, Evidence, Mark
 
 Grid = Sequence[Sequence[Cell]]
+Unit = tuple[str, str]
+"""A task and a metric: their numbers have the same decimals."""
+
+_MARKS: Mapping[int, Mark] = {1: "best", 2: "second"}
+"""By group of ties."""
 
 PERCENT_DIGITS = 1
 UNIT_DIGITS = 3
+GEOMETRY_DIGITS = {"kl": 4, "ch": 2, "pr": 4}
+"""As Table 4 of EMMA-X prints them."""
+
 UNIT_LIMIT = 5.0
 """A metric whose values all stay below this is no percentage (MAE in stars, geometry): it gets more decimals."""
 
@@ -30,21 +41,36 @@ def contest(cell: Cell) -> Hashable | None:
     return (cell.measure, cell.higher_is_better, data, evidence.languages)
 
 
-def marked(grid: Grid) -> tuple[tuple[Cell, ...], ...]:
-    """Fills in decimals and marks.
+def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
+    """Fills in decimals, standings and marks.
 
-    Values are compared as they are shown, so equal numbers carry equal marks; and a mark needs somebody worse, so
-    a lone model, a tie of all, and the last of two have none.
+    The best group of ties is marked best and the next one second, each only where another one is worse: a lone
+    model, models that the data cannot tell apart and the last group have no mark.
+
+    Args:
+        grid: Rows of cells.
+        book: Where the cells are from.
+
+    Returns:
+        The rows, and a sentence for each contest whose items cannot be read.
     """
     digits = _digits(itertools.chain(*grid))
-    shown = [[replace(cell, digits=digits[_unit(cell)]) for cell in row] for row in grid]
-    contests: dict[Hashable, list[float]] = defaultdict(list)
-    for cell in itertools.chain(*shown):
-        if cell.value is not None and (key := contest(cell)) is not None:
-            contests[key].append(_goodness(cell))
-    for values in contests.values():
-        values.sort(reverse=True)
-    return tuple(tuple(replace(cell, mark=_mark(cell, contests)) for cell in row) for row in shown)
+    contests: dict[Hashable, list[Cell]] = defaultdict(list)
+    for cell in itertools.chain(*grid):
+        if (key := contest(cell)) is not None:
+            contests[key].append(cell)
+    found: dict[Cell, tuple[Standing, Mark | None]] = {}
+    problems: dict[str, None] = {}
+    for cells in contests.values():
+        try:
+            places = _standings(cells, book)
+        except XreteError as error:
+            problems[f"No ranks of {cells[0].measure.task}: {error}"] = None
+            continue
+        last = max((place.group for place in places), default=0)
+        for cell, place in zip(cells, places, strict=bool(places)):
+            found[cell] = place, _MARKS.get(place.group) if place.group < last else None
+    return tuple(tuple(_marked(cell, digits, found) for cell in row) for row in grid), tuple(problems)
 
 
 def set_apart(grid: Grid) -> list[list[Cell]]:
@@ -80,27 +106,32 @@ def _difference(own: Evidence, usual: Evidence) -> str:
     return f"on other data ({own.source}, fingerprint {own.fingerprint[:8]})"
 
 
-def _unit(cell: Cell) -> tuple[str, str]:
+def _unit(cell: Cell) -> Unit:
     return cell.measure.task, cell.measure.metric
 
 
-def _digits(cells: Iterable[Cell]) -> Mapping[tuple[str, str], int]:
-    largest: dict[tuple[str, str], float] = {}
+def _digits(cells: Iterable[Cell]) -> Mapping[Unit, int]:
+    largest: dict[Unit, float] = {}
     for cell in cells:
         unit = _unit(cell)
         largest[unit] = max(largest.get(unit, 0.0), abs(cell.value or 0.0))
-    return {unit: PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS for unit, top in largest.items()}
+    usual = {unit: PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS for unit, top in largest.items()}
+    return {unit: GEOMETRY_DIGITS.get(unit[1], digits) for unit, digits in usual.items()}
 
 
-def _goodness(cell: Cell) -> float:
-    value = round(cell.value or 0.0, cell.digits)
-    return value if cell.higher_is_better else -value
+def _marked(cell: Cell, digits: Mapping[Unit, int], found: Mapping[Cell, tuple[Standing, Mark | None]]) -> Cell:
+    if cell.value is None:
+        return cell
+    standing, mark = found.get(cell, (None, None))
+    return replace(cell, digits=digits[_unit(cell)], standing=standing, mark=mark)
 
 
-def _mark(cell: Cell, contests: Mapping[Hashable, Sequence[float]]) -> Mark | None:
-    values = contests.get(contest(cell), ())  # the best first
-    if not values or _goodness(cell) == values[-1]:
-        return None
-    if _goodness(cell) == values[0]:
-        return "best"
-    return "second" if _goodness(cell) == values[1] else None
+def _standings(cells: Sequence[Cell], book: Book) -> list[Standing]:
+    """Returns the standings of comparable cells; none for a lone one, and where the records have no items."""
+    first = cells[0]
+    entries = [book.ranked(cell.subject, cell.measure)[0] for cell in cells]
+    runs = [Run(entry.path, entry.record) for entry in entries if entry.path]
+    if len(runs) < 2 or len(runs) < len(cells) or first.evidence is None or first.higher_is_better is None:
+        return []
+    languages = first.evidence.languages
+    return standings(runs, first.measure.metric, languages, higher_is_better=first.higher_is_better) or []

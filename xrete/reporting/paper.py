@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files as package_files
+from typing import Any
 
 from xrete.reporting.leaderboard import ALL, NOT_PUBLISHED, Cell, Measure, Subject
 
-MAIN_TABLE = 1
-ZERO_SHOT_TABLE = 2
-LONG_TAIL_TABLE = 3
+TABLES = {"main": 1, "zero-shot": 2, "long-tail": 3, "geometry": 4, "ablation-phases": 5, "ablation-ranks": 6}
 LANGUAGE_TABLES = {
     "tatoeba": 5,
     "xnli": 10,
@@ -27,7 +27,7 @@ LANGUAGE_TABLES = {
 }
 """The table of each task that the paper gives languages for."""
 
-_ABLATIONS = "emmax-"
+_ABLATED = "emmax-"
 """Ablated models belong to the ablation tables only."""
 
 
@@ -35,6 +35,7 @@ _ABLATIONS = "emmax-"
 class PaperCell:
     """A number of the paper, as `results/paper/README.md` explains it."""
 
+    table: int
     row: str
     model: str
     origin: str
@@ -47,36 +48,103 @@ class PaperCell:
     value: float
     note: str | None = None
 
+    @property
+    def half_unit(self) -> float:
+        """Half a unit of the last printed place, in XRETE's unit: how far rounding may have moved the number."""
+        places = len(self.printed.partition(".")[2])
+        scale = self.value / float(self.printed) if float(self.printed) else 1.0
+        return 0.5 * 10.0**-places * scale
+
 
 @cache
 def paper_cells(table: int) -> tuple[PaperCell, ...]:
     """Reads one of the paper's tables."""
-    file = package_files("xrete.results") / "paper" / f"table-{table:02}.json"
-    return tuple(PaperCell(**cell) for cell in json.loads(file.read_text("utf-8"))["cells"])
+    content = json.loads(_file(f"table-{table:02}.json"))
+    return tuple(PaperCell(table=table, **cell) for cell in content["cells"])
+
+
+def obstacles(cell: PaperCell) -> tuple[str, ...]:
+    """Returns why a number cannot be measured again; empty where nothing is known to stand before it."""
+    fields = asdict(cell)
+    return tuple(text for wanted, text in _obstacles() if all(fields[key] in wanted[key] for key in wanted))
+
+
+@cache
+def _obstacles() -> tuple[tuple[Mapping[str, Sequence[Any]], str], ...]:
+    found = []
+    for obstacle in tomllib.loads(_file("obstacles.toml"))["obstacle"]:
+        reason = obstacle.pop("reason")
+        found.append(({key: x if isinstance(x, list) else [x] for key, x in obstacle.items()}, reason))
+    return tuple(found)
+
+
+def _file(name: str) -> str:
+    return (package_files("xrete.results") / "paper" / name).read_text("utf-8")
 
 
 class Paper:
     """One table of the paper, looked up like measured records.
 
     Attributes:
+        table: Its number.
         subjects: Its rows, in the paper's order, labelled as the paper's.
     """
 
-    def __init__(self, table: int) -> None:
-        cells = [cell for cell in paper_cells(table) if not cell.model.startswith(_ABLATIONS)]
+    def __init__(self, table: int, *, tasks: Sequence[str] = (), ablations: bool = False) -> None:
+        """Reads the table.
+
+        Args:
+            table: Its number.
+            tasks: Only these; all where none is named.
+            ablations: Whether ablated models are among the rows.
+        """
+        cells = [
+            cell
+            for cell in paper_cells(table)
+            if (ablations or not cell.model.startswith(_ABLATED)) and (not tasks or cell.task in tasks)
+        ]
         subjects = {cell.row: _subject(cell) for cell in cells}
         self.table = table
         self.subjects = list(subjects.values())
         self._cells = {(subjects[cell.row], _measure(cell)): cell for cell in cells}
 
-    def measures(self, subject: Subject, task: str) -> Iterable[tuple[str, str]]:
-        """Returns the protocols and metrics that a row has numbers of a task for."""
-        found = (measure for row, measure in self._cells if row == subject and measure.task == task)
-        return dict.fromkeys((measure.protocol, measure.metric) for measure in found)
+    @property
+    def pairs(self) -> Iterable[tuple[str, str]]:
+        """The tasks and protocols that it has columns of; prompted models stand in those of the fine-tuned ones."""
+        found = {(measure.task, measure.protocol): None for _, measure in self._cells}
+        return [(task, protocol) for task, protocol in found if protocol != "prompt"]
+
+    def metrics(self, task: str, protocol: str) -> Iterable[str]:
+        """Returns the metrics of a column."""
+        pair = (task, protocol)
+        return dict.fromkeys(m.metric for _, m in self._cells if (m.task, m.protocol) == pair)
+
+    def measures(self, subject: Subject) -> Iterator[Measure]:
+        """Yields what a row has numbers of, without language or group."""
+        found = (measure for row, measure in self._cells if row == subject)
+        return iter(dict.fromkeys(replace(measure, language=None, group=None) for measure in found))
+
+    def languages(self) -> set[str]:
+        """Returns every language that it has numbers of."""
+        return {measure.language for _, measure in self._cells if measure.language}
+
+    def published(self, cell: Cell) -> PaperCell | None:
+        """Returns what is known of a published number."""
+        return self._cells.get((cell.subject, cell.measure))
+
+    def cells(self, subject: Subject) -> Iterator[Cell]:
+        """Yields every number of a row."""
+        return (self.cell(row, measure) for row, measure in self._cells if row == subject)
 
     def cell(self, subject: Subject, measure: Measure) -> Cell:
-        """Returns the published number, or that there is none."""
+        """Returns the published number, or that there is none.
+
+        Prompted numbers stand in the columns of the fine-tuned ones, as in the paper; their rows say so.
+        """
         found = self._cells.get((subject, measure))
+        if found is None and measure.protocol == "fine-tune":
+            measure = replace(measure, protocol="prompt")
+            found = self._cells.get((subject, measure))
         if found is None:
             return Cell(subject=subject, measure=measure, reason=NOT_PUBLISHED)
         notes = (f"paper: {found.note}",) if found.note else ()
@@ -86,7 +154,8 @@ class Paper:
 def _subject(cell: PaperCell) -> Subject:
     # The paper's asterisk, on the rows that it took from the literature, would look like a mark of ours.
     row = f"{cell.row.removesuffix('*')} (literature)" if cell.row.endswith("*") else cell.row
-    return Subject(model=cell.model, revision=None, label=f"paper: {row}", origin="paper")
+    row += " (prompted)" if cell.protocol == "prompt" else ""
+    return Subject(model=cell.model, revision=None, label=f"paper: {row}", origin="paper", published=cell.model)
 
 
 def _measure(cell: PaperCell) -> Measure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from xrete.reporting import verdicts
 from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import Cell
 from xrete.reporting.paper import Paper
@@ -74,6 +75,7 @@ def reference(cells: Sequence[Cell], paper: Paper) -> Iterator[str]:
             f'"paper: …": numbers published in the EMMA-X paper (Table {paper.table}), not measured with XRETE; '
             "they are never marked best."
         )
+        yield from verdicts.summary(published)
         converted = {cell.measure.task: cell for cell in published if not cell.is_as_printed}
         for task, cell in converted.items():
             yield f"The paper prints {task} in another unit: {cell.printed} is {cell.value} here."

@@ -12,7 +12,18 @@ from rich.table import Table
 from rich.text import Text
 
 from xrete.reporting.leaderboard import Cell, Column, Leaderboard
-from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, addition, key, number, numbered_notes, plain, superscript
+from xrete.reporting.text import (
+    NAME_LIMIT,
+    NOTE_LIMIT,
+    addition,
+    gathered,
+    key,
+    number,
+    numbered_notes,
+    plain,
+    superscript,
+    superscripts,
+)
 
 WIDTH = 100
 """Columns where the output is no terminal."""
@@ -37,9 +48,12 @@ def print_table(board: Leaderboard, console: Console) -> None:
 
 def _parts(board: Leaderboard, console: Console) -> Iterator[RenderableType]:
     styled = console.color_system is not None
+    board = gathered(board)
     notes = numbered_notes(board)
     yield Text(f"{plain(board.title)}\n", style="bold")
     labels = [[Text(plain(row.labels[i], NAME_LIMIT)) for row in board.rows] for i in range(len(board.corner))]
+    for text, row in zip(labels[-1], board.rows, strict=True):
+        text.append(superscripts(row.notes, notes))
     columns = [
         _Block(column, [row.cells[index] for row in board.rows], notes, board.intervals, styled)
         for index, column in enumerate(board.columns)
@@ -62,6 +76,7 @@ class _Block:
         self, column: Column, cells: Sequence[Cell], notes: Mapping[str, int], intervals: bool, styled: bool
     ) -> None:
         self.header = Text("\n").join(Text(plain(line, NAME_LIMIT)) for line in column.lines)
+        self.header.append(superscripts(column.notes, notes))
         numbers = [number(cell) for cell in cells]
         whole = max(len(text.partition(".")[0]) for text in numbers)
         self.texts = [

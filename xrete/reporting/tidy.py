@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from xrete.reporting.leaderboard import Cell, Leaderboard
@@ -17,26 +18,36 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def to_csv(board: Leaderboard) -> str:
+def to_csv(boards: Sequence[Leaderboard]) -> str:
     """Writes one line a cell; `notes` are joined by semicolons."""
     file = io.StringIO()
-    rows = [_fields(cell) | {"notes": "; ".join(cell.notes)} for cell in board.cells]
+    rows = [
+        {"table": board.table} | _fields(cell) | {"notes": "; ".join(cell.notes)}
+        for board in boards
+        for cell in board.cells
+    ]
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: safe_cell(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
 
 
-def to_json(board: Leaderboard) -> str:
-    """Writes the table's title, its remarks and its cells. Only ASCII, so that a terminal can show it."""
-    content = {
-        "schema": SCHEMA,
-        "table": board.table,
-        "title": board.title,
-        "remarks": board.remarks,
-        "cells": [_fields(cell) | {"notes": cell.notes} for cell in board.cells],
-    }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+def to_json(boards: Sequence[Leaderboard]) -> str:
+    """Writes a table's title, its remarks and its cells; a list where there are several tables.
+
+    Only ASCII, so that a terminal can show it.
+    """
+    contents = [
+        {
+            "schema": SCHEMA,
+            "table": board.table,
+            "title": board.title,
+            "remarks": board.remarks,
+            "cells": [_fields(cell) | {"notes": cell.notes} for cell in board.cells],
+        }
+        for board in boards
+    ]
+    return json.dumps(contents[0] if len(contents) == 1 else contents, indent=1, allow_nan=False) + "\n"
 
 
 def safe_cell(value: Any) -> Any:
@@ -49,12 +60,13 @@ def safe_cell(value: Any) -> Any:
 
 def _fields(cell: Cell) -> dict[str, Any]:
     low, high = cell.ci95 or (None, None)
-    evidence = cell.evidence
+    evidence, verdict, setting = cell.evidence, cell.verdict, cell.subject.setting
     return {
         "model": cell.subject.model,
         "revision": cell.subject.revision,
         "label": cell.subject.label,
         "origin": cell.subject.origin,
+        "setting": setting and setting.label,
         "task": cell.measure.task,
         "protocol": cell.measure.protocol,
         "metric": cell.measure.metric,
@@ -73,6 +85,9 @@ def _fields(cell: Cell) -> dict[str, Any]:
         "data_fingerprint": evidence and evidence.fingerprint,
         "record": evidence and evidence.record,
         "printed": cell.printed,
+        "status": verdict and verdict.status,
+        "difference": verdict and verdict.difference,
+        "measured_as": verdict and verdict.ours,
         "mark": cell.mark,
         "missing": cell.reason,
     }

@@ -9,35 +9,31 @@ from typing import Literal
 
 from xrete import languages
 from xrete.errors import UsageError, XreteError, unknown_name
+from xrete.reporting import columns as columns_of
 from xrete.reporting import remarks
 from xrete.reporting.book import Book, known_metrics
 from xrete.reporting.collect import HOW_TO_RUN, Entry, Kind, Narrowed, narrow
+from xrete.reporting.columns import VIEW_TASKS, ZERO_SHOT, protocol_order
 from xrete.reporting.leaderboard import ALL, Cell, Column, Leaderboard, Measure, Row, Subject
 from xrete.reporting.marks import marked, set_apart
-from xrete.reporting.paper import LANGUAGE_TABLES, LONG_TAIL_TABLE, MAIN_TABLE, ZERO_SHOT_TABLE, Paper
+from xrete.reporting.paper import LANGUAGE_TABLES, TABLES, Paper
 from xrete.reporting.text import plain
+from xrete.reporting.verdicts import judged
 
-Table = Literal["main", "zero-shot", "long-tail", "per-language"]
+Table = Literal["main", "zero-shot", "long-tail", "geometry", "ablation-phases", "ablation-ranks", "per-language"]
 
-ZERO_SHOT = "zero-shot"
-PROTOCOLS = ("fine-tune", "probe", ZERO_SHOT, "prompt")
-"""In the order in which the main table prefers them."""
+ABLATIONS: tuple[Table, ...] = ("ablation-phases", "ablation-ranks")
+ABLATION_TASK = "tatoeba"
+ABLATION_GROUP = "head"
+"""Table 5 is over the 36 languages of this group."""
 
-TASKS = (
-    *("xnli", "americasnli", "multists", "qe", "lareqa", "mewslix", "bucc", "tatoeba"),
-    *("xcopa", "multieurlex", "multiarc", "pawsx", "flores", "flores-geometry"),
-)
-"""The paper's tasks in the order of its Table 1; others follow by name."""
-
-ZERO_SHOT_TASKS = ("multists", "qe", "lareqa", "mewslix", "bucc", "tatoeba")
-LONG_TAIL_TASKS = ("flores", "tatoeba")
-LONG_TAIL_GROUPS = ("head", "long-tail")
-VIEW_TASKS = {"zero-shot": ZERO_SHOT_TASKS, "long-tail": LONG_TAIL_TASKS}
-
-TITLES = {
+TITLES: dict[Table, str] = {
     "main": "Main results",
     "zero-shot": "Zero-shot: frozen sentence embeddings",
     "long-tail": "Head and long-tail languages",
+    "geometry": "Geometry: invariance (kl), canonical form (ch), isotropy (pr)",
+    "ablation-phases": "Ablation: phase 1 alone, the classifier of phase 1, and all of EMMA-X",
+    "ablation-ranks": "Ablation: semantic classifier and number of ranks",
 }
 
 
@@ -53,9 +49,18 @@ class Request:
     with_paper: bool = False
     intervals: bool = False
 
+    @property
+    def paper_table(self) -> int | None:
+        """The number of the paper's own table, if its rows are wanted and it has one."""
+        if not self.with_paper:
+            return None
+        if self.table == "per-language":
+            return LANGUAGE_TABLES.get(self.tasks[0])
+        return TABLES[self.table]
+
 
 _Track = tuple[Book | Paper, Subject, Measure]
-"""A column of the per-language table: where its numbers come from, whose they are, and which (but the language)."""
+"""A column of a table of languages: where its numbers come from, whose they are, and which (but the language)."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,11 @@ def build(entries: Sequence[Entry], request: Request) -> Leaderboard:
             "score real data with 'xrete run --data DIR', or leave out --reference paper"
         )
     _check_metric(narrowed.entries, request.metric)
-    book, paper = Book(narrowed.entries), _paper(request)
-    if request.table == "per-language":
-        draft = _per_language(book, paper, request.tasks[0], request.metric)
-    else:
-        draft = _by_model(book, paper, _MEASURES[request.table](book, request.metric))
-    if not any(row.cells for row in draft.rows):
-        raise XreteError(f"no record here belongs in table {request.table}; {HOW_TO_RUN}")
+    book, number = Book(narrowed.entries), request.paper_table
+    paper = Paper(number, tasks=request.tasks, ablations=request.table in ABLATIONS) if number else None
+    draft = _DRAFTS.get(request.table, _by_model)(book, paper, request)
+    if not any(cell.subject.origin == "measured" for row in draft.rows for cell in row.cells):
+        raise XreteError(_nothing(request.table))
     return _finish(draft, book, paper, request, narrowed)
 
 
@@ -97,69 +100,29 @@ def _check_metric(entries: Sequence[Entry], metric: str | None) -> None:
         raise unknown_name("metric", metric, map(plain, known), "leave out --metric for the headline ones")
 
 
-def _paper(request: Request) -> Paper | None:
-    tables = {"main": MAIN_TABLE, "zero-shot": ZERO_SHOT_TABLE, "long-tail": LONG_TAIL_TABLE}
-    table = tables.get(request.table) or LANGUAGE_TABLES.get(request.tasks[0] if request.tasks else "")
-    return Paper(table) if request.with_paper and table else None
+def _nothing(table: Table) -> str:
+    if table in ABLATIONS:
+        return (
+            f"no record here belongs in table {table}: none is of a model that says how it was trained; "
+            "train some with 'xrete pretrain emmax' and score them with 'xrete run --model emmax:DIR'"
+        )
+    return f"no record here belongs in table {table}; {HOW_TO_RUN}"
 
 
-def _task_order(task: str) -> tuple[int, str]:
-    return (TASKS.index(task) if task in TASKS else len(TASKS), task)
-
-
-def _protocol_order(protocol: str) -> tuple[int, str]:
-    return (PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol)
-
-
-def _main(book: Book, metric: str | None) -> list[Measure]:
-    """One column a task and protocol: for each model the protocol that comes first among those it has.
-
-    The first one of any status stands too, so that a fine-tuning that failed does not vanish behind a zero-shot
-    score.
-    """
-    wanted: set[tuple[str, str]] = set()
-    for subject, task in itertools.product(book.subjects, book.tasks):
-        for protocols in book.protocols(subject, task):
-            wanted.update((task, protocol) for protocol in sorted(protocols, key=_protocol_order)[:1])
-    ordered = sorted(wanted, key=lambda pair: (_task_order(pair[0]), _protocol_order(pair[1])))
-    return _measures(book, ordered, (ALL,), metric)
-
-
-def _zero_shot(book: Book, metric: str | None) -> list[Measure]:
-    return _measures(book, [(task, ZERO_SHOT) for task in ZERO_SHOT_TASKS], (ALL,), metric)
-
-
-def _long_tail(book: Book, metric: str | None) -> list[Measure]:
-    return _measures(book, [(task, ZERO_SHOT) for task in LONG_TAIL_TASKS], LONG_TAIL_GROUPS, metric)
-
-
-_MEASURES: dict[Table, Callable[[Book, str | None], list[Measure]]] = {
-    "main": _main,
-    "zero-shot": _zero_shot,
-    "long-tail": _long_tail,
-}
-
-
-def _measures(
-    book: Book, pairs: Sequence[tuple[str, str]], groups: Sequence[str], metric: str | None
-) -> list[Measure]:
-    return [
-        Measure(task=task, protocol=protocol, metric=name, group=group)
-        for task, protocol in pairs
-        for name in book.metrics(task, protocol, metric)
-        for group in groups
-    ]
-
-
-def _by_model(book: Book, paper: Paper | None, measures: Sequence[Measure]) -> _Draft:
+def _by_model(book: Book, paper: Paper | None, request: Request) -> _Draft:
     """Models down, measures across."""
+    measures = columns_of.of_table(request.table, book, paper, request.metric)
+    is_ablation = request.table in ABLATIONS
     subjects = [
-        subject for subject in book.subjects if any(book.candidates(subject, x.task, x.protocol) for x in measures)
+        subject
+        for subject in book.subjects
+        if any(book.candidates(subject, x.task, x.protocol) for x in measures)
+        and (not is_ablation or (subject.setting and subject.setting.phases == "full"))
     ]
     grid = [[book.cell(subject, measure) for measure in measures] for subject in subjects]
     columns = tuple(Column(_header(measure, [row[i] for row in grid])) for i, measure in enumerate(measures))
     rows = [
-        Row((subject.label,), tuple(cells), "measured")
+        Row((_row_label(subject, is_ablation),), tuple(cells), "measured")
         for subject, cells in zip(subjects, set_apart(grid), strict=True)
     ]
     if paper:
@@ -169,33 +132,66 @@ def _by_model(book: Book, paper: Paper | None, measures: Sequence[Measure]) -> _
     return _Draft(("model",), columns, tuple(rows))
 
 
-def _per_language(book: Book, paper: Paper | None, task: str, metric: str | None) -> _Draft:
+def _row_label(subject: Subject, is_ablation: bool) -> str:
+    return f"{subject.setting.label} {subject.label}" if is_ablation and subject.setting else subject.label
+
+
+def _per_language(book: Book, paper: Paper | None, request: Request) -> _Draft:
     """Languages down, models across; the means over groups of languages below."""
-    base = Measure(task=task, protocol="", metric="")
-    tracks: list[_Track] = [
-        (book, subject, replace(base, protocol=protocol, metric=name))
+    task = request.tasks[0]
+    tracks = [
+        (book, subject, Measure(task=task, protocol=protocol, metric=name))
         for subject in book.subjects
-        for protocol in sorted(book.protocols(subject, task)[1], key=_protocol_order)
-        for name in book.metrics(task, protocol, metric)
+        for protocol in sorted(book.protocols(subject, task)[1], key=protocol_order)
+        for name in book.metrics(task, protocol, request.metric)
     ]
     codes, groups = _scored(book, tracks)
-    if paper:
-        tracks += [
-            (paper, subject, replace(base, protocol=protocol, metric=name))
-            for subject in paper.subjects
-            for protocol, name in paper.measures(subject, task)
-            if metric in (None, name)
-        ]
+    return _by_language([*tracks, *_published(paper, task, request.metric)], codes, groups)
+
+
+def _phases(book: Book, paper: Paper | None, request: Request) -> _Draft:
+    """Table 5: the languages of one group down, the settings of phase 2 across."""
+    tracks = [
+        (book, subject, Measure(task=ABLATION_TASK, protocol=ZERO_SHOT, metric=name))
+        for subject in book.subjects
+        for name in book.metrics(ABLATION_TASK, ZERO_SHOT, request.metric)
+        if subject.setting and subject.setting.classifier == "gmm"
+        if book.candidates(subject, ABLATION_TASK, ZERO_SHOT)
+    ]
+    records = (entries[0].record for _, *track in tracks if (entries := book.ranked(*track)))
+    members = [group for record in records if (group := record.groups.get(ABLATION_GROUP))]
+    codes = {code for group in members for code in (*group.languages, *group.missing)}
+    codes |= paper.languages() if paper else set()
+    return _by_language(
+        [*tracks, *_published(paper, ABLATION_TASK, request.metric)], codes if tracks else (), [ABLATION_GROUP]
+    )
+
+
+_DRAFTS: dict[Table, Callable[[Book, Paper | None, Request], _Draft]] = {
+    "per-language": _per_language,
+    "ablation-phases": _phases,
+}
+
+
+def _published(paper: Paper | None, task: str, metric: str | None) -> list[_Track]:
+    if paper is None:
+        return []
+    tracks = [(paper, subject, measure) for subject in paper.subjects for measure in paper.measures(subject)]
+    return [track for track in tracks if track[2].task == task and metric in (None, track[2].metric)]
+
+
+def _by_language(tracks: Sequence[_Track], codes: set[str] | Sequence[str], groups: Sequence[str]) -> _Draft:
     rows = [Row((code, languages.name(code)), _line(tracks, language=code), "languages") for code in sorted(codes)]
     rows += [Row(("mean", group), _line(tracks, group=group), "means") for group in groups]
     columns = []
     for index, (_, subject, measure) in enumerate(tracks):
         _, *lines = _header(measure, [row.cells[index] for row in rows])
-        columns.append(Column((subject.label, *lines)))
+        setting = [subject.setting.label] if subject.setting else []
+        columns.append(Column((subject.label, *setting, *lines)))
     return _Draft(("code", "language"), tuple(columns), tuple(rows))
 
 
-def _scored(book: Book, tracks: Sequence[_Track]) -> tuple[set[str], list[str]]:
+def _scored(book: Book, tracks: Sequence[tuple[Book, Subject, Measure]]) -> tuple[set[str], list[str]]:
     """Returns the languages that somebody has scored, and the groups that somebody has a mean of, all first."""
     ranked = (book.ranked(subject, measure) for _, subject, measure in tracks)
     records = [entries[0].record for entries in ranked if entries]
@@ -218,22 +214,25 @@ def _header(measure: Measure, cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _finish(draft: _Draft, book: Book, paper: Paper | None, request: Request, narrowed: Narrowed) -> Leaderboard:
-    """Marks the best cells, and says below the table what there is to say."""
-    lines = marked([row.cells for row in draft.rows])
+    """Marks the best cells, judges the paper's, and says below the table what there is to say."""
+    lines, problems = marked([row.cells for row in draft.rows], book)
     rows = tuple(replace(row, cells=cells) for row, cells in zip(draft.rows, lines, strict=True))
+    if paper:
+        rows = judged(rows, paper)
     cells = [cell for row in rows for cell in row.cells]
-    is_mini, is_per_language = narrowed.kind == "mini", request.table == "per-language"
-    with_intervals = request.intervals or is_per_language
-    title = f"{request.tasks[0]} per language" if is_per_language else TITLES[request.table]
+    is_mini, is_by_language = narrowed.kind == "mini", draft.rows[-1].section == "means"
+    with_intervals = request.intervals or is_by_language
+    title = f"{request.tasks[0]} per language" if request.table == "per-language" else TITLES[request.table]
     sentences = [
         [remarks.MINI_REMARK] if is_mini else [],
         remarks.splits(cells),
         remarks.intervals(cells, book) if with_intervals else [],
         remarks.unknown_directions(cells),
-        remarks.unequal_columns(cells) if is_per_language else [],
+        remarks.unequal_columns(cells) if is_by_language else [],
         remarks.several(cells, book),
         remarks.no_records(VIEW_TASKS.get(request.table, ()), book),
         remarks.reference(cells, paper) if paper else [],
+        problems,
         narrowed.remarks,
     ]
     return Leaderboard(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Items = Mapping[str, "NDArray[Any]"]
 Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to unit vectors, float32 [n, dimension]."""
+Model = Callable[..., Any]
+"""What a protocol is handed: `Encode` or, for a chat model, `xrete.protocols.prompt.Ask`."""
 
 SHAPES: dict[str, str] = {
     "bitext": "xrete.shapes.bitext:SHAPE",
@@ -73,7 +75,7 @@ class Certificate:
     """
 
     name: str
-    encode: Encode
+    encode: Model
     low: float
     high: float
     metric: str | None = None
@@ -122,6 +124,18 @@ class ZeroShotShape(Shape, Protocol):
         ...
 
 
+@runtime_checkable
+class PairableShape(Shape, Protocol):
+    """A shape whose items are not the same rows for every model, but can be brought to that.
+
+    Of other shapes, row i of a language is the same item in the items of every model.
+    """
+
+    def paired(self, models: Sequence[Items]) -> list[Items]:
+        """Brings one language's items of several models to the same rows, which changes no metric but in ties."""
+        ...
+
+
 HeadKind = Literal["classes", "labels", "choices", "score"]
 """What a linear head gives: a score for each class, for each label apart, for each alternative, or one number."""
 
@@ -164,6 +178,45 @@ class ProbeShape(Shape, Protocol):
 
     def probe_certificates(self, data: Any, training: Sequence[Any]) -> Iterable[Certificate]:
         """Returns models whose score on `data` is known from theory, for a head that was trained on `training`."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownAnswers:
+    """Answers of a chat model whose score on some data is known from theory.
+
+    Attributes:
+        name: Which ones: oracle (the right ones), constant (always the first that is allowed) or mute (none).
+        answers: For each item an answer in the terms of the prompt, or None.
+        score: What they score.
+        metric: The metric that theory speaks of; None is the task's headline metric.
+    """
+
+    name: str
+    answers: Sequence[Any]
+    score: float
+    metric: str | None = None
+
+
+@runtime_checkable
+class PromptShape(Shape, Protocol):
+    """A shape whose items can be put to a chat model as questions (`xrete.prompts`)."""
+
+    @property
+    def unread(self) -> str:
+        """Says what an answer that cannot be read counts as; it is wrong."""
+        ...
+
+    def fields(self, data: Any) -> Iterable[Mapping[str, str]]:
+        """Returns, for each item, what the template of a prompt may name."""
+        ...
+
+    def answered(self, data: Any, answers: Sequence[Any]) -> Items:
+        """Turns what was read of each answer, None where it cannot be read, into items."""
+        ...
+
+    def known_answers(self, data: Any, answer: Any) -> Iterable[KnownAnswers]:
+        """Returns answers whose score on `data` is known from theory, in the terms of the prompt's `answer`."""
         ...
 
 

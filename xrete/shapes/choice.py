@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
 from xrete.shapes.classification import ACCURACY
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval, pair_features
 
@@ -58,11 +58,12 @@ class Choices(Texts):
 class MultipleChoice:
     """Scores the alternative with the higher score of a head; the first one wins a tie.
 
-    Items: `gold` and `prediction`, 0 or 1.
+    Items: `gold` and `prediction`, 0 or 1; -1 where a chat model chose neither.
     """
 
     name = "choice"
     head_kind: HeadKind = "choices"
+    unread = "as neither of the choices"
     metrics: Mapping[str, Metric] = {"accuracy": ACCURACY}
 
     def size(self, data: Choices) -> int:
@@ -108,6 +109,24 @@ class MultipleChoice:
     def items(self, data: Choices, scores: NDArray[np.float64]) -> Items:
         """Predicts the alternative of the higher score [items, 2]."""
         return {"gold": self.labels(data), "prediction": scores.argmax(axis=1)}
+
+    def fields(self, data: Choices) -> Iterator[Mapping[str, str]]:
+        """Yields `first` (the premise), `question`, `choice1` and `choice2`."""
+        names = ("first", "question", "choice1", "choice2")
+        columns = (data.first, data.questions, data.choice1, data.choice2)
+        return (dict(zip(names, texts, strict=True)) for texts in zip(*columns, strict=True))
+
+    def answered(self, data: Choices, answers: Sequence[Any]) -> Items:
+        """Takes the numbers of the alternatives, 1 or 2."""
+        places = [-1 if answer is None else int(answer) - 1 for answer in answers]
+        return {"gold": self.labels(data), "prediction": np.array(places, dtype=np.int64)}
+
+    def known_answers(self, data: Choices, answer: Any) -> Iterator[KnownAnswers]:
+        """Constant: always the first choice. Mute: neither, which is never right."""
+        gold = self.labels(data)
+        yield KnownAnswers("oracle", (gold + 1).tolist(), 100)
+        yield KnownAnswers("constant", [1] * len(gold), 100 * float(np.mean(gold == 0)))
+        yield KnownAnswers("mute", [None] * len(gold), 0)
 
     def certificates(self, data: Choices) -> Iterable[Certificate]:
         """There are none without training."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
+
+NO_CLASS = ""
+"""The prediction where a chat model named none of the classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +46,9 @@ def accuracy(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> floa
 
 
 def macro_f1(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the mean F1, 0 to 1, over the classes that are in either column."""
+    """Returns the mean F1, 0 to 1, over the classes that are in either column; `NO_CLASS` is none."""
     shares = []
-    for name in np.unique(np.concatenate([gold, prediction])):
+    for name in np.unique(np.concatenate([gold, prediction[prediction != NO_CLASS]])):
         hits = np.sum((gold == name) & (prediction == name))
         shares.append(2 * hits / (np.sum(gold == name) + np.sum(prediction == name)))
     return float(np.mean(shares))
@@ -70,11 +73,12 @@ ACCURACY = Metric.mean_of(_right)
 class Classification:
     """Scores the class with the highest score of a head; the first one of the card's order wins a tie.
 
-    Items: `gold` and `prediction`, names of classes.
+    Items: `gold` and `prediction`, names of classes; `NO_CLASS` where a chat model named none.
     """
 
     name = "classification"
     head_kind: HeadKind = "classes"
+    unread = "as none of the classes"
     metrics: Mapping[str, Metric] = {
         "accuracy": ACCURACY,
         "macro_f1": Metric(lambda items: 100 * macro_f1(items["gold"], items["prediction"])),
@@ -129,6 +133,27 @@ class Classification:
         """Returns what stands for the classes in items: their names."""
         return np.array(classes)
 
+    def fields(self, data: Labelled) -> Iterator[Mapping[str, str]]:
+        """Yields `first` and, of pairs, `second`."""
+        return data.fields()
+
+    def answered(self, data: Labelled, answers: Sequence[Any]) -> Items:
+        """Takes the names of the classes."""
+        names = [NO_CLASS if answer is None else answer for answer in answers]
+        return {"gold": self.values(data.classes)[self.labels(data)], "prediction": np.array(names)}
+
+    def known_answers(self, data: Labelled, answer: Any) -> Iterator[KnownAnswers]:
+        """Constant: always the first class. Mute: the worst there is."""
+        outcomes, gold = self._outcomes(data), self.labels(data)
+        says = self.values(data.classes)
+        right = float(outcomes[np.arange(len(gold)), gold].mean())
+        yield KnownAnswers("oracle", says[gold].tolist(), right, self.certified)
+        yield KnownAnswers("constant", says[:1].tolist() * len(gold), float(outcomes[:, 0].mean()), self.certified)
+        yield KnownAnswers("mute", [None] * len(gold), self._worst(outcomes), self.certified)
+
+    def _worst(self, outcomes: NDArray[np.float64]) -> float:
+        return 0.0
+
     def certificates(self, data: Labelled) -> Iterable[Certificate]:
         """There are none without training."""
         return ()
@@ -179,6 +204,7 @@ class Ordinal(Classification):
     """Classes are whole numbers in order, such as stars; the lower one wins a tie. Items hold the numbers."""
 
     name = "ordinal"
+    unread = "as the number farthest from the right one, the lower of two"
     metrics: Mapping[str, Metric] = {
         "mae": Metric.mean_of(lambda items: _absolute_errors(items["gold"], items["prediction"])),
         "accuracy": ACCURACY,
@@ -188,6 +214,17 @@ class Ordinal(Classification):
     def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
         """Returns the numbers."""
         return np.array([int(name) for name in classes])
+
+    def answered(self, data: Labelled, answers: Sequence[Any]) -> Items:
+        """Takes numbers."""
+        numbers, farthest = self.values(data.classes), self._outcomes(data).argmax(axis=1)
+        values = [
+            numbers[far] if answer is None else int(answer) for answer, far in zip(answers, farthest, strict=True)
+        ]
+        return {"gold": numbers[self.labels(data)], "prediction": np.array(values)}
+
+    def _worst(self, outcomes: NDArray[np.float64]) -> float:
+        return float(outcomes.max(axis=1).mean())
 
     def _outcomes(self, data: Labelled) -> NDArray[np.float64]:
         numbers = np.asarray(self.values(data.classes), dtype=np.float64)

@@ -151,6 +151,21 @@ class BitextMining:
             mined = _mine(data, encode)
             yield language, mined.items(tuned or mined.thresholds())
 
+    def paired(self, models: Sequence[Items]) -> list[Items]:
+        """Gives every model a row for each pair of any; one that it has not let in is neither gold nor found."""
+        keys = [np.stack([items["source"], items["target"]], axis=1) for items in models]
+        pairs, places = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+        ends = np.cumsum([len(key) for key in keys])[:-1]
+        together: list[Items] = []
+        for items, rows in zip(models, np.split(places, ends), strict=True):
+            columns: dict[str, NDArray[Any]] = {"source": pairs[:, 0], "target": pairs[:, 1]}
+            for name in items.keys() - columns.keys():
+                absent = np.nan if items[name].dtype.kind == "f" else False
+                columns[name] = np.full(len(pairs), absent, dtype=items[name].dtype)
+                columns[name][rows] = items[name]
+            together.append(columns)
+        return together
+
     def certificates(self, data: Corpora) -> Iterable[Certificate]:
         """See `xrete.shapes.mining_theory`."""
         from xrete.shapes.mining_theory import certificates

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
 
 
@@ -46,13 +46,13 @@ def r_precisions(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArra
 
     Args:
         gold: [items, labels].
-        scores: [items, labels].
+        scores: [items, labels]; minus infinity leaves a label out of the ranking, so that it is never found.
 
     Returns:
         [items]; 0 where an item has no label, which means skip it and is left out of means.
     """
     order = scores.argsort(axis=1, kind="stable")[:, ::-1]
-    found = np.take_along_axis(gold, order, axis=1).cumsum(axis=1)
+    found = np.take_along_axis(gold & (scores > -np.inf), order, axis=1).cumsum(axis=1)
     number = gold.sum(axis=1)
     hits = found[np.arange(len(gold)), np.maximum(number, 1) - 1]
     return np.asarray(np.where(number > 0, hits, 0) / np.maximum(number, 1), dtype=np.float64)
@@ -91,6 +91,7 @@ class MultiLabel:
 
     name = "multilabel"
     head_kind: HeadKind = "labels"
+    unread = "as no label"
     metrics: Mapping[str, Metric] = {
         "r_precision": Metric(_mean_of_labelled),
         "subset_accuracy": Metric.mean_of(_exact),
@@ -146,6 +147,27 @@ class MultiLabel:
             "hits": (gold & predicted).sum(axis=1),
             "labels": np.full(len(gold), gold.shape[1]),
         }
+
+    def fields(self, data: MultiLabelled) -> Iterator[Mapping[str, str]]:
+        """Yields `first`, the text."""
+        return data.fields()
+
+    def answered(self, data: MultiLabelled, answers: Sequence[Any]) -> Items:
+        """Takes lists of labels, the best first; labels that are not listed are never found."""
+        scores = np.full((len(data), len(data.classes)), -np.inf)
+        for row, names in enumerate(answers):
+            for rank, name in enumerate(names or ()):
+                scores[row, data.classes.index(name)] = len(data.classes) - rank
+        return self.items(data, scores)
+
+    def known_answers(self, data: MultiLabelled, answer: Any) -> Iterator[KnownAnswers]:
+        """Constant: the first label alone. Mute: no label."""
+        gold = self.labels(data)
+        found = gold[:, 0] / np.maximum(gold.sum(axis=1), 1)
+        score = 100 * float(found[gold.any(axis=1)].mean())
+        yield KnownAnswers("oracle", [sorted(names) for names in data.labels], 100, "r_precision")
+        yield KnownAnswers("constant", [data.classes[:1]] * len(gold), score, "r_precision")
+        yield KnownAnswers("mute", [None] * len(gold), 0, "r_precision")
 
     def certificates(self, data: MultiLabelled) -> Iterable[Certificate]:
         """There are none without training."""

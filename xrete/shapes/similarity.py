@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, Metric
+from xrete.prompts import Number
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
 from xrete.shapes.texts import COVERAGE, Texts, codebook, constant_encoder
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class Similarity:
 
     name = "similarity"
     head_kind: HeadKind = "score"
+    unread = (
+        "as the lowest number that was answered in the language where the gold score is in the upper half of its "
+        "range, and as the highest elsewhere"
+    )
     metrics: Mapping[str, Metric] = {
         "spearman": Metric(lambda items: 100 * spearman(items["gold"], items["prediction"])),
         "pearson": Metric(lambda items: 100 * pearson(items["gold"], items["prediction"])),
@@ -152,6 +157,26 @@ class Similarity:
     def take(self, data: ScoredPairs, rows: Sequence[int]) -> ScoredPairs:
         """Returns the pairs at `rows`."""
         return data.take(rows)
+
+    def fields(self, data: ScoredPairs) -> Iterator[Mapping[str, str]]:
+        """Yields `first` and `second`."""
+        return data.fields()
+
+    def answered(self, data: ScoredPairs, answers: Sequence[Any]) -> Items:
+        """Takes numbers; correlations do not depend on their unit."""
+        said = np.array([np.nan if answer is None else answer for answer in answers], dtype=np.float64)
+        numbers = said[~np.isnan(said)]
+        low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 0.0)
+        wrong = np.where(_scaled(self.labels(data)) >= 0, low, high)
+        return self.items(data, np.where(np.isnan(said), wrong, said))
+
+    def known_answers(self, data: ScoredPairs, answer: Number) -> Iterator[KnownAnswers]:
+        """Oracle: the gold scores, stretched over the scale. Constant and mute: no correlation."""
+        gold = self.labels(data)
+        right = answer.low + (answer.high - answer.low) * (_scaled(gold) + 1) / 2
+        yield KnownAnswers("oracle", right.tolist(), 0 if is_constant(gold) else 100)
+        yield KnownAnswers("constant", [answer.low] * len(gold), 0)
+        yield KnownAnswers("mute", [None] * len(gold), 0)
 
     def certificates(self, data: ScoredPairs) -> Iterable[Certificate]:
         """Constant: no correlation. Random: noise, anew for each text, so that all orders are equally likely.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -66,6 +66,11 @@ class Texts:
         """Returns u for single texts, [u; v; |u-v|; u*v] for pairs: float32 [items, features]."""
         u = encode(self.first)
         return u if self.second is None else pair_features(u, encode(self.second))
+
+    def fields(self) -> Iterator[Mapping[str, str]]:
+        """Yields the texts of each item by the name of their column, for prompts."""
+        columns = {"first": self.first} if self.second is None else {"first": self.first, "second": self.second}
+        return (dict(zip(columns, texts, strict=True)) for texts in zip(*columns.values(), strict=True))
 
     def content(self) -> Iterable[str]:
         """All texts, in order."""

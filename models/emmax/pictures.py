@@ -1,0 +1,142 @@
+"""Pictures of a run, drawn from its log: losses, held-out retrieval, typical similarities, ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xrete.reporting.pictures import COLOURS, STYLE, save
+
+from .runs import PHASES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (9.0, 6.0)
+NAMES = {"mlm": "0", "encoder": "1a", "classifier": "1b", "em": "2"}
+Entry = Mapping[str, Any]
+
+
+def draw(log: Path, folder: Path) -> list[Path]:
+    """Draws a run's curves and, where it had a phase 2, its ranks; each as SVG and as PNG.
+
+    Args:
+        log: The run's log of JSON lines.
+        folder: Where the files go.
+
+    Returns:
+        The files.
+
+    Raises:
+        XreteError: the folder cannot be written.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    steps = [entry for entry in entries if entry["event"] == "step"]
+    starts = _starts(steps)
+    files: list[Path] = []
+    with mpl.rc_context(STYLE):
+        figure = Figure(SIZE, layout="constrained")
+        losses, scores, typical, agreement = figure.subplots(2, 2).flat
+        _lines(losses, "Losses", steps, starts, ("loss_encoder", "loss_classifier", "loss_mlm"))
+        losses.set_yscale("log")
+        _scores(scores, [entry for entry in entries if entry["event"] == "score"], starts)
+        _ranks(typical, steps, starts)
+        _lines(agreement, "Agreement", steps, starts, ("agreement", "accuracy", "retrieved"))
+        agreement.set_ylim(0, 1.02)
+        for axes in (losses, scores, typical, agreement):
+            _phases(axes, starts)
+        files += save(figure, folder / "curves", "Training", "")
+        judged = [entry for entry in steps if entry["phase"] == "em"]
+        if judged:
+            figure = Figure((9.0, 3.6), layout="constrained")
+            for axes, (key, title) in zip(
+                figure.subplots(1, 2, sharey=True).flat,
+                (("ranks_classifier", "classifier"), ("ranks_encoder", "encoder")),
+                strict=True,
+            ):
+                _shares(axes, title, judged, key)
+            files += save(figure, folder / "ranks", "Ranks of all pairs in phase 2", "")
+    return files
+
+
+def _starts(steps: Sequence[Entry]) -> dict[str, int]:
+    """Returns how many steps came before each phase, so that all of them follow each other on one axis."""
+    starts, total = {}, 0
+    for phase in PHASES:
+        done = [entry["step"] for entry in steps if entry["phase"] == phase]
+        if done:
+            starts[phase] = total
+            total += max(done)
+    return starts
+
+
+def _place(entry: Entry, starts: Mapping[str, int]) -> int:
+    return starts.get(entry["phase"], 0) + int(entry["step"])
+
+
+def _lines(axes: Axes, title: str, steps: Sequence[Entry], starts: Mapping[str, int], keys: Iterable[str]) -> None:
+    axes.set_title(title)
+    for colour, key in zip(COLOURS, keys, strict=False):
+        points = [(_place(entry, starts), entry[key]) for entry in steps if entry.get(key)]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=colour, lw=1.2, label=key.removeprefix("loss_"))
+    axes.legend(loc="best", fontsize=8)
+
+
+def _scores(axes: Axes, scores: Sequence[Entry], starts: Mapping[str, int]) -> None:
+    """Draws each group of each task."""
+    axes.set_title("Held-out retrieval")
+    groups = sorted(
+        {(task, group) for entry in scores for task, found in entry["tasks"].items() for group in found}
+    )
+    for colour, (task, group) in zip(COLOURS, groups, strict=False):
+        points = [(_place(entry, starts), entry["tasks"][task][group]) for entry in scores]
+        axes.plot(*zip(*points, strict=True), color=colour, lw=1.2, marker="o", ms=3, label=f"{task} {group}")
+    if groups:
+        axes.legend(loc="best", fontsize=8)
+
+
+def _ranks(axes: Axes, steps: Sequence[Entry], starts: Mapping[str, int]) -> None:
+    """Draws s_r of every rank."""
+    axes.set_title("Typical similarity of each rank")
+    judged = [entry for entry in steps if "typical" in entry]
+    for rank, values in enumerate(zip(*(entry["typical"] for entry in judged), strict=True)):
+        places = [_place(entry, starts) for entry in judged]
+        axes.plot(places, values, color=COLOURS[rank % len(COLOURS)], lw=1.2, label=f"rank {rank + 1}")
+    if judged:
+        axes.legend(loc="best", fontsize=8)
+
+
+def _phases(axes: Axes, starts: Mapping[str, int]) -> None:
+    """Marks where each phase begins."""
+    axes.set_xlabel("step")
+    for phase, start in starts.items():
+        axes.axvline(start, color="#dddddd", lw=0.8, zorder=0)
+        axes.annotate(
+            f" {NAMES[phase]}",
+            (start, 1),
+            xycoords=("data", "axes fraction"),
+            fontsize=8,
+            color="#999999",
+            va="top",
+        )
+
+
+def _shares(axes: Axes, title: str, judged: Sequence[Entry], key: str) -> None:
+    """Draws each rank's share of all pairs, which spans orders of magnitude."""
+    axes.set_title(f"by the {title}")
+    shares = np.array([entry[key] for entry in judged])
+    places = [entry["step"] for entry in judged]
+    for rank in range(shares.shape[1]):
+        axes.plot(places, shares[:, rank], color=COLOURS[rank % len(COLOURS)], lw=1.2, label=f"rank {rank + 1}")
+    axes.set_yscale("symlog", linthresh=1e-5)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("step of phase 2")
+    axes.legend(loc="best", fontsize=8)

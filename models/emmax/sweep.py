@@ -1,0 +1,165 @@
+"""Several runs from one file: variants of a config, over several seeds, and a table of what came out.
+
+    seeds = [1, 2, 3]
+
+    [variants]
+    "full" = []
+    "phase 1 only" = ["em.steps=0"]
+    "FCN" = ["ranks.classifier=fcn"]
+
+Variants whose settings do not reach phase 1a share it: their runs fork from the first one's last checkpoint of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+from scipy import stats
+
+from xrete.errors import UsageError
+from xrete.files import read_text, write_text
+from xrete.model import PretrainOptions
+
+from .checkpoint import leaves
+from .config import Config, read
+from .pretrain import pretrain
+from .runs import checkpoints
+
+LATER = ("ranks.", "em.", "loss.low", "loss.high", "loss.ranking", "loss.self_positive", "warmup.classifier_steps")
+"""Settings that phases 0 and 1a of a sequential run do not read."""
+KEPT = 100
+"""Checkpoints kept of each run: those between phases are what others fork from, and what studies look at."""
+LEVEL = 0.95
+"""Of the intervals over seeds (Student's t)."""
+
+
+class Sweep(BaseModel):
+    """A sweep file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
+    variants: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+
+
+def load(file: Path) -> Sweep:
+    """Reads a sweep file.
+
+    Raises:
+        UsageError: it is missing, no TOML, or has other keys.
+    """
+    try:
+        return Sweep.model_validate(tomllib.loads(read_text(file, kind="sweep file")))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def run(sweep: Sweep, options: PretrainOptions) -> None:
+    """Makes every run that is not done yet, one after the other, and shows the table.
+
+    Args:
+        sweep: The variants.
+        options: The config that they vary; its `out` gets a folder for each run, and `sweep.json` with all scores.
+
+    Raises:
+        UsageError: a variant's settings are wrong, which is said before the first run.
+    """
+    plan = {
+        (variant, seed): read(
+            options.preset, options.config, [*options.settings, *changes, f"seed={seed}", f"watch.keep={KEPT}"]
+        )
+        for variant, changes in sweep.variants.items()
+        for seed in sweep.seeds
+    }
+    for (variant, seed), config in plan.items():
+        place = options.out / slug(variant, seed)
+        if not checkpoints(place):
+            _fork(config, place, [options.out / slug(other, seed) for other in sweep.variants])
+        pretrain(config, place, fresh=options.fresh)
+    scores = collect(sweep, options.out)
+    write_text(options.out / "sweep.json", json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
+    Console().print(table(scores))
+
+
+def slug(variant: str, seed: int) -> str:
+    """Returns the folder's name of one run."""
+    return f"{''.join(c if c.isalnum() else '-' for c in variant.lower()).strip('-')}-{seed}"
+
+
+def collect(sweep: Sweep, folder: Path) -> dict[str, list[list[dict[str, Any]]]]:
+    """Returns each variant's scores: for each seed, what was scored on the way."""
+    return {
+        variant: [
+            json.loads(read_text(checkpoints(folder / slug(variant, seed))[-1] / "state.json"))["scores"]
+            for seed in sweep.seeds
+        ]
+        for variant in sweep.variants
+    }
+
+
+def table(scores: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Table:
+    """Shows each variant after phase 1 and at its end: means over seeds, with their intervals."""
+    names = sorted({(task, group) for runs in scores.values() for run in runs for task, group in _cells(run[-1])})
+    result = Table("variant", *(f"{task} {group}\nphase 1 → end" for task, group in names))
+    for variant, runs in scores.items():
+        row = []
+        for task, group in names:
+            first = [_cells(_after_phase_1(run))[task, group] for run in runs]
+            last = [_cells(run[-1])[task, group] for run in runs]
+            row.append(f"{np.mean(first):.1f} → {np.mean(last):.1f} ({interval(np.subtract(last, first))})")
+        result.add_row(variant, *row)
+    return result
+
+
+def interval(values: Sequence[float] | np.ndarray[Any, Any]) -> str:
+    """Writes a mean difference with its interval over seeds, or alone where there is one seed."""
+    array = np.asarray(values, dtype=float)
+    if len(array) < 2:
+        return f"{array.mean():+.1f}"
+    margin = stats.t.ppf(0.5 + LEVEL / 2, len(array) - 1) * array.std(ddof=1) / math.sqrt(len(array))
+    return f"{array.mean():+.1f} ± {margin:.1f}"
+
+
+def _cells(entry: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    return {(task, group): value for task, groups in entry["tasks"].items() for group, value in groups.items()}
+
+
+def _after_phase_1(run: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return [entry for entry in run if entry["phase"] != "em"][-1]
+
+
+def _fork(config: Config, place: Path, others: Sequence[Path]) -> None:
+    """Starts a run from another's last checkpoint of phase 1a, where both are the same up to there."""
+    name = f"1-encoder-{config.warmup.encoder_steps:07d}"
+    if config.warmup.order == "joint":
+        return
+    for source in [other / name for other in others if (other / name).is_dir()]:
+        state = json.loads(read_text(source / "state.json"))
+        if _early(state["config"]) == _early(config.model_dump(mode="json")):
+            aside = place / f".{name}.part"
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(source, aside)
+            state |= {"config": config.model_dump(mode="json")}
+            write_text(aside / "state.json", json.dumps(state, indent=1, ensure_ascii=False) + "\n")
+            aside.rename(place / name)
+            return
+
+
+def _early(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings that phases 0 and 1a read."""
+    return {
+        key: value for key, value in leaves(config).items() if not key.startswith((*LATER, "watch.", "compute."))
+    }

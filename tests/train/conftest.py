@@ -1,0 +1,123 @@
+"""A world, an encoder and a config so small that a whole run takes half a second."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from xrete.models.emmax.config import Config, read
+from xrete.models.emmax.distributed import Team
+from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
+from xrete.models.emmax.pretrain import set_up
+from xrete.models.emmax.runs import LOG
+from xrete.models.emmax.training import Training
+from xrete.models.emmax.watch import Watch
+from xrete.models.emmax.world import World, WorldConfig
+
+WIDTH, PIECES, LENGTH = 16, 300, 32
+SETTINGS = (
+    "encoder.pooling=mean",
+    f"encoder.max_length={LENGTH}",
+    "encoder.dropout=0.1",
+    "loss.queue=24",
+    "ranks.start_pairs=600",
+    "warmup.encoder_steps=3",
+    "warmup.classifier_steps=3",
+    "em.steps=3",
+    "optimisation.batch=16",
+    "optimisation.encoder_rate=1e-3",
+    "watch.tasks=[]",
+    "watch.log_every=1",
+    "compute.device=cpu",
+)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Corpora of three languages and their pivot, whose words are the same, in other orders."""
+    folder = tmp_path_factory.mktemp("world") / "world"
+    made = World(WorldConfig(head=2, tail=1, roles=5, zipf=0.0, cognates=1.0))
+    made.write(folder, bitexts=200, monolingual=100, held_out_sentences=20)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An XLM-R of one layer with a head: random, but it does not look at positions, so translations are alike."""
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+    folder = tmp_path_factory.mktemp("start")
+    texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]
+    file = folder / "trained.json"
+    file.write_text(train_tokenizer(texts, PIECES), "utf-8")
+    tokenizer = read_tokenizer(file, LENGTH)
+    torch.manual_seed(0)
+    model = XLMRobertaForMaskedLM(
+        XLMRobertaConfig(
+            vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2,
+            intermediate_size=32, max_position_embeddings=LENGTH + 2, type_vocab_size=1, initializer_range=0.5,
+            pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        )
+    )  # fmt: skip
+    model.roberta.embeddings.position_embeddings.weight.data.zero_()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def settings(world: Path, start: Path) -> Callable[..., list[str]]:
+    """Settings of a short run, each phase of which takes three steps; more may follow, and win."""
+
+    def make(*more: str) -> list[str]:
+        data = [
+            f'data.parallel=[{{kind="tsv", path="{world}/bitext/{{source}}-{{target}}.tsv"}}]',
+            f'data.monolingual=[{{kind="text", path="{world}/mono/{{language}}.txt"}}]',
+        ]
+        return [*data, f"encoder.start={start}", *SETTINGS, *more]
+
+    return make
+
+
+@pytest.fixture
+def configure(settings: Callable[..., list[str]]) -> Callable[..., Config]:
+    """The config of these settings."""
+    return lambda *more: read(None, None, settings(*more))
+
+
+@pytest.fixture
+def assemble(configure: Callable[..., Config], tmp_path: Path) -> Callable[..., Training]:
+    """Puts a run of these settings together, or goes on with the one in its folder."""
+
+    def make(*more: str, folder: Path | None = None) -> Training:
+        config, team = configure(*more), Team.join("cpu")
+        place = folder or tmp_path / "run"
+        return set_up(config, team, place, Watch(config, team, place, Console(file=io.StringIO())))
+
+    return make
+
+
+@pytest.fixture
+def console() -> Any:
+    """A terminal that is none: what is said is in `console.file`."""
+    return Console(file=io.StringIO())
+
+
+TIMES = ("sentences_per_second", "tokens_per_second", "seconds_left")
+
+
+@pytest.fixture
+def log() -> Callable[[Path], list[dict[str, Any]]]:
+    """Reads a run's log, without what depends on the clock."""
+
+    def read_log(folder: Path) -> list[dict[str, Any]]:
+        entries = [json.loads(line) for line in (folder / LOG).read_text("utf-8").splitlines()]
+        return [{key: value for key, value in entry.items() if key not in TIMES} for entry in entries]
+
+    return read_log

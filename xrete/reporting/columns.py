@@ -1,0 +1,107 @@
+"""Which measures stand in a table's columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+from xrete.reporting.book import GEOMETRY, Book
+from xrete.reporting.leaderboard import ALL, Measure
+from xrete.reporting.paper import Paper
+
+ZERO_SHOT = "zero-shot"
+PROTOCOLS = ("fine-tune", "probe", ZERO_SHOT, "prompt")
+"""In the order in which the main table prefers them."""
+
+TASKS = (
+    *("xnli", "americasnli", "multists", "qe", "lareqa", "mewslix", "bucc", "tatoeba"),
+    *("xcopa", "multieurlex", "multiarc", "pawsx", "flores", "flores-geometry"),
+)
+"""The paper's tasks in the order of its Table 1; others follow by name."""
+
+ZERO_SHOT_TASKS = ("multists", "qe", "lareqa", "mewslix", "bucc", "tatoeba")
+LONG_TAIL_TASKS = ("flores", "tatoeba")
+LONG_TAIL_GROUPS = ("head", "long-tail")
+GEOMETRY_TASK = "flores-geometry"
+GEOMETRY_GROUPS = ("head", "long-tail", ALL)
+VIEW_TASKS = {"zero-shot": ZERO_SHOT_TASKS, "long-tail": LONG_TAIL_TASKS, "geometry": (GEOMETRY_TASK,)}
+
+Pair = tuple[str, str]
+"""A task and a protocol."""
+
+
+def of_table(table: str, book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
+    """Returns the measures across a table of models: what is measured here, and what the paper has numbers of."""
+    return _LAYOUTS[table](book, paper, metric)
+
+
+def task_order(task: str) -> tuple[int, str]:
+    """Sorts tasks as the paper does."""
+    return (TASKS.index(task) if task in TASKS else len(TASKS), task)
+
+
+def protocol_order(protocol: str) -> tuple[int, str]:
+    """Sorts protocols as the main table prefers them."""
+    return (PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol)
+
+
+def preferred(book: Book) -> set[Pair]:
+    """Returns each task with the protocols that speak for some model: its first usable one, and its first.
+
+    The first one of any status stands too, so that a fine-tuning that failed does not vanish behind a zero-shot
+    score.
+    """
+    wanted: set[Pair] = set()
+    for subject, task in itertools.product(book.subjects, book.tasks):
+        for protocols in book.protocols(subject, task):
+            wanted.update((task, protocol) for protocol in sorted(protocols, key=protocol_order)[:1])
+    return wanted
+
+
+def _main(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
+    pairs = preferred(book) | set(paper.pairs if paper else ())
+    ordered = sorted(pairs, key=lambda pair: (task_order(pair[0]), protocol_order(pair[1])))
+    return _measures(book, paper, ordered, (ALL,), metric)
+
+
+def _zero_shot(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
+    return _measures(book, paper, [(task, ZERO_SHOT) for task in ZERO_SHOT_TASKS], (ALL,), metric)
+
+
+def _long_tail(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
+    return _measures(book, paper, [(task, ZERO_SHOT) for task in LONG_TAIL_TASKS], LONG_TAIL_GROUPS, metric)
+
+
+def _geometry(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
+    if GEOMETRY_TASK not in book.tasks and paper is None:
+        return []
+    return [
+        Measure(task=GEOMETRY_TASK, protocol=ZERO_SHOT, metric=name, group=group)
+        for group in GEOMETRY_GROUPS
+        for name in ((metric,) if metric else GEOMETRY)
+    ]
+
+
+_LAYOUTS: dict[str, Callable[[Book, Paper | None, str | None], list[Measure]]] = {
+    "main": _main,
+    "zero-shot": _zero_shot,
+    "long-tail": _long_tail,
+    "geometry": _geometry,
+    "ablation-ranks": _main,
+}
+
+
+def _measures(
+    book: Book, paper: Paper | None, pairs: Iterable[Pair], groups: Sequence[str], metric: str | None
+) -> list[Measure]:
+    return [
+        Measure(task=task, protocol=protocol, metric=name, group=group)
+        for task, protocol in pairs
+        for name in _metrics(book, paper, task, protocol, metric)
+        for group in groups
+    ]
+
+
+def _metrics(book: Book, paper: Paper | None, task: str, protocol: str, asked: str | None) -> Iterable[str]:
+    published = [name for name in (paper.metrics(task, protocol) if paper else ()) if asked in (None, name)]
+    return dict.fromkeys([*book.metrics(task, protocol, asked), *published])

@@ -1,0 +1,145 @@
+"""Two models side by side: which of their records are compared, and what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xrete.comparison import Run, TaskDifference, compare_task, corrected_over_tasks
+from xrete.errors import UsageError, XreteError, unknown_name
+from xrete.record import read_record
+from xrete.reporting.book import Book, direction
+from xrete.reporting.collect import Entry, Kind, narrow
+from xrete.reporting.leaderboard import ALL, Measure, Subject
+from xrete.reporting.text import plain
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """A task that one of the models has, and why the two are not compared on it."""
+
+    task: str
+    protocol: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two models on every task that both were scored on.
+
+    Attributes:
+        first: What the first model is called.
+        second: What the second is called.
+        tasks: The tasks that both have, with p-values of the means corrected over them.
+        missing: The other ones.
+        remarks: What was left out otherwise.
+    """
+
+    first: str
+    second: str
+    tasks: tuple[TaskDifference, ...]
+    missing: tuple[NotCompared, ...]
+    remarks: tuple[str, ...]
+
+
+def is_file(name: str) -> bool:
+    """Says whether a user means a record file, not a model."""
+    return name.endswith(".json")
+
+
+def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
+    """Returns the records that a user means.
+
+    Args:
+        name: A record file, the name of a model, or its name and revision as reports print it.
+        entries: All records there are.
+
+    Raises:
+        RecordError: the file is not a record.
+        UsageError: there is no such model, or several revisions of it.
+    """
+    if is_file(name):
+        return [Entry(name, read_record(Path(name)), Path(name))]
+    subjects = Book(entries).subjects
+    found = [x for x in subjects if x.label == name] or [x for x in subjects if x.model == name]
+    if not found:
+        known = (plain(x.label) for x in subjects)
+        raise unknown_name("model", name, known, "run 'xrete report', or name a record file")
+    if len(found) > 1:
+        labels = ", ".join(f"'{plain(x.label)}'" for x in found)
+        raise UsageError(f"'{name}' has {len(found)} revisions here: name one of {labels}, or a record file")
+    wanted = (found[0].model, found[0].revision)
+    return [x for x in entries if (x.record.model.name, x.record.model.revision) == wanted]
+
+
+def build(
+    first: Sequence[Entry], second: Sequence[Entry], *, tasks: Sequence[str], metric: str | None, kind: Kind | None
+) -> Comparison:
+    """Compares two models.
+
+    Args:
+        first: Records of the one, as `entries_of` returns them.
+        second: Records of the other.
+        tasks: Only these, or all.
+        metric: Another metric than the headline ones.
+        kind: Real data or the mini sample; None takes the mini sample only where there is nothing else.
+
+    Raises:
+        UsageError: there is no record of a task.
+        XreteError: nothing can be compared; the sentence says why.
+    """
+    narrowed = narrow([*first, *second], kind=kind, models=(), tasks=tasks)
+    kept = set(map(id, narrowed.entries))
+    sides = [
+        _Side(Book([x for x in entries if id(x) in kept]), Book(entries).subjects[0]) for entries in (first, second)
+    ]
+    labels = [side.subject.label for side in sides]
+    if labels[0] == labels[1]:
+        labels = [f"{label} ({entries[0].file})" for label, entries in zip(labels, (first, second), strict=True)]
+    compared: list[TaskDifference] = []
+    missing: list[NotCompared] = []
+    for task, protocol in sorted({(x.record.task, x.record.protocol) for x in narrowed.entries}):
+        try:
+            compared.append(_compare(sides, labels, task, protocol, metric))
+        except XreteError as reason:
+            missing.append(NotCompared(task, protocol, str(reason)))
+    if not compared:
+        reasons = " ".join((f"{missing[0].task}, {missing[0].protocol}: {missing[0].reason}.", *narrowed.remarks))
+        raise XreteError(f"{labels[0]} and {labels[1]} cannot be compared. {reasons}")
+    return Comparison(
+        first=labels[0],
+        second=labels[1],
+        tasks=tuple(corrected_over_tasks(compared)),
+        missing=tuple(missing),
+        remarks=narrowed.remarks,
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One model, and its records of one kind of data."""
+
+    book: Book
+    subject: Subject
+
+
+def _compare(
+    sides: Sequence[_Side], labels: Sequence[str], task: str, protocol: str, metric: str | None
+) -> TaskDifference:
+    """Compares two models on a task, by records of the same data where they have such."""
+    headline = [name for side in sides for name in side.book.metrics(task, protocol, None)]
+    measure = Measure(task=task, protocol=protocol, metric=metric or headline[0], group=ALL)
+    for side, label in zip(sides, labels, strict=True):
+        if reason := side.book.cell(side.subject, measure).reason:
+            raise XreteError(f"{label}: {reason}")
+    first, second = (side.book.ranked(side.subject, measure) for side in sides)
+    pairs = [(a, b) for a in first for b in second]
+    same = [(a, b) for a, b in pairs if a.record.data.fingerprint == b.record.data.fingerprint]
+    a, b = (same or pairs)[0]
+    return compare_task(_run(a), _run(b), measure.metric, direction(a.record, measure.metric))
+
+
+def _run(entry: Entry) -> Run:
+    assert entry.path is not None  # it was read from a file
+    return Run(entry.path, entry.record)

@@ -1,0 +1,162 @@
+"""For the hub: a card with evaluation results for each model, and a results folder that a pull request can carry.
+
+The card's metadata is the hub's `model-index`, written by `huggingface_hub`. The hub's newer `.eval_results/` files
+are for data sets that are registered there as benchmarks, which those of XRETE's tasks are not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xrete import __version__, registry
+from xrete.errors import RecordError, XreteError
+from xrete.files import atomic_writer, file_digest, write_text
+from xrete.reporting import columns, views
+from xrete.reporting.book import GEOMETRY, Book
+from xrete.reporting.collect import Entry, narrow
+from xrete.reporting.leaderboard import ALL, Cell, Measure
+from xrete.reporting.markdown import escape, to_markdown
+from xrete.reporting.text import NAME_LIMIT, plain
+from xrete.store import safe_name
+
+TASK_TYPES = {
+    "bitext": "sentence-similarity",
+    "mining": "sentence-similarity",
+    "similarity": "sentence-similarity",
+    "ranking": "text-ranking",
+    "choice": "multiple-choice",
+    "geometry": "feature-extraction",
+}
+"""The hub's names of tasks, by shape; classification of any kind is the rest."""
+
+OTHER_TASKS = "text-classification"
+
+
+def write(
+    entries: Sequence[Entry], request: views.Request, folder: Path, sources: Sequence[Path]
+) -> Iterator[Path]:
+    """Writes `models/MODEL/README.md` and `results/MODEL/…` below a folder, and yields the files.
+
+    Only complete records of real data, without `--limit`, are published.
+
+    Args:
+        entries: The records.
+        request: Which of them, and whether the paper's rows are wanted in the cards' tables.
+        folder: Where the files go.
+        sources: Results folders; records are found by their own paths.
+
+    Raises:
+        XreteError: there is no such record.
+        RecordError: a record's items are missing or are not those that it was written with.
+    """
+    narrowed = narrow(entries, kind="real", models=request.models, tasks=request.tasks)
+    kept = [x for x in narrowed.entries if x.record.status == "complete" and x.record.data.limit is None]
+    if not kept:
+        raise XreteError("no complete record of real data, without --limit, is here to be published")
+    by_model: dict[str, list[Entry]] = defaultdict(list)
+    for entry in kept:
+        by_model[entry.record.model.name].append(entry)
+    for model, own in by_model.items():
+        yield from _copied(own, folder / "results" / safe_name(model))
+        path = folder / "models" / safe_name(model) / "README.md"
+        write_text(path, card(model, own, with_paper=request.with_paper))
+        yield path
+
+
+def card(model: str, entries: Sequence[Entry], *, with_paper: bool = False) -> str:
+    """Writes the card of one model.
+
+    Args:
+        model: Its name.
+        entries: Its records.
+        with_paper: Whether the paper's rows stand in the table.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    book = Book(entries)
+    results = [EvalResult(**_result(cell, book)) for cell in _numbers(book)]
+    known = ModelCardData(model_name=model, tags=["xrete"], eval_results=results)
+    board = views.build(entries, views.Request(with_paper=with_paper, intervals=True))
+    revisions = sorted({entry.record.model.revision for entry in entries})
+    lines = [
+        "---",
+        known.to_yaml(),
+        "---",
+        "",
+        f"# {escape(model, NAME_LIMIT)}",
+        "",
+        f"Scored with XRETE {__version__}; revision {', '.join(escape(x, NAME_LIMIT) for x in revisions)}.",
+        "",
+        to_markdown(board),
+        "The records, with the outcome of every item, are in the results folder that came with this card;",
+        "`xrete verify` checks them.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(book: Book) -> Iterator[Cell]:
+    """Yields the mean over all languages of every task and protocol, and of geometry its three metrics."""
+    for task in sorted(book.tasks, key=columns.task_order):
+        for subject in book.subjects:
+            for protocol in sorted(book.protocols(subject, task)[0], key=columns.protocol_order):
+                is_geometry = task == columns.GEOMETRY_TASK
+                for metric in GEOMETRY if is_geometry else book.metrics(task, protocol, None):
+                    cell = book.cell(subject, Measure(task=task, protocol=protocol, metric=metric, group=ALL))
+                    if cell.value is not None:
+                        yield cell
+
+
+def _result(cell: Cell, book: Book) -> dict[str, Any]:
+    measure, evidence = cell.measure, cell.evidence
+    assert evidence is not None
+    coverage = f"{len(evidence.languages)} of {evidence.expected} languages"
+    return {
+        "task_type": TASK_TYPES.get(book.shape(measure.task), OTHER_TASKS),
+        "task_name": f"{measure.task}, {measure.protocol}",
+        **_dataset(measure.task),
+        "dataset_split": evidence.split,
+        "dataset_revision": evidence.revision,
+        "metric_type": measure.metric,
+        "metric_name": f"{measure.metric}, {measure.protocol}, mean over {coverage}",
+        "metric_value": round(cell.value or 0.0, 4),
+        "metric_args": {
+            "protocol": measure.protocol,
+            "languages": " ".join(evidence.languages),
+            "items": evidence.n,
+            "ci95": None if cell.ci95 is None else [round(end, 4) for end in cell.ci95],
+            "higher_is_better": cell.higher_is_better,
+            "data_fingerprint": evidence.fingerprint,
+        },
+    }
+
+
+def _dataset(task: str) -> dict[str, str]:
+    if task not in registry.names("tasks"):
+        return {"dataset_type": task, "dataset_name": task}
+    known = registry.task(task).card
+    return {"dataset_type": known.hub.repo if known.hub else task, "dataset_name": known.title}
+
+
+def _copied(entries: Sequence[Entry], folder: Path) -> Iterator[Path]:
+    for entry in entries:
+        if entry.path is None:
+            continue
+        for file in (entry.path, *_items(entry.path, entry)):
+            path = folder / file.name
+            with atomic_writer(path) as target:
+                target.write(file.read_bytes())
+            yield path
+
+
+def _items(path: Path, entry: Entry) -> Iterator[Path]:
+    items = entry.record.items
+    if items is None:
+        return
+    file = path.parent / Path(items.file).name
+    if not file.is_file() or file_digest(file) != items.sha256:
+        raise RecordError(f"{path} cannot be published without its items, {plain(items.file)}: they are not there")
+    yield file

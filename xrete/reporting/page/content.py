@@ -1,0 +1,302 @@
+"""What the page knows, as data for JSON: no text of a record reaches it unless it is harmless to show.
+
+Numbers are those of the records. Cells that stand on the same `data` were taken over the same languages of the same
+split of the same texts, and only those are compared.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from xrete import __version__, languages
+from xrete.record import Interval, Record
+from xrete.reporting import columns, marks, remarks
+from xrete.reporting.book import GEOMETRY, Book, direction
+from xrete.reporting.collect import Entry, Narrowed
+from xrete.reporting.leaderboard import ALL, NOT_RUN, Cell, Measure, Row, Subject
+from xrete.reporting.page.pictures import Picture
+from xrete.reporting.paper import Paper
+from xrete.reporting.text import number, plain
+from xrete.reporting.verdicts import judged
+
+NAME_LIMIT = 80
+TEXT_LIMIT = 400
+PLACES = 6
+"""Decimals of a language's score: enough for the last digit of any mean that is shown."""
+
+PAPER_TABLES = (1, 2, 3, 4)
+CATEGORIES = {"bitext": "retrieval", "mining": "retrieval", "ranking": "retrieval", "ordinal": "classification"}
+"""Of tasks that are not installed here, by shape; a shape that is missing is its own category."""
+
+
+def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool) -> dict[str, Any]:
+    """Arranges records for the page.
+
+    Args:
+        narrowed: The records.
+        pictures: Models' spaces in the plane.
+        with_paper: Whether the paper's rows are there.
+    """
+    book = Book(narrowed.entries)
+    papers = [Paper(table, tasks=sorted(book.tasks)) for table in PAPER_TABLES] if with_paper else []
+    measures = _measures(book, papers)
+    board = _Board(book, measures)
+    records = [entry.record for entry in narrowed.entries]
+    codes = {code for part in board.data for code in (*part["languages"], *part["missing"])}
+    codes |= {code for picture in pictures for code in picture.languages}
+    return {
+        "version": __version__,
+        "mini": remarks.MINI_REMARK if narrowed.kind == "mini" else None,
+        "newest": max(record.created for record in records)[:10],
+        "records": len(records),
+        "languages": {code: _language(code) for code in sorted(codes)},
+        "names": {key: languages.name(key) for key in sorted({x for code in codes for x in _standards(code)})},
+        "scripts": {key: _script_name(key) for key in sorted({x for code in codes for x in _scripts(code)})},
+        "tasks": {task: _task(task, book) for task in sorted(book.tasks, key=columns.task_order)},
+        "models": [_model(subject, book) for subject in book.subjects],
+        "measures": [_measure(measure, board) for measure in measures],
+        "data": board.data,
+        "cells": board.cells,
+        "runs": board.runs,
+        "paper": list(_published(book, papers, measures)),
+        "pictures": [picture.content for picture in pictures],
+        "remarks": [*remarks.several(board.shown, book), *map(plain, board.problems), *narrowed.remarks],
+    }
+
+
+def _measures(book: Book, papers: Sequence[Paper]) -> list[Measure]:
+    """The headline metric of every task under every protocol that has a record; the three of geometry."""
+    pairs = {
+        (task, protocol): None
+        for task in sorted(book.tasks, key=columns.task_order)
+        for protocol in sorted(
+            {name for subject in book.subjects for name in book.protocols(subject, task)[1]},
+            key=columns.protocol_order,
+        )
+    }
+    pairs |= {pair: None for paper in papers for pair in paper.pairs}
+    ordered = sorted(pairs, key=lambda pair: (columns.task_order(pair[0]), columns.protocol_order(pair[1])))
+    return [
+        Measure(task=task, protocol=protocol, metric=metric, group=ALL)
+        for task, protocol in ordered
+        for metric in dict.fromkeys(
+            GEOMETRY
+            if task == columns.GEOMETRY_TASK
+            else [
+                *book.metrics(task, protocol, None),
+                *(name for paper in papers for name in paper.metrics(task, protocol)),
+            ]
+        )
+    ]
+
+
+class _Board:
+    """Cells, and what they share: each set of data and each run once."""
+
+    def __init__(self, book: Book, measures: Sequence[Measure]) -> None:
+        self.data: list[dict[str, Any]] = []
+        self.runs: list[dict[str, Any]] = []
+        self.cells: list[dict[str, Any]] = []
+        self._places: dict[Any, int] = {}
+        self._runs: dict[str, int] = {}
+        self._book, self._measures = book, measures
+        self.problems: dict[str, None] = {}
+        grids = {name: self._grid(name) for name in book.groups}
+        self.shown = [cell for row in grids[ALL] for cell in row]
+        self.digits = {cell.measure: cell.digits for cell in self.shown}
+        self.directions = {
+            cell.measure: cell.higher_is_better for cell in self.shown if cell.higher_is_better is not None
+        }
+        for row, column in itertools.product(range(len(book.subjects)), range(len(measures))):
+            cells = {name: grid[row][column] for name, grid in grids.items()}
+            if cells[ALL].reason != NOT_RUN:
+                self.cells.append({"model": row, "measure": column} | self._cell(cells))
+
+    def _grid(self, group: str) -> Sequence[Sequence[Cell]]:
+        measures = [replace(measure, group=group) for measure in self._measures]
+        grid = [[self._book.cell(subject, measure) for measure in measures] for subject in self._book.subjects]
+        rows, problems = marks.marked(grid, self._book)
+        self.problems |= dict.fromkeys(problems)
+        return rows
+
+    def _cell(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
+        whole = cells[ALL]
+        if whole.value is None:
+            return {"reason": plain(whole.reason or "", TEXT_LIMIT)}
+        entry = self._book.ranked(whole.subject, whole.measure)[0]
+        groups = {name: _number(cell) for name, cell in cells.items() if cell.value is not None}
+        return {"groups": groups, "run": self._run(entry), "data": self._place(entry.record)} | _scores(
+            entry.record, whole.measure.metric
+        )
+
+    def _run(self, entry: Entry) -> int:
+        if entry.file not in self._runs:
+            self._runs[entry.file] = len(self.runs)
+            self.runs.append(_run(entry))
+        return self._runs[entry.file]
+
+    def _place(self, record: Record) -> int:
+        """Returns the number of the record's data, equal for records that may be compared."""
+        codes = tuple(sorted(record.languages))
+        data = record.data
+        key = (record.task, data.split, data.source == "mini", data.fingerprint, codes, record.missing_languages)
+        if key not in self._places:
+            self._places[key] = len(self.data)
+            groups = {name: [*group.languages, *group.missing] for name, group in record.groups.items()}
+            self.data.append(
+                {
+                    "split": plain(data.split, NAME_LIMIT),
+                    "source": data.source,
+                    "revision": data.revision and plain(data.revision, NAME_LIMIT),
+                    "fingerprint": plain(data.fingerprint, NAME_LIMIT),
+                    "languages": codes,
+                    "missing": sorted(record.missing_languages),
+                    "items": [record.languages[code].n for code in codes],
+                    "groups": {name: members for name, members in groups.items() if name != ALL},
+                }
+            )
+        return self._places[key]
+
+
+def _number(cell: Cell) -> dict[str, Any]:
+    standing = cell.standing
+    return {
+        "value": cell.value,
+        "shown": number(cell),
+        "interval": cell.ci95,
+        "mark": cell.mark,
+        "rank": standing and [standing.best, standing.worst],
+    }
+
+
+def _scores(record: Record, metric: str) -> dict[str, Any]:
+    """Returns a metric's values of single languages, in the order of the record's data."""
+    found = [record.languages[code] for code in sorted(record.languages)]
+    is_headline = metric == record.metric
+    scores = [x.score if is_headline else x.variants.get(metric) for x in found]
+    intervals = [x.ci95 for x in found] if is_headline else []
+    return {
+        "scores": [round(x, PLACES) if x is not None and math.isfinite(x) else None for x in scores],
+        "low": _ends(intervals, 0),
+        "high": _ends(intervals, 1),
+    }
+
+
+def _ends(intervals: Sequence[Interval | None], end: int) -> list[float | None] | None:
+    if not any(intervals):
+        return None
+    return [round(x[end], 3) if x is not None and all(map(math.isfinite, x)) else None for x in intervals]
+
+
+def _run(entry: Entry) -> dict[str, Any]:
+    record, environment = entry.record, entry.record.environment
+    return {
+        "file": plain(entry.file, TEXT_LIMIT),
+        "command": plain(record.command, TEXT_LIMIT),
+        "created": plain(record.created, NAME_LIMIT),
+        "code": plain(_code(record), NAME_LIMIT),
+        "machine": plain(f"{environment.platform}, {environment.device}, {environment.dtype}", NAME_LIMIT),
+        "speed": record.cost.sentences_per_second,
+        "truncated": record.cost.truncated,
+        "interval": plain(record.interval.method, TEXT_LIMIT),
+        "notes": [plain(note, TEXT_LIMIT) for note in record.notes],
+    }
+
+
+def _code(record: Record) -> str:
+    commit = f", commit {record.code.commit[:8]}" if record.code.commit else ""
+    return f"XRETE {record.code.version}{commit}{', changed' if record.code.dirty else ''}"
+
+
+def _model(subject: Subject, book: Book) -> dict[str, Any]:
+    model = book.model(subject)
+    return {
+        "label": plain(subject.label, NAME_LIMIT),
+        "name": plain(model.name, TEXT_LIMIT),
+        "revision": plain(model.revision, NAME_LIMIT),
+        "parameters": model.params,
+        "dimension": model.dim,
+        "pooling": plain(model.pooling, NAME_LIMIT),
+        "prefix": plain(model.prefix, NAME_LIMIT),
+        "tokens": model.max_length,
+        "setting": subject.setting and subject.setting.label,
+    }
+
+
+def _measure(measure: Measure, board: _Board) -> dict[str, Any]:
+    return {
+        "task": measure.task,
+        "protocol": plain(measure.protocol, NAME_LIMIT),
+        "metric": plain(measure.metric, NAME_LIMIT),
+        "higher": board.directions.get(measure),
+        "digits": board.digits[measure],
+        "isMean": measure.task != columns.GEOMETRY_TASK,
+    }
+
+
+def _task(name: str, book: Book) -> dict[str, str]:
+    from xrete import registry
+
+    if name in registry.names("tasks"):
+        card = registry.task(name).card
+        return {"title": plain(card.title, TEXT_LIMIT), "category": plain(card.category, NAME_LIMIT)}
+    shape = book.shape(name)
+    return {"title": plain(name, TEXT_LIMIT), "category": plain(CATEGORIES.get(shape, shape), NAME_LIMIT)}
+
+
+def _published(book: Book, papers: Sequence[Paper], measures: Sequence[Measure]) -> Iterator[dict[str, Any]]:
+    """Yields the rows of the paper's tables, with what became of their numbers; of equal numbers only the first."""
+    places = {(m.task, m.protocol, m.metric): index for index, m in enumerate(measures)}
+    seen = set()
+    for paper in papers:
+        rows = [Row((subject.label,), tuple(paper.cells(subject)), "paper") for subject in paper.subjects]
+        wanted = dict.fromkeys(cell.measure for row in rows for cell in row.cells)
+        ours = [Row((x.label,), tuple(book.cell(x, measure) for measure in wanted), "measured") for x in book.subjects]
+        for row in judged([*ours, *rows], paper)[len(ours) :]:
+            new = [cell for cell in row.cells if (cell.subject.model, cell.measure, cell.printed) not in seen]
+            seen.update((cell.subject.model, cell.measure, cell.printed) for cell in new)
+            cells = [_published_cell(cell, places) for cell in new]
+            if any(cells):
+                label = row.labels[0].removeprefix("paper: ")
+                yield {"label": label, "table": paper.table, "cells": list(filter(None, cells))}
+
+
+def _published_cell(cell: Cell, places: Mapping[tuple[str, str, str], int]) -> dict[str, Any] | None:
+    m, verdict = cell.measure, cell.verdict
+    place = places.get((m.task, "fine-tune" if m.protocol == "prompt" else m.protocol, m.metric))
+    if place is None or verdict is None:
+        return None
+    return {
+        "measure": place,
+        "group": m.group,
+        "shown": number(cell),
+        "status": verdict.status,
+        "difference": verdict.difference,
+        "notes": [plain(note, TEXT_LIMIT) for note in cell.notes],
+    }
+
+
+def _language(code: str) -> dict[str, Any]:
+    return {"name": plain(languages.name(code), NAME_LIMIT), "of": _standards(code), "scripts": _scripts(code)}
+
+
+def _parts(code: str) -> Iterable[str]:
+    return code.split("-") if "-" in code else [code]
+
+
+def _standards(code: str) -> list[str]:
+    return list(dict.fromkeys(languages.standard(part) for part in _parts(code)))
+
+
+def _scripts(code: str) -> list[str]:
+    return list(dict.fromkeys(languages.script(part) for part in _parts(code)))
+
+
+def _script_name(script: str) -> str:
+    from langcodes import Language
+
+    return Language.make(script=script).script_name()

@@ -1,0 +1,241 @@
+/* The results: models down, measures across. One cell is in the tab order; the arrow keys move it. */
+
+const ROWS = 60;
+let shownRows = ROWS;
+
+function visible() {
+  const rows = data.models
+    .map((model, place) => ({ model, place, cells: cellsOf.get(place) }))
+    .filter(({ model }) => showsModel(model));
+  const measures = data.measures
+    .map((measure, place) => ({ measure, place }))
+    .filter(({ measure }) => showsMeasure(measure));
+  for (const row of rows) {
+    row.readings = new Map(
+      measures.filter(({ place }) => row.cells.has(place)).map(({ place }) => [place, reading(row.cells.get(place))]),
+    );
+  }
+  const kept = rows.filter((row) => row.readings.size > 0);
+  const paper = publishedRows(measures);
+  const used = measures.filter(
+    ({ place }) => kept.some((row) => row.readings.has(place)) || paper.some((row) => row.cells.has(place)),
+  );
+  return { rows: kept, columns: used, paper };
+}
+
+function publishedRows(measures) {
+  const places = new Set(measures.map(({ place }) => place));
+  if (picksLanguages()) return [];
+  return data.paper
+    .filter(({ label }) => label.toLowerCase().includes(state.find.toLowerCase()) && state.size.size === 0)
+    .map((row) => {
+      const cells = row.cells.filter((cell) => places.has(cell.measure) && cell.group === group());
+      return { label: row.label, table: row.table, cells: new Map(cells.map((cell) => [cell.measure, cell])) };
+    })
+    .filter(({ cells }) => cells.size > 0);
+}
+
+/** Sorts: those on the data that most stand on, then those that are not to be compared with them, then the rest. */
+function sorted(rows) {
+  const [key, direction] = [state.sort.replace(/^-/, ""), state.sort.startsWith("-") ? -1 : 1];
+  if (!key) return { rows, apart: new Set() };
+  if (key === "name") return { rows: direction > 0 ? rows : [...rows].reverse(), apart: new Set() };
+  if (key === "size") {
+    const size = (row) => row.model.parameters ?? Infinity * direction;
+    return { rows: [...rows].sort((a, b) => direction * (size(a) - size(b))), apart: new Set() };
+  }
+  const place = measureOf(key);
+  const main = usual(rows.map((row) => row.readings.get(place)).filter(Boolean));
+  const block = (row) => {
+    const found = row.readings.get(place);
+    return found === undefined || found.reason !== undefined ? 2 : found.data === main ? 0 : 1;
+  };
+  const value = (row) => row.readings.get(place)?.value ?? 0;
+  const ordered = [...rows].sort((a, b) => block(a) - block(b) || direction * (value(a) - value(b)));
+  return { rows: ordered, apart: new Set(ordered.filter((row) => block(row) === 1)) };
+}
+
+function sortButton(key, first, kind, ...content) {
+  const isSorted = state.sort.replace(/^-/, "") === key;
+  const isDown = state.sort.startsWith("-");
+  const next = isSorted ? (isDown ? key : `-${key}`) : first;
+  return make(
+    "th",
+    { scope: "col", "aria-sort": isSorted ? (isDown ? "descending" : "ascending") : null, class: [kind, isSorted ? "sorted" : ""].join(" ").trim() || null },
+    make("button", { type: "button", "data-sort": key, onclick: () => { change({ sort: next }); refocus(`[data-sort="${CSS.escape(key)}"]`); } }, ...content),
+  );
+}
+
+function refocus(selector) {
+  const button = byId("board").querySelector(selector);
+  if (!button) return;
+  if (button.matches("td > button")) for (const other of byId("board").querySelectorAll("td > button")) other.tabIndex = -1;
+  button.tabIndex = 0;
+  button.focus();
+}
+
+function renderTable() {
+  const { rows, columns, paper } = visible();
+  const { rows: ordered, apart } = sorted(rows);
+  byId("status").textContent =
+    `${plural(rows.length, "model")} of ${data.models.length.toLocaleString("en")}, ${plural(columns.length, "column")}` +
+    (picksLanguages() ? "; means over the languages that are picked, without ranks" : "");
+  if (columns.length === 0) {
+    byId("board").replaceChildren(make("p", { class: "empty" }, "Nothing passes these filters."));
+    return;
+  }
+  const spans = new Map(columns.map(({ place }) => {
+    const values = rows.map((row) => row.readings.get(place)?.value).filter((value) => value !== undefined);
+    const main = usual(rows.map((row) => row.readings.get(place)).filter(Boolean));
+    return [place, { range: range(values.length ? values : [0, 1]), main }];
+  }));
+  const head = make("tr", {},
+    sortButton("name", "name", "", make("span", { class: "task" }, "Model")),
+    sortButton("size", "size", "size", make("span", { class: "task" }, "Size"), make("span", { class: "quiet" }, "weights")),
+    columns.map(({ measure }) =>
+      sortButton(keyOf(measure), measure.higher === false ? keyOf(measure) : `-${keyOf(measure)}`, "",
+        make("span", { class: "task" }, measure.task),
+        make("span", { class: "quiet" }, measure.protocol),
+        make("span", { class: "quiet" }, measure.metric + arrow(measure)),
+      )),
+  );
+  const body = make("tbody", {}, ordered.slice(0, shownRows).map((row) => modelRow(row, columns, spans, apart)));
+  const table = make(
+    "table",
+    { class: "board", role: "grid", "aria-labelledby": "results-title", "aria-rowcount": ordered.length + paper.length + 1 },
+    make("colgroup", {}, make("col", { class: "name" }), make("col", { class: "size" }), columns.map(() => make("col", { class: "measure" }))),
+    make("thead", {}, head),
+    body,
+    paper.length ? paperBody(paper, columns) : null,
+  );
+  replace(byId("board"),
+    make("div", { class: "scroll" }, table),
+    ordered.length > shownRows
+      ? make("p", {}, make("button", { type: "button", id: "more", onclick: () => { shownRows += ROWS; renderTable(); byId("more")?.focus(); } },
+          `Show ${Math.min(ROWS, ordered.length - shownRows)} more of ${ordered.length.toLocaleString("en")} models`))
+      : null,
+    legend(rows, table.querySelector(".other") !== null, paper),
+  );
+  roving(table);
+}
+
+function modelRow(row, columns, spans, apart) {
+  const { model } = row;
+  const name = make("th", { scope: "row" }, named(model.label),
+    model.setting ? make("span", { class: "quiet" }, model.setting) : null,
+    apart.has(row) ? make("span", { class: "quiet" }, "on other data: not in this order") : null);
+  const size = make("td", { class: "size" }, short(model.parameters));
+  return make("tr", { class: apart.has(row) ? "apart" : null }, name, size, columns.map(({ measure, place }) => {
+    const found = row.readings.get(place);
+    if (found === undefined) return make("td", { class: "none" }, icon("–"), hidden("not run"));
+    const { range: [low, high], main } = spans.get(place);
+    const label = `${model.label}, ${title(measure)}: ${said(measure, found)}`;
+    if (found.reason !== undefined) {
+      const word = found.reason.startsWith("failed") ? "failed" : found.reason.startsWith("unfinished") ? "unfinished" : "–";
+      return make("td", { class: "none", title: found.reason }, icon(word), hidden(found.reason));
+    }
+    const button = make("button", {
+      type: "button", tabindex: "-1", title: said(measure, found), "aria-label": label, "aria-haspopup": "dialog",
+      "data-view": viewKey(row.place, place), onclick: () => change({ view: viewKey(row.place, place) }),
+    },
+      make("span", { class: "value" }, found.shown),
+      found.rank ? make("span", { class: "rank" }, between(found.rank[0], found.rank[1])) : null,
+      make("span", { class: "cover" }, `${found.done}/${found.expected}`),
+    );
+    button.append(bar(found, (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low)));
+    return make("td", { class: [found.mark, found.data === main ? null : "other"].filter(Boolean).join(" ") || null }, button);
+  }));
+}
+
+function bar(found, at) {
+  const whole = make("i");
+  whole.style.width = `${at(found.value)}%`;
+  const node = make("span", { class: "bar", "aria-hidden": "true" }, whole);
+  if (found.interval) {
+    const [low, high] = found.interval.map(at);
+    const part = make("i");
+    part.style.left = `${low}%`;
+    part.style.width = `${high - low}%`;
+    node.append(part);
+  }
+  return node;
+}
+
+const STATUS = {
+  reproduced: "reproduced",
+  differs: "differs",
+  "not reproducible": "cannot be reproduced",
+  "not comparable": "not compared",
+  "not measured": "not measured here",
+};
+
+function paperBody(rows, columns) {
+  return make("tbody", { class: "paper" },
+    make("tr", {}, make("th", { scope: "rowgroup", colspan: columns.length + 2 }, "Published in the EMMA-X paper, not measured with XRETE")),
+    rows.map((row) => make("tr", {},
+      make("th", { scope: "row" }, named(row.label), make("small", {}, `Table ${row.table}`)),
+      make("td", { class: "size" }),
+      columns.map(({ place }) => {
+        const cell = row.cells.get(place);
+        if (cell === undefined) return make("td", { class: "none" }, icon("–"), hidden("not in the paper"));
+        const sign = cell.difference === null ? "" : `${cell.status === "reproduced" ? "≈" : "≠"} ${cell.difference > 0 ? "+" : ""}${fixed(cell.difference, data.measures[place].digits)}`;
+        const words = [STATUS[cell.status], ...cell.notes].join("; ");
+        return make("td", { title: words },
+          make("span", { class: "value" }, cell.shown), make("span", { class: "cover" }, sign || STATUS[cell.status]),
+          hidden(words));
+      }),
+    )),
+  );
+}
+
+function legend(rows, hasOthers, paper) {
+  const found = rows.flatMap((row) => [...row.readings.values()]);
+  const lines = [];
+  const second = found.some(({ mark }) => mark === "second") ? ", underlined second best," : "";
+  if (found.some(({ mark }) => mark)) lines.push(`Bold is best${second} beyond chance, among models on the same languages and data.`);
+  if (found.some(({ rank }) => rank)) lines.push("The small number is the rank, or the ranks between which it lies, at 95 % confidence for a whole column.");
+  const partial = found.find(({ done, expected }) => done < expected);
+  if (partial) lines.push(`${partial.done}/${partial.expected}: the mean is over ${partial.done} of ${partial.expected} languages.`);
+  lines.push("The bar is the score, its dark part the 95 % interval.");
+  if (hasOthers) lines.push("Grey numbers stand on other languages or other data than most of their column and are not compared.");
+  if (paper.length) lines.push("≈ reproduced here within the 95 % interval, ≠ differs from the closest model measured here.");
+  return make("p", { class: "legend" }, lines.join(" "));
+}
+
+/** Makes one button of the table reachable by Tab, and the others from it by the arrow keys. */
+function roving(table) {
+  const buttons = () => [...table.querySelectorAll("td > button")];
+  const first = buttons()[0];
+  if (first) first.tabIndex = 0;
+  const moveTo = (button) => {
+    if (!button) return;
+    for (const other of table.querySelectorAll('td > button[tabindex="0"]')) other.tabIndex = -1;
+    button.tabIndex = 0;
+    button.focus();
+  };
+  const along = (cell, step) => {
+    for (let next = step(cell); next; next = step(next)) if (next.querySelector(":scope > button")) return next.firstChild;
+    return null;
+  };
+  const above = (cell, step) => {
+    for (let row = step(cell.parentNode); row; row = step(row)) {
+      const button = row.cells[cell.cellIndex]?.querySelector(":scope > button");
+      if (button && row.parentNode.tagName === "TBODY") return button;
+    }
+    return null;
+  };
+  const moves = {
+    ArrowRight: (cell) => along(cell, (x) => x.nextElementSibling),
+    ArrowLeft: (cell) => along(cell, (x) => x.previousElementSibling),
+    ArrowDown: (cell) => above(cell, (x) => x.nextElementSibling),
+    ArrowUp: (cell) => above(cell, (x) => x.previousElementSibling),
+    Home: (cell) => cell.parentNode.querySelector("td > button"),
+    End: (cell) => [...cell.parentNode.querySelectorAll("td > button")].pop(),
+  };
+  table.onkeydown = (event) => {
+    const cell = event.target.closest("td");
+    if (!cell || !moves[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    moveTo(moves[event.key](cell));
+  };
+}
