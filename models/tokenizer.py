@@ -59,7 +59,7 @@ def check_tokenizer(tokenizer: Any, vocabulary: int, folder: Path) -> None:
         XreteError: it has less than half of the pieces, or knows no word.
     """
     pieces = len(tokenizer)
-    known = set(tokenizer(PROBE, add_special_tokens=False)["input_ids"]) - {tokenizer.unk_token_id}
+    known = set(tokenizer(PROBE, add_special_tokens=False, verbose=False)["input_ids"]) - {tokenizer.unk_token_id}
     if pieces < vocabulary / 2 or not known:
         raise XreteError(
             f"{folder}: transformers built a tokenizer of {pieces:,} pieces for a model of {vocabulary:,}"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from xrete.record import Record, write_record
+from xrete.reporting.collect import Entry
+from xrete.store import Outcome, Slot
 
 MakeRecord = Callable[..., Record]
+MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 SaveRecord = Callable[..., Path]
 
 HASH = "5d41402abc4b2a76b9719d911017c592"
@@ -126,6 +131,44 @@ def _interval(score: float) -> tuple[float, float]:
 
 def _shift(score: float, variants: Mapping[str, float]) -> dict[str, float]:
     return {name: score + offset for name, offset in variants.items()}
+
+
+def entry(results: Path, made: Record) -> Entry:
+    """Saves a record with items that have its scores.
+
+    Of two models the better one has right all that the other one has. Items are those of the shapes that records of
+    tests have: `bitext` for shares, `ordinal` for mean absolute errors.
+    """
+    slot = Slot(results, made.model.name, made.task, made.protocol, made.data.source, f"{_count(results):012x}")
+    if made.status != "complete":
+        write_record(slot.record_file, made)
+    else:
+        shape = "ordinal" if made.metric == "mae" else "bitext"
+        outcomes = {x: Outcome(_items(shape, score.score, score.n), None) for x, score in made.languages.items()}
+        made = slot.save(made.model_copy(update={"shape": shape}), outcomes)
+    return Entry(slot.record_file.relative_to(results).as_posix(), made, slot.record_file)
+
+
+def _count(results: Path) -> int:
+    return len(list(results.rglob("*.json")))
+
+
+def _items(shape: str, score: float, n: int) -> dict[str, NDArray[Any]]:
+    rows = np.arange(n)
+    if shape == "ordinal":
+        return {"gold": np.full(n, 1), "prediction": np.where(rows < round(n * score), 2, 1)}
+    return {"xx2en": np.where(rows < round(n * score / 100), rows, n), "en2xx": rows}
+
+
+@pytest.fixture(scope="session")
+def make_entries(tmp_path_factory: pytest.TempPathFactory) -> MakeEntries:
+    """Saves records with items that have their scores."""
+
+    def make(records: Iterable[Record]) -> list[Entry]:
+        folder = tmp_path_factory.mktemp("entries")
+        return [entry(folder, made) for made in records]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -164,7 +164,7 @@ def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray
 def find_records(results: Path) -> Iterator[Path]:
     """Yields the record files of a results folder, in order.
 
-    Its folder `paper` holds the paper's tables, and a folder that `xrete picture` wrote a `picture.json`: no records.
+    Its folder `paper` holds the paper's tables, and folders of `xrete picture` a `picture.json`, which are none.
     """
     files = sorted(results.rglob("*.json"))
     return (file for file in files if not (file.name == PICTURE or _is_paper_table(file)))

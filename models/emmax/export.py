@@ -14,12 +14,10 @@ from torch import Tensor
 from xrete.files import write_text
 
 from ..transformer import quiet
+from .runs import TRAINING
 
 if TYPE_CHECKING:
     from .encoder import Start
-
-TRAINING = "training.json"
-"""How the encoder was trained, beside its weights."""
 
 
 def write_model(folder: Path, start: Start, weights: dict[str, Tensor], card: dict[str, Any]) -> None:

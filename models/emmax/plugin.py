@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity, PretrainOptions
 
 from ..sentence_transformer import load, read_modules
 from ..transformer import identity
-from ..weights import folder_digest
-from .runs import EMBEDDED, RUNS, find_encoder
+from ..weights import folder_digest, settings
+from .runs import EMBEDDED, PHASES, RUNS, TRAINING, find_encoder
+
+
+def training_of(folder: Path) -> dict[str, Any]:
+    """Returns how the encoder in a folder was trained, in brief: what leaderboards group by, and its provenance."""
+    card = settings(folder, TRAINING)
+    if not card:
+        return {}
+    config, last = card["config"], PHASES.index(card["phase"])
+    steps = {
+        "mlm": config["warmup"]["mlm_steps"],
+        "encoder": config["warmup"]["encoder_steps"],
+        "classifier": config["warmup"]["classifier_steps"],
+        "em": config["em"]["steps"],
+    }
+    overlap = card["overlap"] and {key: card["overlap"][key] for key in ("data", "texts", "found")}
+    return {
+        "start": card["start"],
+        "phases": [phase for phase in PHASES[: last + 1] if steps[phase]],
+        "classifier": config["ranks"]["classifier"],
+        "ranks": config["ranks"]["number"],
+        "train_classifier": config["em"]["train_classifier"],
+        "seed": config["seed"],
+        "corpora": card["corpora"].get("digest"),
+        "overlap": overlap,
+    }
 
 
 class EmmaX:
@@ -41,8 +67,11 @@ class EmmaX:
         return replace(named, name=f"{self.card.name}:{taken}")
 
     def load(self, options: LoadOptions) -> Encoder:
-        """Opens the checkpoint."""
-        return load(find_encoder(options.checkpoint), options)
+        """Opens the checkpoint; `training` of what is returned says for the record how it was trained."""
+        folder = find_encoder(options.checkpoint)
+        encoder: Any = load(folder, options)
+        encoder.training = training_of(folder)
+        return cast(Encoder, encoder)
 
     def explain(self, options: PretrainOptions) -> str:
         """Returns all settings of a run as TOML, every value explained."""
@@ -51,7 +80,7 @@ class EmmaX:
         return dump(read(options.preset, options.config, options.settings))
 
     def pretrain(self, options: PretrainOptions) -> Path:
-        """Trains a checkpoint, or goes on with one; returns the best. A sweep's is its folder, and shows a table."""
+        """Trains or goes on with a checkpoint; returns the best. A sweep shows a table and returns its folder."""
         if options.sweep:
             from . import sweep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from .corpora import Prepared, overlap, prepare
 from .distributed import Team
 from .encoder import open_start, read_tokenizer, train_tokenizer
 from .loop import train
-from .runs import PHASES, SETTINGS, best_of, checkpoints, clear
+from .pictures import draw
+from .runs import LOG, PHASES, SETTINGS, best_of, checkpoints, clear
 from .scoring import Scorer
 from .training import Training
 from .watch import Watch
@@ -63,6 +65,8 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
                 run.score("start", 0)
             with run.stoppable():
                 train(run)
+        if team.leads and find_spec("matplotlib"):
+            draw(folder / LOG, folder)
         best = best_of(folder)
         return folder / best if best else checkpoints(folder)[-1]
     finally:

@@ -24,6 +24,8 @@ RUNS = Path("checkpoints")
 """Where runs lie, below the working folder."""
 STATE, LOG, SETTINGS = "state.json", "log.jsonl", "config.toml"
 """Files of checkpoints, and of runs."""
+TRAINING = "training.json"
+"""How an encoder was trained, beside its weights."""
 EMBEDDED = Path(str(files(__package__))) / "default"
 """The small encoder that comes with XRETE."""
 

@@ -165,7 +165,7 @@ def test_force_scores_again_and_gives_the_same(
     before = file.stat().st_mtime_ns
     second = xrete(*command, *fake_models, "--json", "--force")
     assert file.stat().st_mtime_ns > before
-    changed = {"command", "cost", "created"}
+    changed = {"command", "cost", "created", "digest"}
     assert {k: v for k, v in lines(first)[0].items() if k not in changed} == {
         k: v for k, v in lines(second)[0].items() if k not in changed
     }

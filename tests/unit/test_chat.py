@@ -31,9 +31,8 @@ def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat, "LONGEST_WAIT_SECONDS", 0.02)
 
 
-def client_of(server: Server, model: str = MODEL, **changes: Any) -> ChatClient:
-    settings = {"key": os.environ["OPENAI_API_KEY"], "parameters": {"temperature": 0}, "concurrency": 4}
-    return ChatClient(server.url, model=model, **settings | changes)
+def client_of(server: Server, model: str = MODEL, key: str | None = None, concurrency: int = 4) -> ChatClient:
+    return ChatClient(server.url, key or os.environ["OPENAI_API_KEY"], model, {"temperature": 0}, concurrency)
 
 
 def ask(client: ChatClient, questions: Sequence[str] = QUESTIONS) -> dict[str, Reply]:
@@ -122,7 +121,7 @@ def test_waits_double_up_to_a_limit_and_are_not_equal(chat_server: Server, monke
 
     monkeypatch.setattr(chat, "FIRST_WAIT_SECONDS", 1.0)
     monkeypatch.setattr(chat, "LONGEST_WAIT_SECONDS", 20.0)
-    monkeypatch.setattr(chat.asyncio, "sleep", sleep)
+    monkeypatch.setattr("asyncio.sleep", sleep)
     chat_server.trouble = lambda number: "500"
     with pytest.raises(XreteError):
         ask(client_of(chat_server), QUESTIONS[:1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from xrete.reporting.marks import contest
 from xrete.reporting.views import Request, build
 
 MakeRecord = Callable[..., Record]
+MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 SaveRecord = Callable[..., Path]
 
 
@@ -83,18 +84,36 @@ def test_a_missing_cell_says_why(make_record: MakeRecord, options: dict[str, Any
     assert (cell.value, cell.reason, cell.mark) == (None, reason, None)
 
 
-def test_the_best_two_are_marked_where_somebody_is_worse(make_record: MakeRecord) -> None:
-    def marks(*scores: float, **options: Any) -> list[str | None]:
+def test_the_best_two_are_marked_where_somebody_is_worse_beyond_chance(
+    make_record: MakeRecord, make_entries: MakeEntries
+) -> None:
+    def cells_of(*scores: float, **options: Any) -> list[Cell]:
         records = [make_record(f"m{i}", scores={"deu": score}, **options) for i, score in enumerate(scores)]
-        return [cell.mark for cell in board(records).cells]
+        return list(build(make_entries(records), Request()).cells)
+
+    def marks(*scores: float, **options: Any) -> list[str | None]:
+        return [cell.mark for cell in cells_of(*scores, **options)]
 
     assert marks(90, 80, 70) == ["best", "second", None]
     assert marks(90, 80) == ["best", None]
     assert marks(90) == [None]
     assert marks(90, 90) == [None, None]
-    assert marks(90, 90, 80, 70) == ["best", "best", None, None]
-    assert marks(90.04, 90.01, 80) == ["best", "best", None], "numbers that print the same are not told apart"
-    assert marks(0.48, 0.41, 0.50, metric="mae", higher_is_better=False) == ["second", "best", None]
+    assert marks(90, 90, 80, 70) == ["best", "best", "second", None]
+    assert marks(90.1, 90.0, 80) == ["best", "best", None], "one item more is chance"
+    assert marks(0.45, 0.35, 0.55, metric="mae", higher_is_better=False) == ["second", "best", None]
+    standings = [cell.standing for cell in cells_of(90.1, 90.0, 80)]
+    assert [standing and (standing.best, standing.worst) for standing in standings] == [(1, 2), (1, 2), (3, 3)]
+
+
+def test_without_items_nothing_is_ranked(make_record: MakeRecord, make_entries: MakeEntries) -> None:
+    assert not any(cell.mark or cell.standing for cell in board([make_record("a"), make_record("b")]).cells)
+    entries = make_entries([make_record("a"), make_record("b", scores={"deu": 10.0, "swh": 10.0})])
+    path = entries[0].path
+    assert path
+    path.with_name(path.stem + ".items.parquet").unlink()
+    made = build(entries, Request())
+    assert not any(cell.mark or cell.standing for cell in made.cells)
+    assert any(remark.startswith("No ranks of tatoeba: missing items of") for remark in made.remarks)
 
 
 @pytest.mark.parametrize(
@@ -107,33 +126,39 @@ def test_the_best_two_are_marked_where_somebody_is_worse(make_record: MakeRecord
     ],
     ids=["fewer languages", "other languages", "another split", "other data"],
 )
-def test_no_mark_and_no_order_across_unequal_evidence(make_record: MakeRecord, other: dict[str, Any]) -> None:
-    made = board([make_record("z", **other), make_record("b"), make_record("a", scores={"deu": 80.0, "swh": 50.0})])
+def test_no_mark_and_no_order_across_unequal_evidence(
+    make_record: MakeRecord, make_entries: MakeEntries, other: dict[str, Any]
+) -> None:
+    usual = [make_record("b"), make_record("a", scores={"deu": 80.0, "swh": 50.0})]
+    made = build(make_entries([make_record("z", **other), *usual]), Request())
     assert [row.labels[0] for row in made.rows] == ["a", "b", "z"], "rows are in the order of names"
     assert [row.cells[0].mark for row in made.rows] == [None, "best", None]
     assert [len(row.cells[0].notes) for row in made.rows] == [0, 0, 1]
     assert "not compared with the others" in made.rows[2].cells[0].notes[0]
 
 
-@settings(deadline=None)  # the first example pays for the language tables
+@settings(deadline=None, max_examples=15)
 @given(
     st.lists(
         st.tuples(
-            st.integers(0, 100), st.sampled_from(["deu", "deu swh", "swh"]), st.sampled_from(["dev", "test"])
+            st.integers(0, 10).map(lambda tens: 10 * tens), st.sampled_from(["deu", "deu swh", "swh"]), st.sampled_from(["dev", "test"])
         ),
         min_size=1,
         max_size=8,
     )
 )
-def test_marks_are_right_within_each_contest(make_record: MakeRecord, models: list[tuple[int, str, str]]) -> None:
+def test_marks_are_right_within_each_contest(
+    make_record: MakeRecord, make_entries: MakeEntries, models: list[tuple[int, str, str]]
+) -> None:
     records = [
         make_record(f"m{i}", scores=dict.fromkeys(codes.split(), float(score)), split=split)
         for i, (score, codes, split) in enumerate(models)
     ]
-    for request in ({}, {"table": "per-language", "tasks": ("tatoeba",)}):
-        made = list(board(records, **request).cells)
+    entries = make_entries(records)
+    for request in (Request(), Request(table="per-language", tasks=("tatoeba",))):
+        made = list(build(entries, request).cells)
         for cell in made:
-            rivals = [x.value for x in made if contest(x) == contest(cell) is not None and x.value is not None]
+            rivals = {x.value for x in made if contest(x) == contest(cell) is not None and x.value is not None}
             if cell.mark:
                 assert cell.value is not None
                 assert min(rivals) < cell.value
@@ -205,9 +230,12 @@ def test_another_metric(make_record: MakeRecord) -> None:
         make_record(f"m{i}", scores={"deu": 50.0 + i}, variants={"accuracy_en2xx": -5, "mrr": 1}) for i in (0, 1)
     ]
     made = board(records, metric="accuracy_en2xx")
-    assert [(cell.value, cell.ci95, cell.mark) for cell in made.cells] == [(45.0, None, None), (46.0, None, "best")]
+    assert [(cell.value, cell.ci95, cell.higher_is_better) for cell in made.cells] == [
+        (45.0, None, True),
+        (46.0, None, True),
+    ]
     unknown = board(records, metric="mrr")
-    assert not any(cell.mark for cell in unknown.cells), "a record says the direction of its headline metric only"
+    assert {cell.higher_is_better for cell in unknown.cells} == {None}, "a record says it of its headline metric only"
     assert any("mrr" in remark for remark in unknown.remarks)
     with pytest.raises(UsageError, match=r"unknown metric 'accuracy_en'; did you mean accuracy_en2xx"):
         board(records, metric="accuracy_en")
@@ -234,44 +262,51 @@ def test_a_table_of_languages(make_record: MakeRecord) -> None:
             board(records, table="per-language", tasks=tasks)
 
 
-def test_the_paper_stands_apart(make_record: MakeRecord) -> None:
-    made = board([make_record("a"), make_record("b", scores={"deu": 10.0, "swh": 10.0})], with_paper=True)
+def test_the_paper_stands_apart(make_record: MakeRecord, make_entries: MakeEntries) -> None:
+    records = [make_record("a"), make_record("b", scores={"deu": 10.0, "swh": 10.0})]
+    made = build(make_entries(records), Request(with_paper=True))
     paper = [row for row in made.rows if row.section == "paper"]
-    assert paper[-1].labels == ("paper: EMMA-X",)
-    assert paper[-1].cells[0].value == 82.5
+    found = cells(made)
+    assert found["paper: EMMA-X", "tatoeba/zero-shot"].value == 82.5
+    assert found["paper: EMMA-X", "xnli/fine-tune"].value == 88.1, "columns that nobody measured here stand too"
+    assert found["paper: ChatGPT (prompted)", "xnli/fine-tune"].value == 60.9
+    assert len(made.columns) == 12
     assert "paper: XLM-R (literature)" in [row.labels[0] for row in paper]
     assert not any(cell.mark for row in paper for cell in row.cells)
-    assert made.rows[0].cells[0].mark == "best", "the paper's higher numbers take no mark away"
+    assert found["a", "tatoeba/zero-shot"].mark == "best", "the paper's higher numbers take no mark away"
     assert any("not measured with XRETE" in remark for remark in made.remarks)
 
 
 def test_the_papers_stars_are_compared_in_one_unit(make_record: MakeRecord) -> None:
     mae = make_record("a", "multiarc", {"de": 0.4}, metric="mae", higher_is_better=False, protocol="fine-tune")
     made = board([mae], with_paper=True)
-    assert made.columns[0].lines[-1] == "mae ↓"
-    emmax = made.rows[-1].cells[0]
+    assert [column.lines[-1] for column in made.columns if column.lines[0] == "multiarc"] == ["mae ↓"]
+    emmax = cells(made)["paper: EMMA-X", "multiarc/fine-tune"]
     assert (emmax.value, emmax.printed, emmax.digits) == (0.327, "32.7", 3)
     assert "The paper prints multiarc in another unit: 32.7 is 0.327 here." in made.remarks
 
 
 @pytest.mark.parametrize(
-    ("options", "task", "row", "value"),
+    ("table", "task", "column", "value"),
     [
-        ({"table": "zero-shot"}, "tatoeba", "paper: LaBSE", 83.6),
-        ({"table": "long-tail"}, "flores", "paper: LaBSE", 99.9),
+        ("zero-shot", "tatoeba", "tatoeba/zero-shot", 83.6),
+        ("long-tail", "flores", "flores/head/zero-shot", 99.9),
     ],
 )
 def test_each_table_has_the_papers_own(
-    make_record: MakeRecord, options: dict[str, Any], task: str, row: str, value: float
+    make_record: MakeRecord, table: Any, task: str, column: str, value: float
 ) -> None:
-    made = board([make_record("a", task, groups={"head": ["deu"]})], with_paper=True, **options)
-    assert next(x for x in made.rows if x.labels == (row,)).cells[0].value == value
+    made = board([make_record("a", task, groups={"head": ["deu"]})], with_paper=True, table=table)
+    assert cells(made)["paper: LaBSE", column].value == value
+    narrowed = board([make_record("a", task, groups={"head": ["deu"]})], with_paper=True, table=table, tasks=(task,))
+    assert {x.lines[0] for x in narrowed.columns} == {task}, "columns of the paper are of the named tasks only"
 
 
 def test_the_papers_languages(make_record: MakeRecord) -> None:
     made = board([make_record("a")], table="per-language", tasks=("tatoeba",), with_paper=True)
     assert [column.lines[0] for column in made.columns] == ["a", "paper: EMMA-X"], "no ablations here"
-    assert made.rows[0].cells[1].value == 95.9
+    german = next(row for row in made.rows if row.labels[0] == "afr")
+    assert (german.cells[0].reason, german.cells[1].value) == ("language not scored", 95.9)
     assert made.rows[-1].cells[1].reason == "not in the paper"
 
 

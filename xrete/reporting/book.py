@@ -150,6 +150,7 @@ def _why_missing(entries: Sequence[Entry], metric: str) -> str:
 
 def _score(record: Record, measure: Measure) -> _Score | None:
     part: LanguageScore | GroupScore | None
+    languages: tuple[str, ...]
     missing: tuple[str, ...]
     if measure.language is not None:
         part = record.languages.get(measure.language)

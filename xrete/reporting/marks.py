@@ -11,6 +11,7 @@ from xrete.comparison import Run, Standing, standings
 from xrete.errors import XreteError
 from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import Cell, Evidence, Mark
+from xrete.shapes import load_shape
 
 Grid = Sequence[Sequence[Cell]]
 Unit = tuple[str, str]
@@ -115,8 +116,11 @@ def _digits(cells: Iterable[Cell]) -> Mapping[Unit, int]:
     for cell in cells:
         unit = _unit(cell)
         largest[unit] = max(largest.get(unit, 0.0), abs(cell.value or 0.0))
-    usual = {unit: PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS for unit, top in largest.items()}
-    return {unit: GEOMETRY_DIGITS.get(unit[1], digits) for unit, digits in usual.items()}
+    return {unit: GEOMETRY_DIGITS.get(unit[1]) or _usual_digits(top) for unit, top in largest.items()}
+
+
+def _usual_digits(top: float) -> int:
+    return PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS
 
 
 def _marked(cell: Cell, digits: Mapping[Unit, int], found: Mapping[Cell, tuple[Standing, Mark | None]]) -> Cell:
@@ -133,5 +137,7 @@ def _standings(cells: Sequence[Cell], book: Book) -> list[Standing]:
     runs = [Run(entry.path, entry.record) for entry in entries if entry.path]
     if len(runs) < 2 or len(runs) < len(cells) or first.evidence is None or first.higher_is_better is None:
         return []
-    languages = first.evidence.languages
-    return standings(runs, first.measure.metric, languages, higher_is_better=first.higher_is_better) or []
+    languages, metric = first.evidence.languages, first.measure.metric
+    if metric not in load_shape(runs[0].record.shape).metrics:  # one of an older version
+        return []
+    return standings(runs, metric, languages, higher_is_better=first.higher_is_better) or []

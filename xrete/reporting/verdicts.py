@@ -10,7 +10,7 @@ from xrete.reporting.leaderboard import NOT_RUN, NOT_SCORED, Cell, Measure, Row,
 from xrete.reporting.paper import Paper, PaperCell, obstacles
 
 ROUNDING = 1e-9
-WORDS = {
+WORDS: dict[Status, str] = {
     "reproduced": "reproduced",
     "differs": "differ",
     "not reproducible": "cannot be reproduced",
@@ -31,7 +31,8 @@ def judged(rows: Sequence[Row], paper: Paper) -> tuple[Row, ...]:
     for cell in (cell for row in rows for cell in row.cells):
         if cell.subject.origin == "measured" and cell.subject.published:
             rivals[cell.subject.published, cell.measure].append(cell)
-    return tuple(replace(row, cells=tuple(_with_verdict(cell, paper, rivals) for cell in row.cells)) for row in rows)
+    lines = (tuple(_with_verdict(cell, paper, rivals) for cell in row.cells) for row in rows)
+    return tuple(replace(row, cells=cells) for row, cells in zip(rows, lines, strict=True))
 
 
 def summary(cells: Sequence[Cell]) -> Iterator[str]:

@@ -158,7 +158,8 @@ def _phases(book: Book, paper: Paper | None, request: Request) -> _Draft:
         if subject.setting and subject.setting.classifier == "gmm"
         if book.candidates(subject, ABLATION_TASK, ZERO_SHOT)
     ]
-    records = (entries[0].record for _, *track in tracks if (entries := book.ranked(*track)))
+    ranked = (book.ranked(subject, measure) for _, subject, measure in tracks)
+    records = (entries[0].record for entries in ranked if entries)
     members = [group for record in records if (group := record.groups.get(ABLATION_GROUP))]
     codes = {code for group in members for code in (*group.languages, *group.missing)}
     codes |= paper.languages() if paper else set()

@@ -40,7 +40,7 @@ function short(number) {
   if (number === null) return "–";
   const [size, unit] = number >= 1e9 ? [1e9, "B"] : number >= 1e6 ? [1e6, "M"] : number >= 1e3 ? [1e3, "k"] : [1, ""];
   const scaled = number / size;
-  return `${scaled.toFixed(scaled < 10 && unit ? 1 : 0)}${unit}`;
+  return `${Number(scaled.toFixed(scaled < 10 ? 1 : 0))}${unit}`;
 }
 
 const between = (low, high) => (low === high ? `${low}` : `${low}–${high}`);

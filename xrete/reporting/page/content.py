@@ -15,7 +15,7 @@ from typing import Any
 from xrete import __version__, languages
 from xrete.record import Interval, Record
 from xrete.reporting import columns, marks, remarks
-from xrete.reporting.book import GEOMETRY, Book, direction
+from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.collect import Entry, Narrowed
 from xrete.reporting.leaderboard import ALL, NOT_RUN, Cell, Measure, Row, Subject
 from xrete.reporting.page.pictures import Picture
@@ -251,11 +251,13 @@ def _task(name: str, book: Book) -> dict[str, str]:
 def _published(book: Book, papers: Sequence[Paper], measures: Sequence[Measure]) -> Iterator[dict[str, Any]]:
     """Yields the rows of the paper's tables, with what became of their numbers; of equal numbers only the first."""
     places = {(m.task, m.protocol, m.metric): index for index, m in enumerate(measures)}
-    seen = set()
+    seen: set[tuple[str, Measure, str | None]] = set()
     for paper in papers:
         rows = [Row((subject.label,), tuple(paper.cells(subject)), "paper") for subject in paper.subjects]
         wanted = dict.fromkeys(cell.measure for row in rows for cell in row.cells)
-        ours = [Row((x.label,), tuple(book.cell(x, measure) for measure in wanted), "measured") for x in book.subjects]
+        ours = [
+            Row((x.label,), tuple(book.cell(x, measure) for measure in wanted), "measured") for x in book.subjects
+        ]
         for row in judged([*ours, *rows], paper)[len(ours) :]:
             new = [cell for cell in row.cells if (cell.subject.model, cell.measure, cell.printed) not in seen]
             seen.update((cell.subject.model, cell.measure, cell.printed) for cell in new)
