@@ -12,4 +12,5 @@ pytest_plugins = [
     "tests.encoders",
     "tests.hub",
     "tests.chat_server",
+    "tests.tiny_runs",
 ]

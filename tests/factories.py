@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -169,6 +170,12 @@ def make_entries(tmp_path_factory: pytest.TempPathFactory) -> MakeEntries:
         return [entry(folder, made) for made in records]
 
     return make
+
+
+@pytest.fixture
+def save_entry(results: Path) -> Callable[[Record], Entry]:
+    """Saves a record with items that have its scores into the results folder."""
+    return functools.partial(entry, results)
 
 
 @pytest.fixture(scope="session")

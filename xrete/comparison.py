@@ -14,7 +14,7 @@ from typing import Literal
 from xrete import ranks, registry, stats
 from xrete.errors import XreteError
 from xrete.lazy import NDArray, np
-from xrete.record import Interval, Record
+from xrete.record import Interval, ItemsPart, Record
 from xrete.shapes import Items, JointShape, PairableShape, Shape, load_shape
 from xrete.store import read_items
 
@@ -24,8 +24,12 @@ SEED = 42
 SIGNIFICANT = 0.05
 """A corrected p-value below this says that a difference is there."""
 
+KEPT = 32
+"""Records whose items stay in memory, a few megabytes each."""
+
 Side = Literal["first", "second"]
 LanguageItems = Mapping[str, Items]
+_known: dict[tuple[Path, ItemsPart | None], LanguageItems] = {}
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def compare_task(first: Run, second: Run, metric: str, higher_is_better: bool | 
         raise XreteError("its scores are of all languages together: there are no items to compare by")
     own = shape.metrics[metric]
     languages, left_out = _common_languages(record, second.record)
-    items = [read_items(run.path, run.record) for run in (first, second)]
+    items = [_items(run) for run in (first, second)]
     models, unequal = _paired(shape, items, languages)
     if not models[0]:
         raise XreteError(f"no language of {record.task} has the same items in {first.path} and {second.path}")
@@ -181,7 +185,7 @@ def standings(
         return None
     shape = load_shape(runs[0].record.shape)
     own = shape.metrics[metric]
-    items = [read_items(run.path, run.record) for run in runs]
+    items = list(map(_items, runs))
     models, unequal = _paired(shape, items, languages)
     if unequal:
         return None
@@ -195,6 +199,16 @@ def standings(
     better = ranks.told_apart(scores, np.mean(drawn, axis=0), higher_is_better=higher_is_better)
     groups = ranks.tie_groups(better)
     return [Standing(*rank, group) for rank, group in zip(ranks.rank_intervals(better), groups, strict=True)]
+
+
+def _items(run: Run) -> LanguageItems:
+    """Reads the items of a record, which tables of languages ask for again and again."""
+    key = (run.path, run.record.items)
+    if key not in _known:
+        _known[key] = read_items(run.path, run.record)
+        while len(_known) > KEPT:
+            del _known[next(iter(_known))]
+    return _known[key]
 
 
 def _common_languages(first: Record, second: Record) -> tuple[list[str], dict[str, str]]:

@@ -33,6 +33,10 @@ class TransformerEncoder:
         parameters: Number of weights.
         chunk_size: How many texts the harness hands over at once; more texts sort into better batches.
         batch_tokens: Most padded tokens in a batch; one longer text is a batch of its own.
+        pooling: How token states become one vector.
+        head: What follows the pooling, or None.
+        prefix: Text put before every sentence.
+        max_length: Most tokens read of a text, or None.
         on_progress: Called after every batch with the number of texts that were in it.
     """
 
@@ -77,12 +81,12 @@ class TransformerEncoder:
         on_cpu = where.type == "cpu"
         self.chunk_size = 1_024 if on_cpu else 16_384
         self.batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS)
-        self._pooling = pooling
-        self._head = head.to(where).float().eval() if head else None
-        self._prefix = prefix
-        self._max_length = max_length
+        self.pooling = pooling
+        self.head = head.to(where).float().eval() if head else None
+        self.prefix = prefix
+        self.max_length = max_length
         self._last = _Tokens([], [], np.zeros(0, dtype=bool))
-        weights = [*self.model.parameters(), *(self._head.parameters() if self._head else ())]
+        weights = [*self.model.parameters(), *(self.head.parameters() if self.head else ())]
         self.parameters = sum(weight.numel() for weight in weights)
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
@@ -129,9 +133,9 @@ class TransformerEncoder:
         """Tokenises, or returns the last tokenisation where it was of the same texts."""
         texts = list(texts)
         if texts != self._last.texts:
-            whole = [self._prefix + text for text in texts]
+            whole = [self.prefix + text for text in texts]
             ids = self._ids(whole)
-            limit = self._max_length or max(map(len, ids), default=0)
+            limit = self.max_length or max(map(len, ids), default=0)
             truncated = np.array([len(row) > limit for row in ids], dtype=bool)
             # Only the tokenizer knows which special tokens a shortened text must keep, so it cuts them itself.
             over = np.flatnonzero(truncated)
@@ -158,16 +162,16 @@ class TransformerEncoder:
         attention = torch.from_numpy(mask.astype(np.int64)).to(self.device)
         output = self.model(input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=attention)
         vectors = self._pool(output, attention)
-        if self._head:
-            vectors = self._head({"sentence_embedding": vectors})["sentence_embedding"]
+        if self.head:
+            vectors = self.head({"sentence_embedding": vectors})["sentence_embedding"]
         return vectors
 
     def _pool(self, output: Any, attention: torch.Tensor) -> torch.Tensor:
-        if self._pooling == "pooler":
+        if self.pooling == "pooler":
             pooled: torch.Tensor = output.pooler_output.float()
             return pooled
         states: torch.Tensor = output.last_hidden_state
-        if self._pooling == "cls":
+        if self.pooling == "cls":
             return states[:, 0].float()
         weights = attention.unsqueeze(-1).float()
         return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

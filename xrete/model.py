@@ -228,6 +228,15 @@ class Pretrainable(Protocol):
         ...
 
 
+@runtime_checkable
+class Carded(Protocol):
+    """What a plugin offers beside, whose models have files that belong to them wherever they go."""
+
+    def files(self, options: LoadOptions) -> list[Path]:
+        """Returns files that are copied beside an exported model."""
+        ...
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """An encoder together with what it is. `xrete.load_model` returns one; so does `wrap` for any object."""

@@ -23,6 +23,8 @@ TOGETHER = ""
 
 RESAMPLES = 1000
 PERMUTATIONS = 9_999
+SLOW_PERMUTATIONS = 1_999
+"""Of metrics that are no means over items, each of which has to be computed anew."""
 
 ROUNDING = 1e-9
 """Relative to the scores: two statistics that differ by less are equal but for the order of their sums."""
@@ -71,7 +73,7 @@ def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def differences_by_chance(
-    metric: Metric, first: Items, second: Items, random: np.random.Generator, permutations: int = PERMUTATIONS
+    metric: Metric, first: Items, second: Items, random: np.random.Generator, permutations: int | None = None
 ) -> NDArray[np.float64]:
     """Draws differences of two models in one stratum as they would be if it were chance which model did what.
 
@@ -82,7 +84,7 @@ def differences_by_chance(
         first: Columns of equal length, of one model.
         second: The same items, of the other.
         random: The generator.
-        permutations: Number of draws.
+        permutations: Number of draws; None takes `PERMUTATIONS` for a mean, else `SLOW_PERMUTATIONS`.
 
     Returns:
         The metric of the first minus that of the second [permutations].
@@ -90,17 +92,20 @@ def differences_by_chance(
     n = _size(first)
     if metric.per_item is not None:
         # A swap turns an item's difference around; equal ones are counted, and one binomial draw turns them all.
+        permutations = permutations or PERMUTATIONS
         sizes, counts = np.unique(np.abs(metric.per_item(first) - metric.per_item(second)), return_counts=True)
         total = np.zeros(permutations)
         for size, count in zip(sizes, counts, strict=True):
             if size:
                 total += size * (2 * random.binomial(count, 0.5, permutations) - count)
         return total / n
+    permutations = permutations or SLOW_PERMUTATIONS
+    unequal = [name for name in first if not np.array_equal(first[name], second[name])]
     drawn = np.empty(permutations)
     for permutation in range(permutations):
         swapped = random.random(n) < 0.5
         sides = [
-            {name: np.where(swapped, theirs[name], own[name]) for name in own}
+            {**own, **{name: np.where(swapped, theirs[name], own[name]) for name in unequal}}
             for own, theirs in ((first, second), (second, first))
         ]
         drawn[permutation] = metric.statistic(sides[0]) - metric.statistic(sides[1])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
+from xrete.export import Part, write_dense, write_folder, write_json, write_nothing
 from xrete.files import write_text
 
 from ..transformer import quiet
@@ -30,51 +29,30 @@ def write_model(folder: Path, start: Start, weights: dict[str, Tensor], card: di
         card: How it was trained.
     """
     encoder = start.query.encoder
-    dimension = encoder.dimension
-    prefix = "encoder.transformer."
-    state = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-    tokenizer = copy.deepcopy(start.tokenizer)
-    tokenizer.model_max_length = start.max_length
-    with quiet():
-        encoder.transformer.save_pretrained(folder, state_dict=state)
-        tokenizer.save_pretrained(folder)
-    modules = [("Transformer", ""), ("Pooling", "1_Pooling")]
-    _json(folder / "sentence_bert_config.json", {"max_seq_length": start.max_length, "do_lower_case": False})
-    mode = "mean" if encoder.pooling == "mean" else "cls"
-    flags = {f"pooling_mode_{kind}": kind.startswith(mode) for kind in ("cls_token", "mean_tokens", "max_tokens")}
-    _json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": dimension, **flags})
+    parts: list[Part] = [("Normalize", write_nothing)]
     if encoder.pooling == "pooler_dense":
-        modules += _write_dense(folder, weights, dimension)
-    modules.append(("Normalize", f"{len(modules)}_Normalize"))
-    (folder / modules[-1][1]).mkdir()
-    _json(
-        folder / "modules.json",
-        [
-            {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for place, (kind, path) in enumerate(modules)
-        ],
-    )
-    _json(folder / TRAINING, card)
+        layers = (("transformer.pooler.dense", "activation.Tanh"), ("dense", "linear.Identity"))
+        parts = [
+            ("Dense", partial(write_dense, _part(weights, name), activation=how)) for name, how in layers
+        ] + parts
+    with quiet():
+        write_folder(
+            folder,
+            encoder.transformer,
+            start.tokenizer,
+            pooling=encoder.pooling,
+            max_length=start.max_length,
+            parts=parts,
+            state=_part(weights, "transformer"),
+        )
+    write_json(folder / TRAINING, card)
     write_text(folder / "README.md", _readme(card))
 
 
-def _write_dense(folder: Path, weights: dict[str, Tensor], dimension: int) -> list[tuple[str, str]]:
-    """Writes the pooler and the linear layer after it, which follow the first token's state."""
-    layers = [("encoder.transformer.pooler.dense", "activation.Tanh"), ("encoder.dense", "linear.Identity")]
-    modules = []
-    for place, (name, activation) in enumerate(layers, start=2):
-        path = f"{place}_Dense"
-        shape = {"in_features": dimension, "out_features": dimension, "bias": True}
-        _json(folder / path / "config.json", {**shape, "activation_function": f"torch.nn.modules.{activation}"})
-        linear = {f"linear.{key}": weights[f"{name}.{key}"] for key in ("weight", "bias")}
-        save_file(linear, folder / path / "model.safetensors")
-        modules.append(("Dense", path))
-    return modules
-
-
-def _json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Returns the weights of one part of the encoder, by its own names."""
+    prefix = f"encoder.{name}."
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
 
 
 def _readme(card: dict[str, Any]) -> str:

@@ -73,6 +73,11 @@ class EmmaX:
         encoder.training = training_of(folder)
         return cast(Encoder, encoder)
 
+    def files(self, options: LoadOptions) -> list[Path]:
+        """Returns the card of the checkpoint, for who exports it."""
+        folder = find_encoder(options.checkpoint)
+        return [folder / name for name in ("README.md", TRAINING) if (folder / name).is_file()]
+
     def explain(self, options: PretrainOptions) -> str:
         """Returns all settings of a run as TOML, every value explained."""
         from .config import dump, read

@@ -77,7 +77,7 @@ def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
     """Puts a run together: its text, its encoder, and the state of the newest checkpoint, if there is one."""
     prepared = prepare(config.data, folder / "corpora")
     team.wait()
-    watch.corpora = prepared.report()
+    watch.corpora = prepared.card()
     if config.watch.overlap:
         watch.overlap = overlap(prepared, config.watch.overlap)
     dtype = getattr(torch, config.compute.dtype)

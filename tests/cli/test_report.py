@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 
 from xrete.cli.report import report
 from xrete.errors import UsageError, XreteError
+from xrete.record import Record, write_record
+from xrete.reporting.collect import Entry
 
+MakeRecord = Callable[..., Record]
 SaveRecord = Callable[..., Path]
 
 app = typer.Typer(add_completion=False)
@@ -23,12 +26,17 @@ run = CliRunner()
 
 
 @pytest.fixture(autouse=True)
-def _records(save_record: SaveRecord, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _records(
+    make_record: MakeRecord,
+    save_entry: Callable[[Record], Entry],
+    save_record: SaveRecord,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for model, score in (("use-m3", 44.0), ("me5-small", 61.0), ("labse", 83.0)):
         groups = {"head": ["deu"], "long-tail": ["swh"]}
-        save_record(
-            model, scores={"deu": score, "swh": score - 9}, groups=groups, variants={"accuracy_en2xx": -2.0}
-        )
+        scores = {"deu": score, "swh": score - 9}
+        save_entry(make_record(model, scores=scores, groups=groups, variants={"accuracy_en2xx": -2.0}))
     save_record("use-m3", "flores", status="failed", error="no memory")
     monkeypatch.chdir(results.parent)
 
@@ -38,7 +46,7 @@ def test_the_default_folder_and_table() -> None:
     assert done.exit_code == 0
     assert done.stdout.startswith("Main results\n")
     assert "78.5*" in done.stdout
-    assert "56.5°" in done.stdout
+    assert "56.5° #2" in done.stdout
     assert "failed: no memory" in done.stdout
     assert done.stderr == ""
 
@@ -56,9 +64,10 @@ def test_folders_are_arguments_or_options(arguments: list[str]) -> None:
         (["--table", "long-tail", "--reference", "paper"], "paper: EMMA-X"),
         (["--table", "per-language", "--task", "tatoeba"], "German"),
         (["--metric", "accuracy_en2xx"], "accuracy_en2xx ↑"),
-        (["--intervals"], "78.5* ±1.4"),
+        (["--intervals"], "78.5* #1 ±1.4"),
         (["--model", "labse"], "labse"),
-        (["--format", "markdown"], "| labse     | **78.5**"),
+        (["--format", "markdown"], "| labse     | **78.5** #1"),
+        (["--format", "latex"], r"labse & \textbf{78.5} \#1"),
     ],
 )
 def test_options(arguments: list[str], expected: str) -> None:
@@ -109,7 +118,41 @@ def test_errors_are_one_sentence(arguments: list[str], kind: type[XreteError], s
     assert "\n" not in str(done.exception)
 
 
-@pytest.mark.parametrize("arguments", [["--table", "geometry"], ["--format", "html"], ["--reference", "others"]])
+@pytest.mark.parametrize(
+    ("table", "count"), [("ablation", 2), ("ablation-phases", 1), ("ablation-ranks", 1), ("main", 1)]
+)
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+def test_ablation_is_both_tables(
+    make_record: MakeRecord, results: Path, format_: str, table: str, count: int
+) -> None:
+    training = {"phases": ["encoder", "classifier", "em"], "classifier": "gmm", "ranks": 4}
+    made = make_record("emmax:run", scores={"deu": 60.0}, missing=["afr"], groups={"head": ["deu", "afr"]})
+    model = made.model.model_copy(update={"training": training})
+    write_record(results / "emmax" / "record.json", made.model_copy(update={"model": model}))
+    done = run.invoke(app, ["--table", table, "--format", format_])
+    assert done.exit_code == 0
+    if format_ == "table":
+        assert done.stdout.count("Ablation: ") == (count if table != "main" else 0)
+    elif format_ == "csv":
+        assert len({row["table"] for row in csv.DictReader(io.StringIO(done.stdout))}) == count
+    else:
+        found = json.loads(done.stdout)
+        assert len(found) == count if count > 1 else found["schema"] == "xrete/leaderboard/1"
+
+
+@pytest.mark.parametrize("format_", ["html", "hub"])
+def test_a_page_and_cards_go_into_a_folder(tmp_path: Path, format_: str) -> None:
+    out = tmp_path / "out"
+    done = run.invoke(app, ["--format", format_, "--out", str(out)])
+    assert (done.exit_code, done.stdout) == (0, "")
+    written = {line.removeprefix("wrote ") for line in done.stderr.splitlines()}
+    assert written == {str(path) for path in out.rglob("*") if path.is_file()}
+    assert any(Path(name).name in ("index.html", "README.md") for name in written)
+    for wrong in (["--format", format_], ["--format", format_, "--out", str(out), "--table", "main"]):
+        assert type(run.invoke(app, wrong).exception) is UsageError
+
+
+@pytest.mark.parametrize("arguments", [["--table", "round"], ["--format", "pdf"], ["--reference", "others"]])
 def test_what_is_not_offered_is_wrong_usage(arguments: list[str]) -> None:
     assert run.invoke(app, arguments).exit_code == 2
 
@@ -117,7 +160,7 @@ def test_what_is_not_offered_is_wrong_usage(arguments: list[str]) -> None:
 def test_help_ends_with_commands_that_work() -> None:
     docstring = report.__doc__ or ""
     examples = [line.split()[2:] for line in docstring.splitlines() if line.strip().startswith("xrete report")]
-    assert len(examples) == 3
+    assert len(examples) == 4
     assert docstring.strip().splitlines()[-1].strip().startswith("xrete report")
     for example in examples:
         assert run.invoke(app, example).exit_code == 0

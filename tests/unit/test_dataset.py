@@ -280,3 +280,15 @@ def test_auto_takes_a_cache_that_has_one_split_only(split: str) -> None:
 def test_the_hub_never_falls_back() -> None:
     with pytest.raises(XreteError, match=r"cannot get data set .* from the hub .* use --data DIR"):
         _ = open_dataset(TATOEBA, "hub", languages=["de"])["deu"]
+
+
+def test_parallel_tasks_hold_the_same_items_in_every_language() -> None:
+    """What a card says of the published data holds for the sample: names or English sides agree, row by row."""
+    parallel = [name for name in registry.names("tasks") if registry.task(name).card.parallel]
+    assert set(parallel) == {"flores", "lareqa", "xnli", "pawsx", "xcopa", "multieurlex"}
+    for name in parallel:
+        dataset = open_dataset(registry.task(name), "mini")
+        data = [dataset[language] for language in dataset.languages]
+        names = {tuple(part.target) if name == "flores" else tuple(part.ids) for part in data}
+        assert len(data) > 1
+        assert len(names) == 1, name

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import xrete
-from xrete import registry
+from xrete import registry, stats
 from xrete.dataset import Dataset
 from xrete.embedder import PROBE
 from xrete.errors import UsageError, XreteError
@@ -105,6 +105,30 @@ def test_groups_are_unweighted_means_over_the_languages_that_are_there(new_ngram
 def test_a_group_without_any_language_is_left_out(new_ngrams: NewNgrams) -> None:
     record = xrete.evaluate(new_ngrams(), tatoeba("deu"))
     assert set(record.groups) == {"all", "head", "xtreme-r"}
+
+
+def test_intervals_of_shared_items_are_wider_and_say_so(new_ngrams: NewNgrams) -> None:
+    """FLORES has the same sentences in every language, Tatoeba has not."""
+    encoder, languages = new_ngrams(), ["de", "fr", "fi", "ru", "sw"]
+    shared = xrete.evaluate(encoder, xrete.load_task("flores", "mini", languages=languages))
+    assert shared.interval.method == stats.PARALLEL
+    assert xrete.evaluate(encoder, tatoeba()).interval.method == stats.STRATIFIED
+    low, high = shared.groups["all"].ci95 or (0, 0)
+    widths = [ci95[1] - ci95[0] for score in shared.languages.values() if (ci95 := score.ci95)]
+    assert high - low > 1.1 * np.mean(widths) / np.sqrt(len(widths))  # what it would be of unequal sentences
+    alone = xrete.evaluate(encoder, xrete.load_task("flores", "mini", languages=["de"]))
+    assert alone.ci95 == alone.languages["deu_Latn"].ci95 == shared.languages["deu_Latn"].ci95
+
+
+def test_the_record_says_what_each_language_was_scored_on(new_ngrams: NewNgrams) -> None:
+    """Where languages share candidates, what one of them finds depends on the others."""
+    whole, part = (xrete.evaluate(new_ngrams(), tatoeba(*x)).data.languages for x in (LANGUAGES, ("deu", "swh")))
+    assert tuple(whole) == LANGUAGES
+    assert part == {language: whole[language] for language in ("deu", "swh")}
+    assert len(set(whole.values())) == len(LANGUAGES)
+    assert xrete.evaluate(new_ngrams(), tatoeba(limit=20)).data.languages["deu"] != whole["deu"]
+    lareqa = xrete.load_task("lareqa", "mini", languages=["de", "ru"])
+    assert xrete.evaluate(new_ngrams(), lareqa).data.languages == {}
 
 
 def test_the_record_says_what_was_done(new_ngrams: NewNgrams, model_of: ModelOf, results: Path) -> None:

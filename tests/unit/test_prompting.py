@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import signal
@@ -639,4 +638,4 @@ def test_the_commands_of_the_page_work(
     for command in commands:
         done = xrete(*command.replace("MODEL", "gpt-x").split())
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert math.isfinite(len(chat_server.asked))
+    assert chat_server.asked

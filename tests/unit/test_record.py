@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrete.errors import RecordError
-from xrete.record import LanguageScore, Record, read_record, write_record
+from xrete.record import LanguageScore, Record, read_content, read_record, record_digest, write_record
 
 MakeRecord = Callable[..., Record]
 
@@ -139,6 +140,18 @@ def test_a_record_that_is_cut_or_torn_is_refused(
     path.write_bytes(GOLDEN.read_bytes()[:cut] + junk)
     with pytest.raises(RecordError):
         read_record(path)
+
+
+def test_a_sealed_record_has_the_digest_of_its_file(path: Path, make_record: MakeRecord) -> None:
+    """As anyone can take it: of the file's JSON without that key, with sorted keys and no spaces, in ASCII."""
+    record = make_record("modèle – 文", error="naïve")
+    assert record.digest is None
+    write_record(path, record.sealed())
+    content = json.loads(path.read_text("utf-8"))
+    digest = content.pop("digest")
+    assert digest == hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    assert digest == record_digest(read_content(path)) == read_record(path).sealed().digest
+    assert record_digest(content | {"score": 1.0}) != digest
 
 
 def test_records_do_not_change(make_record: MakeRecord) -> None:

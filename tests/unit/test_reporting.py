@@ -8,10 +8,11 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from xrete.record import Record
 from xrete.reporting.collect import Entry
+from xrete.reporting.latex import to_latex
 from xrete.reporting.leaderboard import Leaderboard
 from xrete.reporting.markdown import escape, to_markdown
 from xrete.reporting.terminal import print_table, to_text
@@ -30,6 +32,7 @@ from xrete.reporting.tidy import safe_cell, to_csv, to_json
 from xrete.reporting.views import Request, build
 
 MakeRecord = Callable[..., Record]
+MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 UPDATE = "XRETE_UPDATE_GOLDEN"
@@ -53,19 +56,19 @@ HOSTILE = [
 ]
 
 
-def board(records: list[Record], **options: Any) -> Leaderboard:
-    return build([Entry(f"{i}.json", record) for i, record in enumerate(records)], Request(**options))
+def board(entries: list[Entry], **options: Any) -> Leaderboard:
+    return build(entries, Request(**options))
 
 
 @pytest.fixture(scope="module")
-def records(make_record: MakeRecord) -> list[Record]:
+def records(make_record: MakeRecord, make_entries: MakeEntries) -> list[Entry]:
     """A small results folder with everything that makes a table hard."""
     dice = random.Random(7)
     head, tail = ["cmn", "deu", "fra", "swh"], ["ast", "kab", "yid"]
     groups = {"head": head, "long-tail": tail}
 
     def scores(codes: list[str], middle: float) -> dict[str, float]:
-        return {code: min(100.0, max(0.2, dice.gauss(middle, 12))) for code in codes}
+        return {code: round(min(100.0, max(0.2, dice.gauss(middle, 12))), 1) for code in codes}
 
     made = [
         make_record(model, "tatoeba", scores(head + tail, middle), missing=["ang"], groups=groups)
@@ -84,7 +87,7 @@ def records(make_record: MakeRecord) -> list[Record]:
         make_record("use-m3", "multiarc", {"de": 0.6}, limit=100, metric="mae", protocol="fine-tune"),
         make_record("me5-small", "tatoeba", source="mini"),
     ]
-    return made
+    return make_entries(made)
 
 
 @pytest.mark.parametrize(
@@ -98,26 +101,27 @@ def records(make_record: MakeRecord) -> list[Record]:
         ("mini", {"kind": "mini"}),
     ],
 )
-def test_golden_tables(records: list[Record], name: str, options: dict[str, Any]) -> None:
+def test_golden_tables(records: list[Entry], name: str, options: dict[str, Any]) -> None:
     """Set XRETE_UPDATE_GOLDEN=1 to write the files again, and read the difference before it is kept."""
     made = board(records, **options)
-    for file, text in ((f"{name}.txt", to_text(made, width=100)), (f"{name}.md", to_markdown(made))):
+    written = {"txt": to_text(made, width=100), "md": to_markdown(made), "tex": to_latex(made)}
+    for file, text in ((f"{name}.{suffix}", text) for suffix, text in written.items()):
         if os.environ.get(UPDATE):
             (GOLDEN / file).write_text(text, "utf-8")
         assert text == (GOLDEN / file).read_text("utf-8"), file
 
 
-def test_columns_that_do_not_fit_go_below(records: list[Record]) -> None:
+def test_columns_that_do_not_fit_go_below(records: list[Entry]) -> None:
     made = board(records, with_paper=True)
     for width in (60, 80, 100, 200):
         text = to_text(made, width=width)
         assert max(map(len, text.splitlines())) <= width
         for column in made.columns:
             assert column.lines[0] in text
-    assert to_text(made, width=60).count("\nmodel ") > to_text(made, width=200).count("\nmodel ") == 1
+    assert to_text(made, width=60).count("\nmodel ") > to_text(made, width=250).count("\nmodel ") == 1
 
 
-def test_styles_in_a_terminal_and_signs_elsewhere(records: list[Record]) -> None:
+def test_styles_in_a_terminal_and_signs_elsewhere(records: list[Entry]) -> None:
     made = board(records, table="zero-shot")
     file = io.StringIO()
     print_table(made, Console(file=file, width=100, force_terminal=True, color_system="standard"))
@@ -129,11 +133,16 @@ def test_styles_in_a_terminal_and_signs_elsewhere(records: list[Record]) -> None
 
 
 @pytest.fixture(scope="module")
-def hostile(make_record: MakeRecord) -> Leaderboard:
+def hostile_entries(make_record: MakeRecord, make_entries: MakeEntries) -> list[Entry]:
     failing = make_record(
         "sane", "flores", status="failed", error=HOSTILE[0] + "\n" + HOSTILE[9] + HOSTILE[11] + "|"
     )
-    return board([failing, *(make_record(name, "flores") for name in HOSTILE)])
+    return make_entries([failing, *(make_record(name, "flores", n=20) for name in HOSTILE)])
+
+
+@pytest.fixture(scope="module")
+def hostile(hostile_entries: list[Entry]) -> Leaderboard:
+    return board(hostile_entries)
 
 
 def is_harmless(text: str) -> bool:
@@ -163,7 +172,7 @@ def test_hostile_names_in_markdown(hostile: Leaderboard) -> None:
 
 
 def test_hostile_names_in_csv(hostile: Leaderboard) -> None:
-    text = to_csv(hostile)
+    text = to_csv([hostile])
     assert is_harmless(text)
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(text.splitlines()) - 1 == 1 + len(HOSTILE)
@@ -173,10 +182,34 @@ def test_hostile_names_in_csv(hostile: Leaderboard) -> None:
 
 
 def test_hostile_names_in_json(hostile: Leaderboard) -> None:
-    text = to_json(hostile)
+    text = to_json([hostile])
     assert text.isascii()
     assert is_harmless(text)
     assert {cell["model"] for cell in json.loads(text)["cells"]} == {"sane", *HOSTILE}, "data stays as it is"
+
+
+def test_hostile_names_in_latex(hostile: Leaderboard) -> None:
+    text = to_latex(hostile)
+    assert is_harmless(text)
+    body = text.partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
+    assert len(body) == 1 + len(HOSTILE)
+    for line in body:
+        assert line.endswith(" \\\\")
+        assert len(re.findall(r"(?<!\\)&", line)) == 1, "two cells a line"
+        assert line[0] not in "[*", "an option of the end of the line before"
+    known = {*"{}$&#%_", "textbackslash", "textasciicircum", "textasciitilde", "textless", "textgreater", "textbar"}
+    known |= {"textquotedbl", "ldots", "textbf", "underline", "textsuperscript", "\\"}
+    assert set(re.findall(r"\\([a-zA-Z]+|.)", "\n".join(body))) <= known
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_takes_it(hostile: Leaderboard, tmp_path: Path) -> None:
+    packages = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
+    text = to_latex(hostile)
+    (tmp_path / "table.tex").write_text(f"{packages}\n\\begin{{document}}\n{text}\\end{{document}}\n", "utf-8")
+    command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_numbers_are_no_formulas() -> None:
@@ -194,29 +227,31 @@ def test_plain_text_is_one_harmless_line(text: str, limit: int) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*\|", escape(text))
 
 
-def test_csv_and_json_hold_what_a_number_rests_on(records: list[Record]) -> None:
+def test_csv_and_json_hold_what_a_number_rests_on(records: list[Entry]) -> None:
     made = board(records, with_paper=True)
-    for rows in (list(csv.DictReader(io.StringIO(to_csv(made)))), json.loads(to_json(made))["cells"]):
+    first = records[0].record
+    for rows in (list(csv.DictReader(io.StringIO(to_csv([made])))), json.loads(to_json([made]))["cells"]):
         cell = next(x for x in rows if x["model"] == "labse" and x["task"] == "tatoeba" and x["score"])
-        assert float(cell["score"]) == pytest.approx(records[0].score)
-        assert float(cell["ci_low"]) == pytest.approx(records[0].ci95[0] if records[0].ci95 else None)
+        assert float(cell["score"]) == pytest.approx(first.score)
+        assert float(cell["ci_low"]) == pytest.approx(first.ci95[0] if first.ci95 else None)
         assert [str(cell[name]) for name in ("n", "languages", "languages_expected")] == ["7000", "7", "8"]
         assert [cell[name] for name in ("protocol", "split", "data", "revision", "record")] == [
             "zero-shot",
             "test",
             "dir",
             "1.0",
-            "0.json",
+            records[0].file,
         ]
         assert re.fullmatch(r"[0-9a-f]{12}", cell["language_set"])
         paper = next(x for x in rows if x["origin"] == "paper" and x["task"] == "multiarc" and x["score"])
         assert float(paper["printed"]) == pytest.approx(100 * float(paper["score"]))
         assert all(x["score"] not in (None, "") or x["missing"] for x in rows)
+        assert {x["status"] or None for x in rows} == {None, "reproduced", "not reproducible"}
 
 
 def test_no_report_imports_torch_or_pandas() -> None:
     code = (
-        "import sys; from xrete.reporting import views, terminal, markdown, tidy; "
+        "import sys; from xrete.reporting import views, terminal, markdown, tidy, latex, page, hub; "
         "print([name for name in ('torch', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

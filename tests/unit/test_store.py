@@ -210,6 +210,8 @@ def test_records_are_found_in_order_and_nothing_else_is(tmp_path: Path, make_rec
     for model in ("b", "a", "c/d"):
         slot(results, model).save(make_record(), OUTCOMES)
         slot(results, model).save_outcome("deu", OUTCOMES["deu"])
+    (results / "paper").mkdir()
+    (results / "paper" / "table-01.json").write_text("{}")  # the paper's numbers
     found = list(find_records(results))
     assert found == sorted(found)
     assert [path.parent.name.split("-")[0] for path in found] == ["a", "b", "c_d"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from xrete import __version__
 from xrete.cli import data, doctor, plugins
 from xrete.cli.compare import compare
+from xrete.cli.export import export
 from xrete.cli.picture import picture
 from xrete.cli.pretrain import pretrain
 from xrete.cli.report import report
@@ -32,6 +34,7 @@ app.command()(report)
 app.command()(compare)
 app.command()(verify)
 app.command()(picture)
+app.command()(export)
 app.command(name="tasks")(plugins.tasks)
 app.command(name="models")(plugins.models)
 app.command()(plugins.check)
@@ -69,7 +72,7 @@ def main() -> None:
     try:
         app([argument for argument in arguments if argument != "--debug"])
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code == INTERRUPTED and os.environ.get("RANK", "0") == "0":  # of several processes, one says so
             typer.echo("stopped; run the same command again to go on", err=True)
         raise
     except XreteError as error:

@@ -60,11 +60,7 @@ def pretrain(
     if explain:
         typer.echo(found.explain(asked), nl=False)
         return
-    try:
-        best = found.pretrain(asked)
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; run the same command again to go on with {folder}", err=True)
-        raise typer.Exit(130) from None
+    best = found.pretrain(asked)
     if os.environ.get("RANK", "0") != "0":  # one of several processes
         return
     if json_:

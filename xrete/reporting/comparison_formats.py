@@ -193,8 +193,8 @@ def _won(task: TaskDifference) -> str:
 def _sentences(comparison: Comparison) -> Iterator[str]:
     yield f"A: {comparison.first}. B: {comparison.second}."
     yield (
-        f"p: paired permutation test ({stats.PERMUTATIONS:,} permutations of items), corrected by Holm over the "
-        f"tasks and, for languages, over those of their task."
+        f"p: paired permutation test ({stats.PERMUTATIONS:,} permutations of items; {stats.SLOW_PERMUTATIONS:,} of "
+        f"metrics that are no means), corrected by Holm over the tasks; for languages, over those of their task."
     )
     yield f"better: which model is better, where p is below {SIGNIFICANT}."
     yield "won: in how many languages A is better, B is better, and neither is."

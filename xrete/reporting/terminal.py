@@ -28,7 +28,9 @@ from xrete.reporting.text import (
 WIDTH = 100
 """Columns where the output is no terminal."""
 
-GAP = 2
+GAP = 3
+"""Between columns; the last of it is the box's own divider."""
+
 _STYLES = {"best": "bold", "second": "underline"}
 _SIGNS = {"best": "*", "second": "°"}
 
@@ -107,7 +109,7 @@ def _fitting(blocks: Sequence[_Block], width: int) -> Iterator[list[_Block]]:
 
 
 def _table(board: Leaderboard, labels: Sequence[Sequence[Text]], blocks: Sequence[_Block]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP, 0, 0), pad_edge=False, header_style="", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, header_style="", show_edge=False)
     for name in board.corner:
         table.add_column(name, no_wrap=True, vertical="bottom")
     for block in blocks:

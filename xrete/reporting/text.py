@@ -118,7 +118,7 @@ def key(board: Leaderboard, best: str, second: str) -> Iterator[str]:
         others = f", {second} second best," if "second" in marks else ""
         yield f"{best} best{others} beyond chance, among models scored on the same languages and data."
     if any(cell.standing for cell in cells):
-        yield "#: the rank, or the ranks between which it lies, at 95 % confidence for a whole column."
+        yield "#: the rank, or the ranks between which it lies, at 95 % confidence for all models compared."
     if example := next((cell.evidence for cell in cells if cell.evidence and cell.evidence.is_partial), None):
         done, expected = len(example.languages), example.expected
         yield f"({done}/{expected}): the mean is over {done} of {expected} languages."

@@ -146,6 +146,7 @@ def _per_language(book: Book, paper: Paper | None, request: Request) -> _Draft:
         for name in book.metrics(task, protocol, request.metric)
     ]
     codes, groups = _scored(book, tracks)
+    codes |= paper.languages() if paper else set()
     return _by_language([*tracks, *_published(paper, task, request.metric)], codes, groups)
 
 

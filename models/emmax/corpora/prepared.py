@@ -124,6 +124,15 @@ class Prepared:
             for part in (kind, name, corpus.report.digest)
         )
 
+    def card(self) -> dict[str, Any]:
+        """Returns what a checkpoint says of its text, as JSON: the report in brief, without the places of files."""
+        report = self.report()
+        for kind in ("parallel", "monolingual"):
+            for corpus in report[kind].values():
+                corpus["dropped"] = {reason: found["count"] for reason, found in corpus["dropped"].items()}
+                del corpus["bytes"]
+        return report
+
     def report(self) -> dict[str, Any]:
         """Returns what was read, kept and dropped of each corpus, as JSON."""
         return {

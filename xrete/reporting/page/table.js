@@ -193,7 +193,7 @@ function legend(rows, hasOthers, paper) {
   const lines = [];
   const second = found.some(({ mark }) => mark === "second") ? ", underlined second best," : "";
   if (found.some(({ mark }) => mark)) lines.push(`Bold is best${second} beyond chance, among models on the same languages and data.`);
-  if (found.some(({ rank }) => rank)) lines.push("The small number is the rank, or the ranks between which it lies, at 95 % confidence for a whole column.");
+  if (found.some(({ rank }) => rank)) lines.push("The small number is the rank, or the ranks between which it lies, at 95 % confidence for all models compared.");
   const partial = found.find(({ done, expected }) => done < expected);
   if (partial) lines.push(`${partial.done}/${partial.expected}: the mean is over ${partial.done} of ${partial.expected} languages.`);
   lines.push("The bar is the score, its dark part the 95 % interval.");

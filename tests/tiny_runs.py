@@ -1,4 +1,4 @@
-"""A world, an encoder and a config so small that a whole run takes half a second."""
+"""A world, an encoder and settings so small that a whole run of pretraining takes half a second."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
-from rich.console import Console
-from xrete.models.emmax.config import Config, read
-from xrete.models.emmax.distributed import Team
-from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
-from xrete.models.emmax.pretrain import set_up
-from xrete.models.emmax.runs import LOG
-from xrete.models.emmax.training import Training
-from xrete.models.emmax.watch import Watch
-from xrete.models.emmax.world import World, WorldConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from xrete.models.emmax.config import Config
+    from xrete.models.emmax.training import Training
 
 WIDTH, PIECES, LENGTH = 16, 300, 32
 SETTINGS = (
@@ -36,11 +31,14 @@ SETTINGS = (
     "watch.log_every=1",
     "compute.device=cpu",
 )
+TIMES = ("sentences_per_second", "tokens_per_second", "seconds_left")
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Corpora of three languages and their pivot, whose words are the same, in other orders."""
+    from xrete.models.emmax.world import World, WorldConfig
+
     folder = tmp_path_factory.mktemp("world") / "world"
     made = World(WorldConfig(head=2, tail=1, roles=5, zipf=0.0, cognates=1.0))
     made.write(folder, bitexts=200, monolingual=100, held_out_sentences=20)
@@ -50,7 +48,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An XLM-R of one layer with a head: random, but it does not look at positions, so translations are alike."""
+    import torch
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+    from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
     folder = tmp_path_factory.mktemp("start")
     texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]
@@ -88,12 +88,18 @@ def settings(world: Path, start: Path) -> Callable[..., list[str]]:
 @pytest.fixture
 def configure(settings: Callable[..., list[str]]) -> Callable[..., Config]:
     """The config of these settings."""
+    from xrete.models.emmax.config import read
+
     return lambda *more: read(None, None, settings(*more))
 
 
 @pytest.fixture
 def assemble(configure: Callable[..., Config], tmp_path: Path) -> Callable[..., Training]:
     """Puts a run of these settings together, or goes on with the one in its folder."""
+    from rich.console import Console
+    from xrete.models.emmax.distributed import Team
+    from xrete.models.emmax.pretrain import set_up
+    from xrete.models.emmax.watch import Watch
 
     def make(*more: str, folder: Path | None = None) -> Training:
         config, team = configure(*more), Team.join("cpu")
@@ -104,20 +110,19 @@ def assemble(configure: Callable[..., Config], tmp_path: Path) -> Callable[..., 
 
 
 @pytest.fixture
-def console() -> Any:
-    """A terminal that is none: what is said is in `console.file`."""
+def console() -> Console:
+    """What is said to a file, `console.file`, as where there is no terminal."""
+    from rich.console import Console
+
     return Console(file=io.StringIO())
-
-
-TIMES = ("sentences_per_second", "tokens_per_second", "seconds_left")
 
 
 @pytest.fixture
 def log() -> Callable[[Path], list[dict[str, Any]]]:
     """Reads a run's log, without what depends on the clock."""
 
-    def read_log(folder: Path) -> list[dict[str, Any]]:
-        entries = [json.loads(line) for line in (folder / LOG).read_text("utf-8").splitlines()]
+    def read(folder: Path) -> list[dict[str, Any]]:
+        entries = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
         return [{key: value for key, value in entry.items() if key not in TIMES} for entry in entries]
 
-    return read_log
+    return read
