@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xrete.models.emmax.config import Config
     from xrete.models.emmax.training import Training
 
-WIDTH, PIECES, LENGTH = 16, 300, 32
+WIDTH, PIECES, LENGTH = 16, 500, 32
 SETTINGS = (
     "encoder.pooling=mean",
     f"encoder.max_length={LENGTH}",
@@ -52,8 +52,11 @@ def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
     from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
+    from xrete.embedder import PROBE
+
     folder = tmp_path_factory.mktemp("start")
     texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]
+    texts += PROBE  # so that it tells these apart, too
     file = folder / "trained.json"
     file.write_text(train_tokenizer(texts, PIECES), "utf-8")
     tokenizer = read_tokenizer(file, LENGTH)
@@ -86,10 +89,11 @@ def settings(world: Path, start: Path) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def configure(settings: Callable[..., list[str]]) -> Callable[..., Config]:
-    """The config of these settings."""
+def configure(settings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
+    """The config of these settings; such runs draw no pictures, which takes longer than they do."""
     from xrete.models.emmax.config import read
 
+    monkeypatch.setattr("xrete.models.emmax.pretrain.draw", lambda log, folder: [])
     return lambda *more: read(None, None, settings(*more))
 
 

@@ -109,6 +109,8 @@ def write_folder(
     if prefix:
         prompts = {"prompts": {"default": prefix}, "default_prompt_name": "default"}
         write_json(folder / "config_sentence_transformers.json", prompts)
+    for file in folder.rglob("*.safetensors"):  # safetensors lets nobody else read them
+        file.chmod((folder / "config.json").stat().st_mode)
     write_json(
         folder / "modules.json",
         [
@@ -137,7 +139,8 @@ def write_dense(state: dict[str, Tensor], folder: Path, *, activation: str) -> N
 
 
 def write_nothing(folder: Path) -> None:
-    """Fills the folder of a module without settings."""
+    """Fills the folder of a module without settings; an empty folder would get lost in git and wheels."""
+    write_json(folder / "config.json", {})
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -152,6 +155,8 @@ def _save(module: Any) -> Callable[[Path], None]:
     def save(folder: Path) -> None:
         try:
             module.save(str(folder))
+            if not any(folder.iterdir()):
+                write_nothing(folder)
         except AttributeError:
             raise XreteError(f"module {type(module).__name__} of this model cannot be exported") from None
 

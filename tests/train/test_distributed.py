@@ -21,31 +21,34 @@ from xrete.models.emmax.runs import checkpoints
 from xrete import registry
 from xrete.errors import UsageError
 
+pytestmark = pytest.mark.timeout(900)  # two processes of gloo are slow on a busy machine
+
 LAUNCHED = """
 import sys
 from pathlib import Path
 from xrete import registry
 from xrete.models.emmax.config import read
 from xrete.models.emmax.distributed import Team
-from xrete.models.emmax.pretrain import pretrain
+from xrete.models.emmax import pretrain
 
 folder = Path(sys.argv[1])
 registry.add_plugin_file(Path(sys.argv[2]))
 Team.leave = lambda team: None  # the launch makes several runs
+pretrain.draw = lambda log, folder: []
 for file in sorted(folder.glob("*.toml")):
-    pretrain(read(None, file, []), folder / file.stem)
+    pretrain.pretrain(read(None, file, []), folder / file.stem)
 """
 
 ALONE = (
     "encoder.dropout=0", "em.parallel_fraction=0.5", "ranks.start_pairs=200", "ranks.typical_start=linear",
-    "warmup.encoder_steps=2", "warmup.classifier_steps=2",
+    "warmup.encoder_steps=2", "warmup.classifier_steps=1", "em.steps=2",
 )  # fmt: skip
 HEAVY = ("mlm.weight=0.5", "compute.cache_tokens=60")
 DENSE = ("encoder.pooling=pooler_dense", "warmup.mlm_steps=1")
 RUNS = {
     "plain": ("ranks.balance=false", "ranks.typical_start=data"),
     "joint": ("warmup.order=joint", "ranks.classifier=fcn", *HEAVY),
-    "spread": (*DENSE, *HEAVY, "watch.save_every=2"),
+    "spread": (*DENSE, *HEAVY, "warmup.encoder_steps=1", "watch.save_every=1", "watch.score_every=9"),
     "scratch": (*DENSE, "encoder.start=", "encoder.scratch.layers=1", "encoder.scratch.width=8",
                 "encoder.scratch.heads=2", "encoder.scratch.vocabulary=200", "warmup.classifier_steps=0",
                 "em.steps=0"),
@@ -82,7 +85,7 @@ def two(launched: Path, run_of: Callable[..., Config], world: Path) -> Path:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
         done = subprocess.run(
             [*command, str(script), str(launched), str(world / "world.py")],
-            capture_output=True, text=True, timeout=280, check=False,
+            capture_output=True, text=True, timeout=850, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         (launched / "said").write_text(done.stderr, "utf-8")
@@ -142,7 +145,7 @@ def test_a_run_of_two_processes_goes_on_with_one(
     """From the checkpoint that two processes, each with half of every parameter, wrote in the middle of phase 2."""
     registry.add_plugin_file(world / "world.py")
     shutil.copytree(two / "spread", tmp_path / "run")
-    last, middle = (tmp_path / "run" / f"3-em-000000{step}" for step in (3, 2))
+    last, middle = (tmp_path / "run" / f"3-em-000000{step}" for step in (2, 1))
     assert middle.is_dir()
     expected = load_file(last / "state.safetensors")
     shutil.rmtree(last)
@@ -162,7 +165,7 @@ def test_processes_share_a_new_tokenizer(
     last = pretrain(run_of("scratch"), tmp_path / "run", console=console)
     for ours, theirs in zip(log(two / "scratch"), log(tmp_path / "run"), strict=True):
         for key in ("loss_mlm", "loss_encoder"):
-            assert ours.get(key) == pytest.approx(theirs.get(key), rel=1e-4)
+            assert ours.get(key, 0.0) == pytest.approx(theirs.get(key, 0.0), rel=1e-4)
     (tokenizer,) = (two / "scratch" / "corpora").glob("tokenizer.*.json")
     assert tokenizer.read_bytes() == (tmp_path / "run" / "corpora" / tokenizer.name).read_bytes()
     assert (last / "model" / "tokenizer.json").is_file()
@@ -171,7 +174,7 @@ def test_processes_share_a_new_tokenizer(
 @pytest.mark.slow
 def test_only_the_first_process_talks(two: Path) -> None:
     said = (two / "said").read_text("utf-8")
-    assert said.count("phase 2: EM: 3 steps") == len(RUNS) - 1
+    assert said.count("phase 2: EM: 2 steps") == len(RUNS) - 1
     entries = [json.loads(line) for line in (two / SPREAD / "log.jsonl").read_text("utf-8").splitlines()]
     scored = [entry["phase"] for entry in entries if entry["event"] == "score"]
     assert scored == ["start", "mlm", "encoder", "classifier", "em"]

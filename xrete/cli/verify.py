@@ -102,7 +102,7 @@ def _report(path: Path, findings: list[Finding], json_: bool) -> bool:
         typer.echo(json.dumps({"record": str(path), "right": is_right, "findings": found}, ensure_ascii=False))
         return is_right
     done = ", ".join(finding.check for finding in findings if finding.state == "right")
-    typer.echo(f"{'right' if is_right else 'WRONG'}  {plain(str(path))}: {done}" if done else f"WRONG  {path}")
+    typer.echo(f"{'right' if is_right else 'WRONG'}  {plain(str(path))}{done and f': {done}'}")
     for finding in findings:
         if finding.sentence:
             state = "" if finding.state == "right" else f"{finding.state}: "
