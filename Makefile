@@ -1,5 +1,5 @@
 # make install   a virtual environment in .venv with all that demo, tests and benchmarks need
-# make demo      the main job on the embedded defaults: real encoders, mini data, a leaderboard
+# make demo      the main job on the embedded defaults: a small EMMA-X pretrained, and scored beside real encoders
 # make test      lint, types and tests, as .ci/run does
 # make bench     speed as ratios against peers, measured side by side
 
@@ -21,9 +21,11 @@ install: .venv/installed
 	@touch $@
 
 demo: install
-	$(BIN)/xrete run --model use-m3 --model me5-small --task tatoeba --task flores --data mini --results $(DEMO)
-	$(BIN)/xrete report $(DEMO)
-	$(BIN)/xrete report $(DEMO) --table long-tail
+	$(BIN)/xrete pretrain emmax --preset mini --out $(DEMO)/emmax
+	$(BIN)/xrete run --model use-m3 --model me5-small --model emmax:$(DEMO)/emmax --task tatoeba --task flores \
+		--data mini --results $(DEMO)/results
+	$(BIN)/xrete report $(DEMO)/results
+	$(BIN)/xrete report $(DEMO)/results --table long-tail
 
 test: lint types
 	$(BIN)/pytest -q -n 2 --dist loadfile
@@ -37,6 +39,9 @@ types: install
 
 bench: install
 	$(BIN)/python bench/encoding.py
+	$(BIN)/python bench/retrieval.py --threads 1 --rounds 3 --mine 4096
+	$(BIN)/python bench/geometry.py
+	$(BIN)/python bench/pretraining.py
 
 clean:
 	rm -rf build .venv *.egg-info

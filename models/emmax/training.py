@@ -501,7 +501,9 @@ class Passes:
         gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
         gradients = gradients[torch.from_numpy(self._order).to(gradients.device)]
         counts = [group.count for _, masked in self._parts for group in masked]
-        scale = team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
+        scale = (
+            team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
+        )
         loss = torch.zeros((), device=team.device)
         sizes = [sum(len(group.ids) for group in tokens) for tokens, _ in self._parts]
         for part, gradient in enumerate(torch.split(gradients, sizes)):

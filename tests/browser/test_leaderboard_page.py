@@ -5,6 +5,7 @@ Chromium is Debian's `chromium-headless-shell`, or any Chromium or Chrome on the
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -301,7 +302,7 @@ def test_pictures_of_spaces(
     points = {"deu_Latn": [[0, 0], [1, 1], [2, 0]], "swh_Latn": [[0, 1], [1, 0], [2, 2]]}
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "picture.json").write_text(
-        pages.json.dumps(
+        json.dumps(
             {
                 "schema": "xrete/picture/1", "model": {"name": "a", "revision": "1.0"}, "task": "flores-geometry",
                 "data": {"source": "dir", "split": "devtest", "limit": None}, "highlighted": [7],

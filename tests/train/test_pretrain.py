@@ -180,7 +180,8 @@ def checkpoint(made: Path, configure: Configure, world: Path, console: Any) -> P
         registry.add_plugin_file(world / "world.py")
         scored = ('watch.tasks=["world"]', f"watch.data={world}", "watch.overlap=mini", "watch.score_every=1")
         pretrain(configure(*QUICK, *scored), folder, console=console)
-    return runs.checkpoints(folder)[-1]
+    newest: Path = runs.checkpoints(folder)[-1]
+    return newest
 
 
 def test_the_card_says_how_it_was_trained(checkpoint: Path, configure: Configure) -> None:

@@ -12,7 +12,7 @@ from xrete.record import Record
 from xrete.reporting import verdicts
 from xrete.reporting.ablation import Setting
 from xrete.reporting.collect import Entry
-from xrete.reporting.leaderboard import Cell, Leaderboard
+from xrete.reporting.leaderboard import Cell, Leaderboard, Verdict
 from xrete.reporting.paper import TABLES, Paper, obstacles, paper_cells
 from xrete.reporting.terminal import to_text
 from xrete.reporting.views import Request, build
@@ -119,7 +119,8 @@ def test_of_several_models_the_closest_counts(make_record: MakeRecord) -> None:
     records = [labse(make_record, score, revision=str(score)) for score in (80.0, 91.0)]
     verdict = row(board(records, table="long-tail"), "paper: LaBSE")[2].verdict
     assert verdict
-    assert (verdict.ours, verdict.difference) == ("labse (91.0)", pytest.approx(-4.7))
+    assert verdict.ours == "labse (91.0)"
+    assert verdict.difference == pytest.approx(-4.7)
 
 
 def test_a_failed_run_is_the_reason(make_record: MakeRecord) -> None:
@@ -254,4 +255,4 @@ def test_an_ablation_needs_models_that_say_how_they_were_trained(make_record: Ma
 
 
 def test_signs_need_a_difference() -> None:
-    assert [verdicts.sign(verdicts.Verdict(status=x)) for x in ("reproduced", "differs")] == ["≈", "≠"]
+    assert [verdicts.sign(Verdict(status=x)) for x in ("reproduced", "differs")] == ["≈", "≠"]
