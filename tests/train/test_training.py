@@ -81,8 +81,10 @@ def assert_same(found: dict[str, Tensor | None], expected: dict[str, Tensor | No
 # --- ways to compute the same -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mlm", ["mlm.weight=0", "mlm.weight=0.5"])
-@pytest.mark.parametrize("phase", ["mlm", "encoder", "em"])
+@pytest.mark.parametrize(
+    ("phase", "mlm"),
+    [("mlm", "mlm.weight=0"), ("encoder", "mlm.weight=0"), ("em", "mlm.weight=0"), ("em", "mlm.weight=0.5")],
+)
 def test_gradient_caching_and_groups_change_nothing(
     assemble: Assemble, tmp_path: Path, phase: str, mlm: str
 ) -> None:
@@ -93,7 +95,7 @@ def test_gradient_caching_and_groups_change_nothing(
         assert_same(gradients(run, phase), whole)
 
 
-@pytest.mark.parametrize("phase", ["mlm", "encoder", "em"])
+@pytest.mark.parametrize("phase", ["encoder", "em"])
 def test_the_second_pass_has_the_dropout_of_the_first(assemble: Assemble, tmp_path: Path, phase: str) -> None:
     settings = (*ONE[phase], "mlm.weight=0.5", "encoder.dropout=0.3", "encoder.key_dropout=true")
     plain = gradients(assemble(*settings, "compute.group_tokens=40", folder=tmp_path / "a"), phase)

@@ -45,11 +45,19 @@ function short(number) {
 
 const between = (low, high) => (low === high ? `${low}` : `${low}–${high}`);
 
-function select(label, options, chosen, onchange) {
+let fields = 0;
+
+/** A control with its label above it. */
+function field(label, control) {
+  control.id ||= `field-${(fields += 1)}`;
+  return make("div", { class: "field" }, make("label", { for: control.id }, label), control);
+}
+
+function select(label, options, chosen, onchange, attributes = {}) {
   const node = make(
     "select",
-    { onchange: () => onchange(node.value) },
+    { ...attributes, onchange: () => onchange(node.value) },
     options.map(([value, text]) => make("option", { value, selected: value === chosen }, text)),
   );
-  return make("label", { class: "field" }, make("span", {}, label), node);
+  return field(label, node);
 }

@@ -21,22 +21,17 @@ const CHOICES = choices();
 const GROUPS = unique(data.data.flatMap((part) => Object.keys(part.groups)));
 
 function buildFilters() {
-  const fields = Object.entries(CHOICES).map(([name, [label, options]]) => {
+  const lists = Object.entries(CHOICES).map(([name, [label, options]]) => {
     const node = make(
       "select",
       { onchange: () => { const value = node.value; node.value = ""; if (value) toggle(name, value); } },
       make("option", { value: "" }, "any"),
       options.map(([value, text]) => make("option", { value }, text)),
     );
-    return make("label", { class: "field" }, make("span", {}, label), node);
+    return field(label, node);
   });
-  const groups = select(
-    "Resource class",
-    [["", "all languages"], ...GROUPS.map((name) => [name, name])],
-    state.group,
-    (value) => change({ group: value }),
-  );
-  groups.lastChild.id = "group";
+  const groups = [["", "all languages"], ...GROUPS.map((name) => [name, name])];
+  const resources = select("Resource class", groups, state.group, (value) => change({ group: value }), { id: "group" });
   const find = make("input", { type: "search", id: "find", autocomplete: "off", spellcheck: "false", placeholder: "name" });
   let waiting = 0;
   find.oninput = () => {
@@ -44,7 +39,7 @@ function buildFilters() {
     waiting = setTimeout(() => change({ find: find.value }), 120);
   };
   byId("controls").onsubmit = (event) => event.preventDefault();
-  byId("controls").append(make("label", { class: "field" }, make("span", {}, "Model"), find), ...fields.slice(0, 3), groups, ...fields.slice(3));
+  byId("controls").append(field("Model", find), ...lists.slice(0, 3), resources, ...lists.slice(3));
 }
 
 function showFilters() {
