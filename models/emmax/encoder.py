@@ -22,8 +22,6 @@ from ..transformer import first_sentence, max_length, quiet
 from ..weights import find_any, snapshot
 from .config import EncoderConfig, Scratch
 
-IGNORED = -100
-"""Marks tokens that masked language modelling does not predict."""
 SPECIAL = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
 """XLM-R's special pieces, in the order of their ids; "<mask>" comes next here."""
 NUMBERED = 1e-4
@@ -158,12 +156,11 @@ class Query(nn.Module):
         for corrupted in masked:
             assert self.head is not None
             states = self.encoder.states(corrupted.tokens).last_hidden_state
-            chosen = corrupted.targets != IGNORED
             with self.encoder.autocast(states.device):
-                logits = self.head(states[chosen])
+                logits = self.head(states.flatten(0, 1)[corrupted.places])
             losses.append(
                 nn.functional.cross_entropy(
-                    logits.float(), corrupted.targets[chosen], label_smoothing=corrupted.smoothing, reduction="sum"
+                    logits.float(), corrupted.targets, label_smoothing=corrupted.smoothing, reduction="sum"
                 )
             )
         return torch.stack(losses).sum()
@@ -175,14 +172,14 @@ class Masked:
 
     Attributes:
         tokens: The group, as it is read.
-        targets: The right ids of the tokens to predict, else `IGNORED`, int64 [n, length].
-        count: How many are predicted.
+        places: Which tokens are predicted, numbered through all rows, int64 [m].
+        targets: Their right ids, int64 [m].
         smoothing: Label smoothing.
     """
 
     tokens: Tokens
+    places: Tensor
     targets: Tensor
-    count: int
     smoothing: float
 
 

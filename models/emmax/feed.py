@@ -20,7 +20,7 @@ from xrete.encode import plan
 from .config import MaskedLanguageModel
 from .corpora import Batch
 from .distributed import Team
-from .encoder import IGNORED, Masked, Tokens
+from .encoder import Masked, Tokens
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""
@@ -168,7 +168,9 @@ def pad(ids: Sequence[Sequence[int]], fill: int, device: torch.device, seed: int
     mask = np.arange(lengths.max())[None, :] < lengths[:, None]
     tokens = np.full(mask.shape, fill, dtype=np.int64)
     tokens[mask] = np.concatenate([np.asarray(row) for row in ids])
-    return Tokens(_move(tokens, device), _move(mask.astype(np.int64), device), seed)
+    return Tokens(
+        _move(torch.from_numpy(tokens), device), _move(torch.from_numpy(mask.astype(np.int64)), device), seed
+    )
 
 
 class Hiding:
@@ -193,27 +195,32 @@ class Hiding:
         self._random = torch.randint(len(tokenizer), shape, generator=generator)
         self._special = torch.tensor(sorted(tokenizer.all_special_ids))
         self._mask: int = tokenizer.mask_token_id
+        self._fill: int = tokenizer.pad_token_id
         self._smoothing = config.smoothing
 
-    def __call__(self, tokens: Tokens, rows: NDArray[np.intp], seed: int) -> Masked:
-        """Corrupts a group.
+    def __call__(self, group: Group, first: int, device: torch.device, seed: int) -> Masked:
+        """Corrupts a group, on the processor, so that no device is waited for.
 
         Args:
-            tokens: The group, padded.
-            rows: Places of its sentences in the global batch.
-            seed: Of their dropout.
+            group: Sentences of one process.
+            first: Place of the first sentence of that process in the global batch.
+            device: Where the group goes.
+            seed: Of its dropout.
         """
-        ids, device = tokens.ids.cpu(), tokens.ids.device
-        places = torch.from_numpy(rows)
-        chosen, kind, random = (drawn[places, : ids.shape[1]] for drawn in (self._chosen, self._kind, self._random))
-        chosen = chosen & ~torch.isin(ids, self._special)
-        targets = ids.masked_fill(~chosen, IGNORED)
-        ids = torch.where(chosen & (kind < 0.8), self._mask, ids)
+        tokens = pad(group.ids, self._fill, torch.device("cpu"), seed)
+        rows, length = torch.from_numpy(first + group.rows), tokens.ids.shape[1]
+        chosen, kind, random = (drawn[rows, :length] for drawn in (self._chosen, self._kind, self._random))
+        chosen = chosen & ~torch.isin(tokens.ids, self._special)
+        ids = torch.where(chosen & (kind < 0.8), self._mask, tokens.ids)
         ids = torch.where(chosen & (kind >= 0.9), random, ids)
-        corrupted = Tokens(ids.to(device), tokens.mask, seed)
-        return Masked(corrupted, targets.to(device), int(chosen.sum()), self._smoothing)
+        places = chosen.flatten().nonzero().squeeze(1)
+        return Masked(
+            Tokens(_move(ids, device), _move(tokens.mask, device), seed),
+            _move(places, device),
+            _move(tokens.ids.flatten()[places], device),
+            self._smoothing,
+        )
 
 
-def _move(array: NDArray[np.int64], device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(array)
+def _move(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

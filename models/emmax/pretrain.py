@@ -48,10 +48,11 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
         XreteError: data, encoder or disk fail, or a loss is not finite.
         KeyboardInterrupt: the run was asked to end; its state is saved.
     """
-    torch.set_float32_matmul_precision("highest")  # the classifier's sums cancel; TF32 would be several nats off
-    torch.set_flush_denormal(True)  # probabilities of far ranks are such numbers, and processors crawl over them
     _check_text(config)
     team = Team.join(config.compute.device)
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")  # the classifier's sums cancel; TF32 would be several nats off
+    torch.set_flush_denormal(True)  # probabilities of far ranks are such numbers, and processors crawl over them
     try:
         team.rows(config.optimisation.batch)  # said before anything is read or written
         if fresh and team.leads:
@@ -70,6 +71,8 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
         best = best_of(folder)
         return folder / best if best else checkpoints(folder)[-1]
     finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.set_flush_denormal(False)
         team.leave()
 
 

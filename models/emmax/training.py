@@ -383,15 +383,14 @@ class Training:
     def _micro_batches(self, step: Step) -> list[tuple[list[Tokens], list[Masked]]]:
         """Splits this process's groups into parts whose activations fit: one, without `cache_tokens`."""
         groups, rows = step.share.groups, step.share.rows
-        tokens = self._pad(groups, step.seed, "queries")
-        masked = []
+        tokens, masked = self._pad(groups, step.seed, "queries"), []
         if self._hides(step.phase):
             shape = (len(step.share.batch.texts), self._start.max_length)
             seed = seed_of(self.config.seed, step.phase, step.number, "hidden")
             hiding = Hiding(shape, self.tokenizer, self.config.mlm, seed)
             masked = [
-                hiding(padded, rows.start + group.rows, seed_of(step.seed, "hidden", place))
-                for place, (group, padded) in enumerate(zip(groups, tokens, strict=True))
+                hiding(group, rows.start, self.team.device, seed_of(step.seed, "hidden", place))
+                for place, group in enumerate(groups)
             ]
         longest = self._start.max_length if self._sharded else 0  # then all processes come to the same decision
         size = sum(len(group.ids) * max(longest, *map(len, group.ids)) for group in groups)
@@ -500,7 +499,7 @@ class Passes:
         """
         gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
         gradients = gradients[torch.from_numpy(self._order).to(gradients.device)]
-        counts = [group.count for _, masked in self._parts for group in masked]
+        counts = [len(group.places) for _, masked in self._parts for group in masked]
         scale = (
             team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
         )

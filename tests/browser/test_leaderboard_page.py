@@ -173,6 +173,19 @@ def test_the_page_says_what_the_table_says(real: Path, open_page: Open) -> None:
     assert page.locator("#summary").inner_text().startswith("2 models · ")
 
 
+def test_a_published_number_says_what_became_of_it(real: Path, open_page: Open) -> None:
+    page = open_page(real)
+    cell = page.get_by_role("button", name=re.compile(r"^published: LaBSE, tatoeba, zero-shot, accuracy: 83.6"))
+    assert cell.inner_text().split() == ["83.6", "○"]
+    cell.click()
+    dialog = page.get_by_role("dialog")
+    assert dialog.get_by_role("heading", level=2).inner_text() == "LaBSE"
+    assert "xrete run --model labse --task tatoeba --protocol zero-shot --data hub" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert "✕ cannot be reproduced." in page.locator(".legend").inner_text()
+
+
 def test_a_heading_sorts_and_says_so(made: Path, open_page: Open) -> None:
     page = open_page(made)
     assert list(rows(page)) == ["alpha", "beta", "delta", "epsilon", "gamma"], (

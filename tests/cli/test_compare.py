@@ -131,10 +131,14 @@ def test_another_metric(xrete: Xrete, results: Path) -> None:
 def test_published_records(xrete: Xrete) -> None:
     done = xrete("compare", "me5-small", "use-m3", "--results", MEASURED, "--format", "json")
     found = {task["task"]: task for task in json.loads(done.stdout)["tasks"]}
-    assert set(found) == {"flores", "tatoeba"}
-    assert {task["better"] for task in found.values()} == {"first"}
+    assert {"flores", "tatoeba", "lareqa", "multists", "qe", "xnli", "americasnli", "pawsx", "xcopa"} <= set(found)
+    assert {name: found[name]["better"] for name in ("flores", "tatoeba", "lareqa")} == {
+        "flores": "first",
+        "tatoeba": "first",
+        "lareqa": "second",
+    }
     assert found["flores"]["languages"]["arb_Arab"]["better"] == "second"
-    assert found["flores"]["p_holm"] == 2 / 10_000
+    assert found["flores"]["p_holm"] < 0.01
 
 
 @pytest.mark.parametrize(

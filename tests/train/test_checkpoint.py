@@ -31,10 +31,7 @@ from xrete.errors import UsageError, XreteError
 Configure = Callable[..., Config]
 ReadLog = Callable[[Path], list[dict[str, Any]]]
 
-BRIEF = (
-    "warmup.encoder_steps=2", "warmup.classifier_steps=2", "em.steps=2", "ranks.start_pairs=200",
-    "ranks.typical_start=linear",
-)  # fmt: skip
+BRIEF = ("warmup.encoder_steps=2", "warmup.classifier_steps=2", "em.steps=2")
 HARD = (*BRIEF, "mlm.weight=0.3", "warmup.mlm_steps=1", "compute.cache_tokens=150", "encoder.key_dropout=true")
 """All that could differ after a start: dropout, hidden tokens, a queue that wraps, gradient caching."""
 
@@ -423,7 +420,7 @@ def test_a_run_that_goes_on_knows_its_best(
 def test_patience_ends_phase_2(
     configure: Configure, tmp_path: Path, console: Any, scored: Any, log: ReadLog
 ) -> None:
-    settings = ("warmup.encoder_steps=1", "em.steps=9", "watch.patience=2", "ranks.typical_start=linear")
+    settings = ("warmup.encoder_steps=1", "em.steps=9", "watch.patience=2")
     config = configure(*scored([0.0, 50.0, 10.0, 20.0, 15.0, 20.0]), *settings)
     assert pretrain(config, tmp_path, console=console).name == "1-encoder-0000001"
     assert checkpoints(tmp_path)[-1].name == "3-em-0000009"

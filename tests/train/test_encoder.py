@@ -17,16 +17,16 @@ from torch import Tensor
 from xrete.models.emmax import encoder as encoders
 from xrete.models.emmax.config import EncoderConfig, MaskedLanguageModel
 from xrete.models.emmax.encoder import (
-    IGNORED,
     KeyEncoder,
     KeyQueue,
+    Masked,
     Start,
     Tokens,
     open_start,
     read_tokenizer,
     train_tokenizer,
 )
-from xrete.models.emmax.feed import Grouping, Hiding, order_of, pad
+from xrete.models.emmax.feed import Group, Grouping, Hiding, order_of, pad
 
 from xrete.errors import UsageError, XreteError
 
@@ -150,13 +150,13 @@ def test_autocast_is_for_the_transformer_and_its_head(start: Path) -> None:
     head.register_forward_hook(lambda module, given, logits: seen.append(logits.dtype))
     group = tokens_of(opened, TEXTS[1:])
     assert encoder.states(group).pooler_output.dtype == torch.bfloat16
-    vectors, loss = opened.query([group], hidden(opened, group, np.arange(3)))
+    vectors, loss = opened.query([group], hidden(opened, TEXTS[1:]))
     assert seen == [torch.bfloat16]
     assert vectors.dtype == loss.dtype == torch.float32
     assert {weight.dtype for weight in opened.query.parameters()} == {torch.float32}
     exact = open_start(config, mlm=False, dtype=torch.float32, attention="sdpa").query.encoder.eval()
     exact.load_state_dict(encoder.state_dict())
-    assert float((encoder([group]) * exact([group])).sum(1).min()) > 0.999
+    assert float((encoder([group]) * exact([group])).detach().sum(1).min()) > 0.999
 
 
 # --- opening ------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_every_parameter_is_reached_by_a_loss(opened: Open, pooling: str, mlm: b
     start = opened(pooling=pooling, mlm=mlm)
     start.query.use(vectors=True, head=mlm)
     group = tokens_of(start, TEXTS)
-    masked = hidden(start, group, np.arange(len(TEXTS))) if mlm else []
+    masked = hidden(start, TEXTS) if mlm else []
     vectors, loss = start.query([group], masked)
     (vectors[:, 0].sum() + loss).backward()
     assert [name for name, weight in start.query.named_parameters() if weight.grad is None] == []
@@ -178,8 +178,7 @@ def test_every_parameter_is_reached_by_a_loss(opened: Open, pooling: str, mlm: b
 def test_phases_train_only_what_their_losses_reach(opened: Open) -> None:
     start = opened(pooling="pooler_dense", mlm=True)
     start.query.use(vectors=False, head=True)
-    group = tokens_of(start, TEXTS)
-    start.query([], hidden(start, group, np.arange(len(TEXTS))))[1].backward()
+    start.query([], hidden(start, TEXTS))[1].backward()
     learning = {name for name, weight in start.query.named_parameters() if weight.requires_grad}
     assert learning == {name for name, weight in start.query.named_parameters() if weight.grad is not None}
     start.query.use(vectors=True, head=False)
@@ -296,20 +295,37 @@ def test_groups_hold_every_sentence_once_within_the_budget(lengths: list[int], b
 # --- hidden tokens ------------------------------------------------------------------------------------------
 
 
-def hidden(start: Start, group: Tokens, rows: Any, share: float = 0.5) -> list[Any]:
-    config = MaskedLanguageModel(weight=1.0, share=share)
-    return [Hiding((len(TEXTS), 32), start.tokenizer, config, seed=3)(group, rows, seed=4)]
+CPU = torch.device("cpu")
+
+
+def hidden(start: Start, texts: Sequence[str], rows: Sequence[int] | None = None) -> list[Masked]:
+    """Corrupts texts that are these rows of a batch."""
+    config = MaskedLanguageModel(weight=1.0, share=0.5)
+    places = np.array(rows if rows is not None else range(len(texts)))
+    group = Group(places, start.tokenizer(list(texts))["input_ids"])
+    return [Hiding((len(TEXTS), 32), start.tokenizer, config, seed=3)(group, 0, CPU, seed=4)]
+
+
+def labels(masked: Masked) -> Tensor:
+    """The right ids where they are to be predicted, else -100, as transformers has them; [n, length]."""
+    right = torch.full_like(masked.tokens.ids, -100)
+    right.view(-1)[masked.places] = masked.targets
+    return right
 
 
 def test_what_is_hidden_does_not_depend_on_grouping(opened: Open) -> None:
     start = opened(mlm=True)
-    whole = hidden(start, tokens_of(start, TEXTS), np.arange(4))[0]
+    whole = hidden(start, TEXTS)[0]
+    assert len(whole.places) > 5
     for rows in ([2, 0], [1], [3]):
-        part = hidden(start, tokens_of(start, [TEXTS[row] for row in rows]), np.array(rows))[0]
-        length = part.targets.shape[1]
-        assert torch.equal(part.targets, whole.targets[rows, :length])
+        part = hidden(start, [TEXTS[row] for row in rows], rows)[0]
+        length = part.tokens.ids.shape[1]
+        assert torch.equal(labels(part), labels(whole)[rows, :length])
         assert torch.equal(part.tokens.ids, whole.tokens.ids[rows, :length])
-        assert part.count == int((part.targets != IGNORED).sum())
+    config = MaskedLanguageModel(weight=1.0, share=0.5)
+    last = Group(np.array([1]), start.tokenizer(TEXTS[3:])["input_ids"])  # the second sentence of a second process
+    other = Hiding((len(TEXTS), 32), start.tokenizer, config, seed=3)(last, 2, CPU, seed=4)
+    assert torch.equal(labels(other)[0], labels(whole)[3, : len(last.ids[0])])
 
 
 def test_hidden_tokens_are_masked_changed_or_kept_and_special_ones_left_alone(opened: Open) -> None:
@@ -317,12 +333,11 @@ def test_hidden_tokens_are_masked_changed_or_kept_and_special_ones_left_alone(op
     ids = torch.randint(5, len(start.tokenizer), (400, 32), generator=torch.Generator().manual_seed(0))
     ids[:, 0], ids[:, -1] = 0, 2
     config = MaskedLanguageModel(weight=1.0, share=0.25, smoothing=0.1)
-    group = Tokens(ids, torch.ones_like(ids), 0)
-    found = Hiding((400, 32), start.tokenizer, config, seed=3)(group, np.arange(400), seed=4)
-    chosen = found.targets != IGNORED
-    assert found.count == int(chosen.sum())
+    found = Hiding((400, 32), start.tokenizer, config, seed=3)(Group(np.arange(400), ids.tolist()), 0, CPU, seed=4)
+    right = labels(found)
+    chosen = right != -100
     assert not chosen[:, [0, -1]].any()
-    assert torch.equal(found.targets[chosen], ids[chosen])
+    assert torch.equal(right[chosen], ids[chosen])
     assert torch.equal(found.tokens.ids[~chosen], ids[~chosen])
     assert float(chosen[:, 1:-1].float().mean()) == pytest.approx(0.25, abs=0.015)
     masked = found.tokens.ids[chosen] == start.tokenizer.mask_token_id
@@ -337,9 +352,9 @@ def test_the_loss_of_hidden_tokens_is_their_cross_entropy(opened: Open, start: P
     from transformers import AutoModelForMaskedLM
 
     mine = opened(mlm=True)
-    query = mine.query.eval()
-    masked = hidden(mine, tokens_of(mine, TEXTS), np.arange(4))[0]
+    masked = hidden(mine, TEXTS)[0]
+    found = mine.query.eval()([], [masked])[1] / len(masked.places)
     model = AutoModelForMaskedLM.from_pretrained(start).eval()
-    expected = model(input_ids=masked.tokens.ids, attention_mask=masked.tokens.mask, labels=masked.targets).loss
-    found = query([], [masked])[1] / masked.count
+    tokens = masked.tokens
+    expected = model(input_ids=tokens.ids, attention_mask=tokens.mask, labels=labels(masked)).loss
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)

@@ -36,8 +36,8 @@ TEXTS = ["pöpòpö pönô", "wôhu", "gìhįjù cǫhįpö gìhįjù cǫhįpö "
 
 
 @pytest.fixture
-def options(settings: Settings) -> Callable[..., list[str]]:
-    """Options of the command for a short run."""
+def options(settings: Settings, configure: Configure) -> Callable[..., list[str]]:
+    """Options of the command for a short run; with `configure`, none draws pictures."""
     return lambda *more: [part for setting in settings(*more) for part in ("--set", setting)]
 
 
@@ -55,6 +55,7 @@ def test_a_run_ends_with_what_to_do_next(xrete: Run, options: Any, tmp_path: Pat
     assert "going on after encoder 1" in again.stderr
     fresh = xrete("pretrain", "emmax", *options(*QUICK), "--fresh")
     assert "going on" not in fresh.stderr
+    assert np.float32(1e-40) * np.float32(1) > 0, "numbers are what they were for the rest of the process"
 
 
 def test_a_config_file_names_the_run(xrete: Run, configure: Configure, tmp_path: Path, monkeypatch: Any) -> None:

@@ -34,7 +34,7 @@ ONE = {
     "mlm": (*NOTHING, "warmup.mlm_steps=1"),
     "encoder": (*NOTHING, "warmup.encoder_steps=1"),
     "classifier": (*NOTHING, "warmup.classifier_steps=1"),
-    "em": (*NOTHING, "em.steps=1", "em.parallel_fraction=0.5", "ranks.typical_start=linear"),
+    "em": (*NOTHING, "em.steps=1", "em.parallel_fraction=0.5"),
 }
 
 
@@ -73,7 +73,7 @@ def assert_same(found: dict[str, Tensor | None], expected: dict[str, Tensor | No
         assert (gradient is None) == (other is None), name
         if gradient is not None and other is not None:
             scale = float(other.abs().max())
-            assert torch.allclose(gradient, other, rtol=0, atol=rtol * scale + 1e-7), name
+            assert torch.allclose(gradient, other, rtol=0, atol=rtol * scale + 1e-6), name
             learned += bool(scale > 0)
     assert learned > 3
 
@@ -288,7 +288,7 @@ def test_the_encoder_stands_still_in_phase_1b_and_the_classifier_where_it_is_fix
 ABLATIONS = {
     "2 ranks": ["ranks.number=2"],
     "8 ranks": ["ranks.number=8"],
-    "FCN": ["ranks.classifier=fcn", "ranks.typical_start=linear"],
+    "FCN": ["ranks.classifier=fcn"],
     "one layer": ["ranks.classifier=fcn", "ranks.hidden=0"],
     "joint": ["warmup.order=joint"],
     "phase 1 only": ["em.steps=0"],
@@ -309,8 +309,8 @@ ABLATIONS = {
 def test_the_settings_of_the_paper_s_tables_run(
     configure: Configure, tmp_path: Path, console: Any, name: str
 ) -> None:
-    once = ("warmup.encoder_steps=1", "warmup.classifier_steps=1", "em.steps=2", "ranks.start_pairs=200")
-    config = configure(*once, "ranks.typical_start=linear", *ABLATIONS[name])
+    once = ("warmup.encoder_steps=1", "warmup.classifier_steps=1", "em.steps=2")
+    config = configure(*once, *ABLATIONS[name])
     last = pretrain(config, tmp_path / "run", console=console)
     assert last.name.startswith("2-classifier" if name == "phase 1 only" else "3-em")
     for entry in entries(tmp_path / "run"):
@@ -320,11 +320,8 @@ def test_the_settings_of_the_paper_s_tables_run(
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(configure: Configure, tmp_path: Path, console: Any) -> None:
     """From random weights, tokenizer included."""
-    shape = ["encoder.start=", "warmup.mlm_steps=2", "ranks.typical_start=linear"]
-    shape += [
-        "ranks.start_pairs=200",
-        *(f"encoder.scratch.{value}" for value in ("layers=1", "width=8", "heads=2", "vocabulary=200")),
-    ]
+    shape = ["encoder.start=", "warmup.mlm_steps=2"]
+    shape += [f"encoder.scratch.{value}" for value in ("layers=1", "width=8", "heads=2", "vocabulary=200")]
     digests = []
     for place, seed in enumerate((1, 1, 2)):
         last = pretrain(configure(*shape, f"seed={seed}"), tmp_path / str(place), console=console)
@@ -376,7 +373,7 @@ def test_two_learning_rates_and_no_decay_of_vectors(assemble: Assemble) -> None:
 def test_a_loss_that_is_not_finite_stops_before_the_step(
     assemble: Assemble, monkeypatch: pytest.MonkeyPatch, phase: str, function: str
 ) -> None:
-    run = assemble("ranks.typical_start=linear", "watch.save_every=1")
+    run = assemble("watch.save_every=1")
     real, steps = getattr(loop, function), iter(range(100))
 
     def broken(*given: Any) -> Any:
@@ -390,16 +387,27 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     with pytest.raises(XreteError, match=rf"phase {phase}, step 2: loss_\w+ and norm_\w+ not finite") as raised:
         train(run)
     assert raised.value.exit_code == 1
-    saved = assemble("ranks.typical_start=linear", "watch.save_every=1")  # as it was after the first step
+    saved = assemble("watch.save_every=1")  # as it was after the first step
     assert (saved.progress.phase, saved.progress.step) == (phase, 1)
     for name in ("query", "classifier"):
         for key, value in run.modules()[name].state_dict().items():
             assert torch.equal(value, saved.modules()[name].state_dict()[key])
 
 
+def test_typical_similarities_start_at_the_means_of_labelled_pairs(assemble: Assemble) -> None:
+    run = assemble("ranks.typical_start=data", "ranks.virtual=2", "ranks.real_negatives=false")
+    loop.start_classifier(run)
+    cosines: list[float] = []
+    for share in run.shares(lambda data: data.bitexts(8), 5):  # 16 translations and 32 mixtures of each, 200 in all
+        x = run._encode_texts(share.batch.texts)
+        cosines += [float(x[row] @ x[partner]) for row, partner in enumerate(share.batch.partners)]
+    assert bool(run.typical.known.all())
+    assert float(run.typical.values[0]) == pytest.approx(np.mean(cosines), rel=1e-5)
+    assert run.typical.values[1] > run.typical.values[2] > run.typical.values[3]
+
+
 def test_ranks_that_do_not_fall_stop_before_phase_2(assemble: Assemble) -> None:
-    run = assemble()
-    loop.warm_up_encoder(run)
+    run = assemble("ranks.typical_start=data", "warmup.encoder_steps=0")
     loop.start_classifier(run)
     run.typical.values.copy_(torch.tensor([0.5, 0.6, 0.4, 0.3]))
     with pytest.raises(XreteError, match=r"do not fall after phase 1 \(0\.500, 0\.600, 0\.400, 0\.300\)"):

@@ -18,6 +18,7 @@ from xrete.models.emmax.config import Config
 from xrete.models.emmax.distributed import Team
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.monitors import Alarms, watch_em
+from xrete.models.emmax.pictures import draw
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.runs import Progress
 from xrete.models.emmax.scoring import Scorer
@@ -215,7 +216,8 @@ def output(run: Training) -> str:
 
 def test_plain_lines_where_there_is_no_terminal(configure: Configure, tmp_path: Path, console: Any) -> None:
     pretrain(configure("watch.log_every=2"), tmp_path / "run", console=console)
-    lines = console.file.getvalue().splitlines()
+    said = console.file.getvalue().splitlines()
+    lines = [line for line in said if not line.startswith("warning: ")]
     assert [line.partition("  ")[0] for line in lines] == [
         "phase 1a: encoder: 3 steps", "encoder 2 of 3", "encoder 3 of 3", "phase 1b: classifier: 3 steps",
         "classifier 2 of 3", "classifier 3 of 3", "phase 2: EM: 3 steps", "em 2 of 3", "em 3 of 3",
@@ -261,6 +263,14 @@ def test_the_terminal_is_given_back_after_an_error(configure: Configure, tmp_pat
     with pytest.raises(XreteError, match="the disk is full"):
         pretrain(configure(), tmp_path / "run", console=Console(file=screen, force_terminal=True))
     assert "\x1b[?25h" in screen.getvalue().rpartition("\x1b[?25l")[2]
+
+
+def test_pictures_of_a_run(assemble: Callable[..., Training], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures come with the extra 'pictures'")
+    run = assemble()
+    train(run)
+    names = {file.name for file in draw(tmp_path / "run" / "log.jsonl", tmp_path / "drawn")}
+    assert names == {file.name for file in (tmp_path / "drawn").iterdir()} >= {"curves.svg", "curves.png"}
 
 
 # --- scores and trackers ------------------------------------------------------------------------------------

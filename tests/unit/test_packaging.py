@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"xrete": "xrete", "tasks": "xrete/tasks", "models": "xrete/models", "results": "xrete/results"}
-SHIPPED = {".py", ".tsv", ".jsonl", ".json", ".toml", ".safetensors", ".typed", ".md", ".j2", ".html"}
+SHIPPED = {
+    *(".py", ".typed", ".toml", ".css", ".js", ".j2", ".html"),
+    *(".tsv", ".jsonl", ".json", ".md", ".safetensors"),
+}
 
 pytestmark = [
     pytest.mark.slow,

@@ -78,7 +78,7 @@ def card(model: str, entries: Sequence[Entry], *, with_paper: bool = False) -> s
 
     book = Book(entries)
     results = [EvalResult(**_result(cell, book)) for cell in _numbers(book)]
-    known = ModelCardData(model_name=model, tags=["xrete"], eval_results=results)
+    known = ModelCardData(model_name=plain(model), tags=["xrete"], eval_results=results)
     board = views.build(entries, views.Request(with_paper=with_paper, intervals=True))
     revisions = sorted({entry.record.model.revision for entry in entries})
     lines = [
@@ -111,32 +111,33 @@ def _numbers(book: Book) -> Iterator[Cell]:
 
 
 def _result(cell: Cell, book: Book) -> dict[str, Any]:
+    """Returns the fields of the hub's `EvalResult`; a line break in a name could end the card's metadata."""
     measure, evidence = cell.measure, cell.evidence
     assert evidence is not None
     coverage = f"{len(evidence.languages)} of {evidence.expected} languages"
     return {
         "task_type": TASK_TYPES.get(book.shape(measure.task), OTHER_TASKS),
-        "task_name": f"{measure.task}, {measure.protocol}",
+        "task_name": plain(f"{measure.task}, {measure.protocol}"),
         **_dataset(measure.task),
-        "dataset_split": evidence.split,
-        "dataset_revision": evidence.revision,
-        "metric_type": measure.metric,
-        "metric_name": f"{measure.metric}, {measure.protocol}, mean over {coverage}",
+        "dataset_split": plain(evidence.split),
+        "dataset_revision": evidence.revision and plain(evidence.revision),
+        "metric_type": plain(measure.metric),
+        "metric_name": plain(f"{measure.metric}, {measure.protocol}, mean over {coverage}"),
         "metric_value": round(cell.value or 0.0, 4),
         "metric_args": {
-            "protocol": measure.protocol,
-            "languages": " ".join(evidence.languages),
+            "protocol": plain(measure.protocol),
+            "languages": plain(" ".join(evidence.languages)),
             "items": evidence.n,
             "ci95": None if cell.ci95 is None else [round(end, 4) for end in cell.ci95],
             "higher_is_better": cell.higher_is_better,
-            "data_fingerprint": evidence.fingerprint,
+            "data_fingerprint": plain(evidence.fingerprint),
         },
     }
 
 
 def _dataset(task: str) -> dict[str, str]:
     if task not in registry.names("tasks"):
-        return {"dataset_type": task, "dataset_name": task}
+        return {"dataset_type": plain(task), "dataset_name": plain(task)}
     known = registry.task(task).card
     return {"dataset_type": known.hub.repo if known.hub else task, "dataset_name": known.title}
 

@@ -106,7 +106,7 @@ function qualityChoices() {
   return data.measures.map((measure, place) => ({ measure, place })).filter(({ measure, place }) => showsMeasure(measure) && data.cells.some((cell) => cell.measure === place && cell.reason === undefined));
 }
 
-const chosenOf = (choices, key) => choices.find(({ measure }) => keyOf(measure) === key) ?? choices[0];
+const chosenOf = (choices, key) => choices.find(({ measure }) => keyOf(measure) === key);
 
 function readingsOf(place) {
   const found = data.cells
@@ -119,7 +119,7 @@ function readingsOf(place) {
 
 function renderQuality() {
   const choices = qualityChoices();
-  const chosen = chosenOf(choices, state.quality);
+  const chosen = chosenOf(choices, state.quality) ?? widest(choices);
   replace(byId("quality"), chosen && choices.length > 1
     ? select("Quality", choices.map(({ measure }) => [keyOf(measure), title(measure)]), keyOf(chosen.measure), (value) => change({ quality: value }))
     : null);
@@ -148,7 +148,7 @@ function renderGeometry() {
     return;
   }
   const [key, who = ""] = state.geometry.split(" @ ");
-  const chosen = chosenOf(geometry, key);
+  const chosen = chosenOf(geometry, key) ?? geometry[0];
   const models = data.models.map((model, place) => ({ model, place })).filter(({ place }) => cellsOf.get(place).get(chosen.place)?.scores?.some((score) => score !== null) && cellsOf.get(place).get(quality.place)?.scores);
   const one = models.find(({ model }) => model.label === who);
   const set = (metric, model) => change({ geometry: model ? `${metric} @ ${model}` : metric });

@@ -278,6 +278,7 @@ def _published_cell(cell: Cell, places: Mapping[tuple[str, str, str], int]) -> d
         "shown": number(cell),
         "status": verdict.status,
         "difference": verdict.difference,
+        "ours": verdict.ours and plain(verdict.ours, NAME_LIMIT),
         "notes": [plain(note, TEXT_LIMIT) for note in cell.notes],
     }
 

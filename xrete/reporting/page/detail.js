@@ -33,8 +33,42 @@ function languageRows(cell, rivals) {
     }));
 }
 
+const publishedKey = (row, measure) => `Table ${row.table}/${row.label}/${keyOf(measure)}`;
+
+function viewedInPaper() {
+  for (const row of data.paper) {
+    for (const cell of row.cells) {
+      if (cell.group === group() && publishedKey(row, data.measures[cell.measure]) === state.view) return { row, cell };
+    }
+  }
+  return null;
+}
+
+const closeButton = (dialog) => make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, icon("×"));
+
+/** A published number, and what became of it. */
+function renderPublished(dialog, { row, cell }) {
+  const measure = data.measures[cell.measure];
+  const difference = cell.difference === null ? null : `${cell.difference > 0 ? "+" : ""}${fixed(cell.difference, measure.digits)}`;
+  replace(dialog,
+    make("header", {},
+      make("div", {},
+        make("h2", { id: "detail-title" }, named(row.label)),
+        make("p", { class: "quiet" }, `EMMA-X paper, Table ${row.table}: ${title(measure)}, ${group()}`)),
+      closeButton(dialog)),
+    make("p", { class: "headline" }, make("strong", {}, cell.shown), make("span", {}, STATUS[cell.status][1])),
+    difference ? make("p", {}, `${cell.ours}, measured here, less the published number: ${difference}`) : null,
+    make("ul", { class: "reasons" }, cell.notes.map((note) => make("li", {}, note))));
+}
+
 function renderDetail() {
   const dialog = byId("detail");
+  const published = state.view.startsWith("Table ") ? viewedInPaper() : null;
+  if (published) {
+    renderPublished(dialog, published);
+    if (!dialog.open) dialog.showModal();
+    return;
+  }
   const cell = state.view ? viewed() : null;
   if (cell === null) {
     if (dialog.open) dialog.close();
@@ -47,14 +81,13 @@ function renderDetail() {
   const rivals = data.cells.filter((other) => other.measure === cell.measure && other.data === cell.data && other !== cell);
   const order = ORDERS[state.order] ? state.order : "score";
   const rows = languageRows(cell, rivals).sort(ORDERS[order][1]);
-  const close = make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, icon("×"));
   replace(dialog,
     make("header", {},
       make("div", {},
         make("h2", { id: "detail-title" }, named(model.label)),
         make("p", { class: "quiet" }, `${data.tasks[measure.task].title}`),
         make("p", { class: "quiet" }, `${measure.protocol}, ${measure.metric}${arrow(measure)}, ${part.split}`)),
-      close),
+      closeButton(dialog)),
     make("p", { class: "headline" },
       make("strong", {}, found.shown ?? "–"),
       make("span", {}, said(measure, found).replace(/^[^,]*, /, ""))),

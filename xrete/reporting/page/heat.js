@@ -12,9 +12,15 @@ function heatChoices() {
     .filter(({ measure, place }) => showsMeasure(measure) && data.cells.some((cell) => cell.measure === place && cell.scores?.some((score) => score !== null)));
 }
 
+/** The measure with the most languages, which shows the most. */
+function widest(choices) {
+  const width = ({ place }) => Math.max(...data.cells.filter((cell) => cell.measure === place && cell.data !== undefined).map((cell) => data.data[cell.data].languages.length));
+  return choices.reduce((best, choice) => (best === undefined || width(choice) > width(best) ? choice : best), undefined);
+}
+
 function renderHeat() {
   const choices = heatChoices();
-  const chosen = choices.find(({ measure }) => keyOf(measure) === state.heat) ?? choices[0];
+  const chosen = choices.find(({ measure }) => keyOf(measure) === state.heat) ?? widest(choices);
   if (!chosen) {
     byId("heat").replaceChildren(make("p", { class: "empty" }, "No scores of single languages pass these filters."));
     return;

@@ -17,9 +17,9 @@ function visible() {
   }
   const kept = rows.filter((row) => row.readings.size > 0);
   const paper = publishedRows(measures);
-  const used = measures.filter(
-    ({ place }) => kept.some((row) => row.readings.has(place)) || paper.some((row) => row.cells.has(place)),
-  );
+  const isMeasured = ({ place }) => kept.some((row) => row.readings.has(place));
+  const isPublished = ({ place }) => paper.some((row) => row.cells.has(place));
+  const used = [...measures.filter(isMeasured), ...measures.filter((x) => !isMeasured(x) && isPublished(x))];
   return { rows: kept, columns: used, paper };
 }
 
@@ -162,12 +162,18 @@ function bar(found, at) {
 }
 
 const STATUS = {
-  reproduced: "reproduced",
-  differs: "differs",
-  "not reproducible": "cannot be reproduced",
-  "not comparable": "not compared",
-  "not measured": "not measured here",
+  reproduced: ["≈", "reproduced"],
+  differs: ["≠", "differs"],
+  "not reproducible": ["✕", "cannot be reproduced"],
+  "not comparable": ["◐", "measured here over other languages"],
+  "not measured": ["○", "not measured here"],
 };
+
+function verdict(cell, measure) {
+  if (cell.difference === null) return STATUS[cell.status][0];
+  const sign = cell.status === "reproduced" ? "≈" : "≠";
+  return `${sign} ${cell.difference > 0 ? "+" : ""}${fixed(cell.difference, measure.digits)}`;
+}
 
 function paperBody(rows, columns) {
   return make("tbody", { class: "paper" },
@@ -175,14 +181,15 @@ function paperBody(rows, columns) {
     rows.map((row) => make("tr", {},
       make("th", { scope: "row" }, named(row.label), make("small", {}, `Table ${row.table}`)),
       make("td", { class: "size" }),
-      columns.map(({ place }) => {
+      columns.map(({ measure, place }) => {
         const cell = row.cells.get(place);
         if (cell === undefined) return make("td", { class: "none" }, icon("–"), hidden("not in the paper"));
-        const sign = cell.difference === null ? "" : `${cell.status === "reproduced" ? "≈" : "≠"} ${cell.difference > 0 ? "+" : ""}${fixed(cell.difference, data.measures[place].digits)}`;
-        const words = [STATUS[cell.status], ...cell.notes].join("; ");
-        return make("td", { title: words },
-          make("span", { class: "value" }, cell.shown), make("span", { class: "cover" }, sign || STATUS[cell.status]),
-          hidden(words));
+        const words = [STATUS[cell.status][1], ...cell.notes].join("; ");
+        const key = publishedKey(row, measure);
+        return make("td", {}, make("button", {
+          type: "button", tabindex: "-1", title: words, "aria-haspopup": "dialog", "data-view": key, onclick: () => change({ view: key }),
+          "aria-label": `published: ${row.label}, ${title(measure)}: ${cell.shown}, ${words}`,
+        }, make("span", { class: "value" }, cell.shown), make("span", { class: "cover" }, verdict(cell, measure))));
       }),
     )),
   );
@@ -198,7 +205,8 @@ function legend(rows, hasOthers, paper) {
   if (partial) lines.push(`${partial.done}/${partial.expected}: the mean is over ${partial.done} of ${partial.expected} languages.`);
   lines.push("The bar is the score, its dark part the 95 % interval.");
   if (hasOthers) lines.push("Grey numbers stand on other languages or other data than most of their column and are not compared.");
-  if (paper.length) lines.push("≈ reproduced here within the 95 % interval, ≠ differs from the closest model measured here.");
+  const statuses = new Set(paper.flatMap((row) => [...row.cells.values()].map((cell) => cell.status)));
+  for (const [status, [sign, words]] of Object.entries(STATUS)) if (statuses.has(status)) lines.push(`${sign} ${words}.`);
   return make("p", { class: "legend" }, lines.join(" "));
 }
 
