@@ -32,12 +32,13 @@ from rich.table import Table
 from torch import Tensor
 from xrete.models.emmax import losses
 from xrete.models.emmax.config import read
-from xrete.models.emmax.distributed import Team
 from xrete.models.emmax.loop import expectation_maximisation
 from xrete.models.emmax.mixture import GaussianMixture, start_similarities
 from xrete.models.emmax.pretrain import set_up
 from xrete.models.emmax.training import Step, Training
 from xrete.models.emmax.watch import PEAK_FLOPS, Watch
+
+from xrete.distributed import Team
 
 RANKS = 4
 WORDS = 20_000

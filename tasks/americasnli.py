@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import INFERENCE
 from xrete.tasks.xnli import labelled
 
@@ -30,8 +31,9 @@ class AmericasNli:
             "test": dict.fromkeys(LANGUAGES, 750) | {"nah": 738, "oto": 748},
             "dev": {**dict.fromkeys(LANGUAGES, 743), "cni": 658, "nah": (585, 376), "oto": 222},
         },
-        protocols=("probe", "prompt"),
+        protocols=("probe", "fine-tune", "prompt"),
         prompt=INFERENCE,
+        recipes=recipes.AMERICAS,
         licence="CC BY-SA 4.0",
         citation="Ebrahimi et al. 2022, ACL",
         layout="americasnli/anli_final/test/xx.tsv (and dev)",

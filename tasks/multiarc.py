@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import RATING
 
 from xrete.shapes.classification import Labelled
@@ -29,8 +30,9 @@ class MultiArc:
         splits=("test", "dev"),
         training=("train",),
         counts={"test": 5000, "dev": 5000, "train": 200000},
-        protocols=("probe", "prompt"),
+        protocols=("probe", "fine-tune", "prompt"),
         prompt=RATING,
+        recipes=recipes.RATING,
         hub=HubData(repo="mteb/AmazonReviewsClassification", revision="6b5d328eaae8ef408dd7d775040245cf86f92e9d"),
         licence="non-commercial research only; withdrawn by Amazon",
         citation="Keung et al. 2020, EMNLP",

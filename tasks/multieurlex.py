@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import topics
 
 from xrete.shapes.multilabel import MultiLabelled
@@ -47,8 +48,9 @@ class MultiEurlex:
         splits=("test", "dev"),
         training=("train",),
         counts={"test": 5000, "dev": 5000, "train": TRAIN},
-        protocols=("probe", "prompt"),
+        protocols=("probe", "fine-tune", "prompt"),
         prompt=topics(NAMES),
+        recipes=recipes.TOPICS,
         hub=HubData(repo="mteb/eurlex-multilingual", revision="2aea5a6dc8fdcfeca41d0fb963c0a338930bde5c"),
         parallel=True,
         licence="CC BY-SA 4.0",

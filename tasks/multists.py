@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import SIMILARITY
 
 from xrete.shapes.similarity import ScoredPairs, score_numbers
@@ -29,8 +30,9 @@ class MultiSts:
         languages=PAIRS,
         splits=("test",),
         counts={"test": 250},
-        protocols=("zero-shot", "probe", "prompt"),
+        protocols=("zero-shot", "probe", "fine-tune", "prompt"),
         prompt=SIMILARITY,
+        recipes=recipes.SIMILARITY,
         hub=HubData(repo="mteb/sts17-crosslingual-sts", revision="faeb762787bd10488a50c8b5be4a3b82e411949c"),
         licence="CC BY-SA 4.0",
         citation="Cer et al. 2017, SemEval; Reimers and Gurevych 2020, EMNLP",

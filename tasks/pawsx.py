@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import PARAPHRASE
 
 from xrete.shapes.classification import Labelled
@@ -23,8 +24,9 @@ CARD = TaskCard(
     splits=("test", "dev"),
     training=("train",),
     counts={"test": 2000, "dev": 2000, "train": 49401},
-    protocols=("probe", "prompt"),
+    protocols=("probe", "fine-tune", "prompt"),
     prompt=PARAPHRASE,
+    recipes=recipes.PARAPHRASE,
     hub=HubData(repo="google-research-datasets/paws-x", revision="4cd8187c404bda33cb1f62b49b001115862acf37"),
     parallel=True,
     licence="free use, credit Google LLC",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import QUALITY
 
 from xrete.shapes.similarity import ScoredPairs, score_numbers
@@ -37,8 +38,9 @@ class QualityEstimation:
             "dev": dict.fromkeys(TRAINED, 1000),
             "train": dict.fromkeys(TRAINED, 7000),
         },
-        protocols=("zero-shot", "probe", "prompt"),
+        protocols=("zero-shot", "probe", "fine-tune", "prompt"),
         prompt=QUALITY,
+        recipes=recipes.QUALITY,
         groups={"with-training-data": TRAINED, "test-only": TEST_ONLY},
         licence="CC0 1.0",
         citation="Fomicheva et al. 2022, LREC; Specia et al. 2021, WMT",
@@ -65,11 +67,13 @@ class QualityEstimation:
     def from_folder(self, folder: Folder, language: str, split: str) -> ScoredPairs:
         """Reads sources, translations and scores from three files, or from columns of one, without quoting."""
         files = folder.choose(self.layouts(language, split))
+        aims = None
         if split == "test21":
             first, second, scores = map(folder.lines, files)
         else:
-            first, second, scores = folder.table(files[0], ("original", "translation", "z_mean"))
-        return ScoredPairs(first=first, second=second, scores=score_numbers(scores, *Z_SCORES))
+            first, second, scores, means = folder.table(files[0], ("original", "translation", "z_mean", "mean"))
+            aims = [mean / 100 for mean in score_numbers(means, 0, 100)]
+        return ScoredPairs(first=first, second=second, scores=score_numbers(scores, *Z_SCORES), aims=aims)
 
     def from_mini(self, mini: Mini, language: str, split: str) -> ScoredPairs | None:
         """Reads the sample."""

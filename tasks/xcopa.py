@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import CHOICE
 
 from xrete.shapes.choice import Choices
@@ -33,8 +34,9 @@ class Xcopa:
         languages=tuple("et ht id it qu sw ta th tr vi zh".split()),
         splits=("test", "val"),
         counts={"test": 500, "val": 100},
-        protocols=("probe", "prompt"),
+        protocols=("probe", "fine-tune", "prompt"),
         prompt=CHOICE,
+        recipes=recipes.CHOICE,
         hub=HubData(repo="cambridgeltl/xcopa", revision="042f78955ba48e6404616762fa6e05e839c3907a"),
         parallel=True,
         licence="CC BY 4.0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xrete.tasks import recipes
 from xrete.tasks.prompts import INFERENCE
 
 from xrete.shapes.classification import Labelled
@@ -42,8 +43,9 @@ class Xnli:
         splits=("test", "dev"),
         training=("train",),
         counts={"test": 5010, "dev": 2490, "train": 392702},
-        protocols=("probe", "prompt"),
+        protocols=("probe", "fine-tune", "prompt"),
         prompt=INFERENCE,
+        recipes=recipes.INFERENCE,
         hub=HubData(repo="facebook/xnli", revision="b8dd5d7af51114dbda02c0e3f6133f332186418e"),
         parallel=True,
         licence="CC BY-NC 4.0",

@@ -102,9 +102,10 @@ def configure(settings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatc
 def assemble(configure: Callable[..., Config], tmp_path: Path) -> Callable[..., Training]:
     """Puts a run of these settings together, or goes on with the one in its folder."""
     from rich.console import Console
-    from xrete.models.emmax.distributed import Team
     from xrete.models.emmax.pretrain import set_up
     from xrete.models.emmax.watch import Watch
+
+    from xrete.distributed import Team
 
     def make(*more: str, folder: Path | None = None) -> Training:
         config, team = configure(*more), Team.join("cpu")

@@ -161,12 +161,13 @@ class TransformerEncoder:
         tokens[mask] = np.concatenate(ids)
         attention = torch.from_numpy(mask.astype(np.int64)).to(self.device)
         output = self.model(input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=attention)
-        vectors = self._pool(output, attention)
+        vectors = self.pooled(output, attention)
         if self.head:
             vectors = self.head({"sentence_embedding": vectors})["sentence_embedding"]
         return vectors
 
-    def _pool(self, output: Any, attention: torch.Tensor) -> torch.Tensor:
+    def pooled(self, output: Any, attention: torch.Tensor) -> torch.Tensor:
+        """Makes one vector of the states of each text: float32 [texts, width], before `head`."""
         if self.pooling == "pooler":
             pooled: torch.Tensor = output.pooler_output.float()
             return pooled

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xrete import environment, scoring, stats
@@ -19,25 +20,32 @@ from xrete.cache import DEFAULT_LIMIT_BYTES, Cache, DiskCache, NoCache
 from xrete.embedder import Embedder, Probe, Progress, take_probe
 from xrete.errors import UsageError, XreteError
 from xrete.files import cache_root, digest
+from xrete.lazy import np
 from xrete.model import UNVERSIONED, ChatModel, LoadedModel, ModelIdentity, wrap
 from xrete.predictions import write_predictions
-from xrete.protocols import Settings, load_protocol
+from xrete.protocols import Settings, Tuning, load_protocol
 from xrete.record import (
     Answers,
     Cost,
     DataPart,
+    FineTuning,
     IntervalPart,
     ModelPart,
     Record,
     Status,
+    TrainingRun,
 )
 from xrete.scoring import Scores
-from xrete.shapes import JointShape
+from xrete.shapes import JointShape, runs
 from xrete.store import Outcome, Slot, read_items
+from xrete.tuning.job import Watch
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.task import TaskCard
+    from xrete.tuning.tuner import Tuner
+
+    Reader = Embedder | Asker | Tuner
 
 LazyModel = Callable[[], LoadedModel]
 
@@ -55,11 +63,15 @@ class RunOptions:
         force: Score again what is already complete.
         seed: For every random choice: the bootstrap, probes, fine-tuning.
         train_languages: Languages that a protocol with training trains on: "all", "en", or codes with commas.
+        train_split: Split of the task that such a protocol trains on; None: its own choice.
+        train_data: Folder of upstream files that it trains on; None: the source of what is scored.
+        tuning: How a model is fine-tuned.
         use_cache: Keep and use embeddings and answers on disk.
         cache_limit_bytes: Most bytes of all cached embeddings.
         command: What the user typed, for the record.
         price: Of a million tokens in and out, for what a chat model costs; None where nobody knows.
         progress: Told how many texts were encoded and found in the cache.
+        watch: Told of every step of fine-tuning.
         predictions: Folder for predictions in XTREME's layout, below the model's name; needs `results`.
     """
 
@@ -68,11 +80,15 @@ class RunOptions:
     force: bool = False
     seed: int = 42
     train_languages: str = "all"
+    train_split: str | None = None
+    train_data: Path | None = None
+    tuning: Tuning = field(default_factory=Tuning)
     use_cache: bool = True
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     command: str | None = None
     price: tuple[float, float] | None = None
     progress: Progress = lambda encoded, cached: None
+    watch: Watch = lambda step: None
     predictions: Path | None = None
 
 
@@ -146,7 +162,13 @@ class Plan:
         data = dataset.fingerprint()
         settings = Settings(seed=options.seed)
         if protocol.TRAINS:  # else languages to train on make no second record
-            settings = Settings(seed=options.seed, train_languages=options.train_languages)
+            settings = Settings(
+                seed=options.seed,
+                train_languages=options.train_languages,
+                train_split=options.train_split,
+                train_data=options.train_data,
+                tuning=options.tuning if name == "fine-tune" else Tuning(),
+            )
         key = record_key(
             identity,
             (card.name, name, dataset.split, data, str(dataset.limit)),
@@ -198,13 +220,14 @@ def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
     outcomes = slot.load_outcomes() if slot else {}
     model = load()
     with ExitStack() as stack:
-        reader, probe = _open_model(plan, model, stack)
+        reader, probe = _open_model(plan, model, stack, slot)
 
         def save(status: Status, scores: Scores, error: str | None = None) -> Record:
             done = _in_order(plan, outcomes)
             answers = {language: outcome.answers for language, outcome in done.items() if outcome.answers}
             cost = _cost(plan, reader, outcomes, answers, time.perf_counter() - started)
-            record = _record(plan, model, probe, status, error, scores, cost, answers)
+            tuning = _fine_tuning(plan, reader, done) if plan.protocol == "fine-tune" else None
+            record = _record(plan, model, probe, status, error, scores, cost, answers, tuning)
             return slot.save(record, done) if slot else record
 
         try:
@@ -231,7 +254,7 @@ def _scores(plan: Plan, outcomes: Mapping[str, Outcome]) -> Scores:
     return scoring.from_items(plan.dataset, items, plan.options.seed)
 
 
-def _outcomes(plan: Plan, reader: Embedder | Asker, done: Mapping[str, Outcome]) -> Iterator[tuple[str, Outcome]]:
+def _outcomes(plan: Plan, reader: Reader, done: Mapping[str, Outcome]) -> Iterator[tuple[str, Outcome]]:
     """Yields each language that is not done yet, with what its texts lost to truncation, or its answers took."""
     todo = [language for language in plan.dataset.languages if language not in done]
     protocol = load_protocol(plan.protocol)
@@ -245,8 +268,14 @@ def _outcomes(plan: Plan, reader: Embedder | Asker, done: Mapping[str, Outcome])
         yield language, Outcome(items, lost)
 
 
-def _open_model(plan: Plan, model: LoadedModel, stack: ExitStack) -> tuple[Embedder | Asker, Probe | None]:
-    """Returns what turns texts into vectors or answers, with its cache, and the fingerprint of an encoder."""
+def _open_model(plan: Plan, model: LoadedModel, stack: ExitStack, slot: Slot | None) -> tuple[Reader, Probe | None]:
+    """Returns what turns texts into vectors or answers, or trains, and the fingerprint of an encoder."""
+    if plan.protocol == "fine-tune":
+        from xrete.tuning.tuner import Tuner, trainable
+
+        folder = slot.weights if slot else Path(stack.enter_context(TemporaryDirectory()))
+        encoder, options = trainable(model.encoder), plan.options
+        return Tuner(encoder, folder / plan.identity.digest, options.progress, options.watch), take_probe(encoder)
     if isinstance(model.encoder, ChatModel):
         file = answers_file() if plan.options.use_cache else IN_MEMORY
         cache = stack.enter_context(AnswerCache(file, plan.identity))
@@ -279,6 +308,7 @@ def _record(
     scores: Scores,
     cost: Cost,
     answers: Mapping[str, Answers],
+    tuning: FineTuning | None,
 ) -> Record:
     dataset, options, card = plan.dataset, plan.options, plan.dataset.card
     total = scores.groups.get("all")
@@ -318,10 +348,32 @@ def _record(
         interval=IntervalPart(method=scores.method, resamples=stats.RESAMPLES, seed=options.seed),
         cost=cost,
         answers=dict(answers),
+        fine_tuning=tuning,
         notes=((dataset.fallback,) if dataset.fallback else ())
         + load_protocol(plan.protocol).notes(dataset, plan.settings)
         + scores.notes,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _fine_tuning(plan: Plan, tuner: Any, outcomes: Mapping[str, Outcome]) -> FineTuning:
+    """Says how the model was trained, and what each training run scored."""
+    from xrete.protocols.fine_tune import plan as stages
+    from xrete.recipe import described
+
+    asked, metric = plan.settings.tuning, plan.dataset.shape.metrics[plan.dataset.card.metric]
+    scores = np.array([[metric.statistic(run) for run in runs(outcome.items)] for outcome in outcomes.values()])
+    means = [float(mean) for mean in scores.mean(axis=0)] if len(scores) else [None] * len(tuner.chosen)
+    return FineTuning(
+        recipe=asked.recipe or next(iter(plan.dataset.card.recipes)),
+        stages=tuple(described(stage) for stage in stages(plan.dataset, plan.settings)),
+        train_languages=plan.settings.train_languages,
+        lora=asked.lora,
+        runs=tuple(
+            TrainingRun(seed=seed, score=mean, stages=tuple(asdict(stage) for stage in chosen))
+            for (seed, chosen), mean in zip(tuner.chosen.items(), means, strict=False)
+        ),
+        spread=float(np.std(scores.mean(axis=0), ddof=1)) if scores.size and scores.shape[1] > 1 else None,
     )
 
 
@@ -342,7 +394,7 @@ def _model_part(model: LoadedModel, dimension: int | None) -> ModelPart:
 
 def _cost(
     plan: Plan,
-    reader: Embedder | Asker,
+    reader: Reader,
     outcomes: Mapping[str, Outcome],
     answers: Mapping[str, Answers],
     seconds: float,

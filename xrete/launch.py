@@ -1,8 +1,9 @@
 """Several processes, one encoder: `torchrun` and `accelerate launch` start one process a GPU.
 
 The first process runs the harness. The others call `serve_workers`, hold a copy of whatever model the first one
-opens, and encode their share of every chunk. Texts and vectors travel over the CPU (gloo): next to the transformer
-that costs nothing, and the workers may wait for hours while the first process scores, which NCCL does not allow.
+opens, encode their share of every chunk, and train on their share of every batch. Texts and vectors travel over the
+CPU (gloo): next to the transformer that costs nothing, and the workers may wait for hours while the first process
+scores, which NCCL does not allow.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import atexit
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from xrete.encode import TransformerEncoder
 
 Build = Callable[[], TransformerEncoder]
 """Opens a model; sent to the workers, so a `functools.partial` of a function that can be imported, no closure."""
+
+Work = Callable[[TransformerEncoder], Any]
+"""What a process does with its copy of the model."""
 
 
 def open_encoder(build: Build) -> TransformerEncoder | SharedEncoder:
@@ -49,10 +54,10 @@ def serve_workers() -> bool:
         return False
     encoder = None
     while request := team.tell(None):
-        build, texts = request
+        build, work = request
         try:
             encoder = build() if build else encoder
-            answer: Any = _answer(encoder, texts, team)
+            answer: Any = work(encoder)
         except Exception as error:  # the first process raises it for the user
             answer = error
         team.collect(answer)
@@ -105,18 +110,18 @@ _team: Team | None = None
 class SharedEncoder:
     """A model held by every process of a launch; each encodes every `size`-th text of a list.
 
-    The attributes are those of `TransformerEncoder`, and `processes`, their number.
+    The attributes are those of `TransformerEncoder`, `processes`, their number, and `own`, this process's model.
     """
 
     def __init__(self, build: Build, team: Team) -> None:
         self._build = build
         self._team = team
-        self._own = build()
+        self.own = build()
         self._last: tuple[list[str], NDArray[np.float32], NDArray[np.bool_]] | None = None
         self.processes = team.size
-        self.device = f"{self._own.device} x {team.size}"
-        self.parameters = self._own.parameters
-        self.chunk_size = self._own.chunk_size * team.size
+        self.device = f"{self.own.device} x {team.size}"
+        self.parameters = self.own.parameters
+        self.chunk_size = self.own.chunk_size * team.size
         self.on_progress: Callable[[int], None] | None = None
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
@@ -129,25 +134,14 @@ class SharedEncoder:
 
     def token_ids(self, texts: Sequence[str], /) -> list[list[int]]:
         """Returns what the model reads of each text, prefix and special tokens included."""
-        return self._own.token_ids(texts)
+        return self.own.token_ids(texts)
 
     def _ask(self, texts: list[str]) -> tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]:
         """Has every process encode its share, or returns the last answer where it was of the same texts."""
         if self._last and self._last[0] == texts:
             return self._last
-        self._own.on_progress = self.on_progress
-        build = None if self._team.holds is self else self._build
-        self._team.holds = None  # until all have answered: one that failed may hold another model than the rest
-        self._team.tell((build, texts))
-        try:
-            own: Any = _answer(self._own, texts, self._team)
-        except Exception as error:  # the workers are waiting for this process's part
-            own = error
-        answers = self._team.collect(own)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        self._team.holds = self
+        self.own.on_progress = self.on_progress
+        answers = self._run(partial(_answer, texts, self._team.size))
         vectors = np.empty((len(texts), answers[0][0].shape[1]), dtype=np.float32)
         truncated = np.empty(len(texts), dtype=bool)
         for rank, (part, flags) in enumerate(answers):
@@ -155,11 +149,35 @@ class SharedEncoder:
         self._last = (texts, vectors, truncated)
         return self._last
 
+    def everywhere(self, work: Work, here: Work) -> Any:
+        """Has every process work with its copy of the model; returns what the first one found.
+
+        Args:
+            work: What the others do; sent to them, so no closure.
+            here: What this process does.
+        """
+        return self._run(work, here)[0]
+
+    def _run(self, work: Work, here: Work | None = None) -> list[Any]:
+        """Returns what each process found; an error of one is raised."""
+        build = None if self._team.holds is self else self._build
+        self._team.holds = None  # until all have answered: one that failed may hold another model than the rest
+        self._team.tell((build, work))
+        try:
+            own: Any = (here or work)(self.own)
+        except Exception as error:  # the workers are waiting for this process's part
+            own = error
+        answers = self._team.collect(own)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        self._team.holds = self
+        return answers
+
 
 def _answer(
-    encoder: TransformerEncoder | None, texts: list[str], team: Team
+    texts: list[str], size: int, encoder: TransformerEncoder
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Encodes this process's share: every `size`-th text, so that shares are alike whatever the order."""
-    assert encoder is not None, "the first request carries the model"
-    share = texts[team.rank :: team.size]
+    share = texts[int(os.environ["RANK"]) :: size]
     return encoder.encode(share), encoder.truncated(share)

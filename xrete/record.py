@@ -157,6 +157,29 @@ class Answers(_Part):
     models: dict[str, int]
 
 
+class TrainingRun(_Part):
+    """One run of fine-tuning: its score on the task, and what each stage came to (`xrete.tuning.job.Chosen`)."""
+
+    seed: int
+    score: float | None
+    stages: tuple[dict[str, Any], ...]
+
+
+class FineTuning(_Part):
+    """How the model was fine-tuned before it was scored.
+
+    `stages` are the settings of the recipe as they were used; `lora` is the rank of low-rank adapters. The record's
+    score is the mean over `runs`, and `spread` the standard deviation over them (of a sample; None of one run).
+    """
+
+    recipe: str
+    stages: tuple[dict[str, Any], ...]
+    train_languages: str
+    lora: int | None
+    runs: tuple[TrainingRun, ...]
+    spread: float | None
+
+
 class Record(BaseModel):
     """One model × task × protocol × data. See the module's docstring.
 
@@ -191,6 +214,7 @@ class Record(BaseModel):
     interval: IntervalPart
     cost: Cost
     answers: dict[str, Answers] = {}
+    fine_tuning: FineTuning | None = None
     notes: tuple[str, ...] = ()
     created: str
     digest: str | None = None

@@ -3,6 +3,7 @@
     RESULTS/MODEL/TASK.PROTOCOL.SOURCE.KEY.json            the record
     RESULTS/MODEL/TASK.PROTOCOL.SOURCE.KEY.items.parquet   the outcome of every item
     RESULTS/MODEL/TASK.PROTOCOL.SOURCE.KEY.partial/        finished languages of an unfinished run
+    RESULTS/MODEL/TASK.weights/                            models that were fine-tuned for the task
 
 KEY is a digest of everything that decides the scores (model, data, settings), so a run finds its own earlier work
 and never overwrites another's.
@@ -27,6 +28,9 @@ from xrete.record import Answers, ItemsPart, Record, read_record, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+WEIGHTS = ".weights"
+"""How folders of fine-tuned models end."""
 
 PICTURE = "picture.json"
 """What `xrete picture` calls the numbers of its pictures."""
@@ -57,6 +61,7 @@ class Slot:
         self.record_file = results / safe_name(model) / f"{stem}.json"
         self.items_file = self.record_file.with_name(f"{stem}.items.parquet")
         self.journal = self.record_file.with_name(f"{stem}.partial")
+        self.weights = self.record_file.with_name(f"{safe_name(task)}{WEIGHTS}")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -134,24 +139,33 @@ class Slot:
         shutil.rmtree(self.journal, ignore_errors=True)
 
 
+def find_items(record_file: Path, record: Record) -> Path:
+    """Returns the file of a record's items, which lies beside it, once it is known to be the right one.
+
+    Raises:
+        RecordError: the record has none, or the file is missing or is not the one that the record was written with.
+    """
+    if record.items is None:
+        raise RecordError(f"{record_file} has no items ({record.status}); run it again")
+    file = record_file.parent / Path(record.items.file).name
+    if not file.is_file():
+        raise RecordError(f"missing items of {record_file}: {file.name!r}; run it again with --force")
+    if file_digest(file) != record.items.sha256:
+        raise RecordError(
+            f"{file} is not the file that {record_file.name} was written with; run again with --force"
+        )
+    return file
+
+
 def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray[Any]]]:
     """Reads a record's items, by language.
 
     Raises:
         RecordError: the file is missing or is not the one that the record was written with.
     """
-    if record.items is None:
-        raise RecordError(f"{record_file} has no items ({record.status}); run it again")
-    file = record_file.with_name(record.items.file)
-    if not file.is_file():
-        raise RecordError(f"missing items of {record_file}: {file.name}; run it again with --force")
-    if file_digest(file) != record.items.sha256:
-        raise RecordError(
-            f"{file} is not the file that {record_file.name} was written with; run again with --force"
-        )
     import pyarrow.parquet as pq
 
-    table = pq.read_table(file)
+    table = pq.read_table(find_items(record_file, record))
     languages = table["language"].combine_chunks().dictionary_encode()
     rows = languages.indices.to_numpy()
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "language"}
@@ -164,10 +178,15 @@ def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray
 def find_records(results: Path) -> Iterator[Path]:
     """Yields the record files of a results folder, in order.
 
-    Its folder `paper` holds the paper's tables, and folders of `xrete picture` a `picture.json`, which are none.
+    Its folder `paper` holds the paper's tables, folders of `xrete picture` a `picture.json`, and those of
+    fine-tuned models settings: all these are none.
     """
     files = sorted(results.rglob("*.json"))
-    return (file for file in files if not (file.name == PICTURE or _is_paper_table(file)))
+    return (file for file in files if not (file.name == PICTURE or _is_paper_table(file) or _is_of_model(file)))
+
+
+def _is_of_model(file: Path) -> bool:
+    return any(parent.suffix == WEIGHTS for parent in file.parents)
 
 
 def _is_paper_table(file: Path) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from xrete.prompts import Prompt
+from xrete.recipe import Recipe
 from xrete.sources import Folder, Hub, Mini
 
 Counts = int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]]
@@ -43,6 +44,7 @@ class TaskCard:
         groups: Named sets of languages that get a mean of their own, beside "all".
         protocols: Names of the protocols that make sense, the default one first.
         prompt: How a chat model is asked, where the protocols have "prompt".
+        recipes: How a model is fine-tuned, where the protocols have "fine-tune", by name; the default one first.
         licence: The data's licence.
         citation: Where the task comes from.
         hub: Its repository on the hub, or None where there is none that can be read without running code.
@@ -68,6 +70,7 @@ class TaskCard:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = ("zero-shot",)
     prompt: Prompt | None = None
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
     hub: HubData | None = None
     higher_is_better: bool = True
     parallel: bool = False

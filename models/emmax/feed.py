@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xrete.distributed import Team
 from xrete.encode import plan
 
 from .config import MaskedLanguageModel
 from .corpora import Batch
-from .distributed import Team
 from .encoder import Masked, Tokens
 
 AHEAD = 4

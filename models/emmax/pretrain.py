@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from xrete.distributed import Team
 from xrete.errors import UsageError
 from xrete.files import digest, write_text
 
 from .checkpoint import Checkpoints
 from .config import Config, dump
 from .corpora import Prepared, overlap, prepare
-from .distributed import Team
 from .encoder import open_start, read_tokenizer, train_tokenizer
 from .loop import train
 from .pictures import draw

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
+from xrete.distributed import Team
 from xrete.encode import CPU_BATCH_TOKENS
 from xrete.errors import XreteError
 
 from .checkpoint import Checkpoints
 from .config import Config
 from .corpora import Batch, Prepared, Sampler
-from .distributed import Team
 from .encoder import KeyEncoder, KeyQueue, Masked, Start, Tokens
 from .feed import Feed, Group, Grouping, Hiding, Share, order_of, pad
 from .mixture import FullyConnected, GaussianMixture

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import xrete
+from xrete.distributed import Team
 from xrete.errors import XreteError
 from xrete.files import write_text
 
 from .config import Config
-from .distributed import Team
 from .monitors import Alarms
 from .runs import LOG, PHASES
 from .runs import Progress as RunProgress

@@ -15,7 +15,6 @@ import pytest
 import torch
 from rich.console import Console
 from xrete.models.emmax.config import Config
-from xrete.models.emmax.distributed import Team
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.monitors import Alarms, watch_em
 from xrete.models.emmax.pictures import draw
@@ -26,6 +25,7 @@ from xrete.models.emmax.training import Training
 from xrete.models.emmax.watch import Watch
 
 from xrete import registry
+from xrete.distributed import Team
 from xrete.errors import XreteError
 
 Configure = Callable[..., Config]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,13 @@ def _load_plugins(files: list[Path] | None) -> list[Path] | None:
     return files
 
 
+def _known_device(name: str) -> str:
+    """Refuses what no version of torch calls a device that XRETE uses, for models that have none too."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
 Plugin = Annotated[
     list[Path] | None,
     typer.Option("--plugin", callback=_load_plugins, help="A Python file with tables TASKS or MODELS; repeatable."),
@@ -26,6 +34,7 @@ Plugin = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Machine-readable lines on standard output, nothing else there.")
 ]
+Device = Annotated[str, typer.Option("--device", callback=_known_device, help="auto, cpu, cuda, cuda:1, mps.")]
 Data = Annotated[
     str, typer.Option("--data", help="auto, hub, mini, or a folder of upstream files ('xrete data where TASK').")
 ]
@@ -51,6 +60,19 @@ def split_commas(option: str, values: Iterable[str]) -> list[str]:
     if not parts:
         raise UsageError(f"{option} names nothing; give a name, or several with commas")
     return parts
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """Reads "42,43,44"; a seed that was said before is dropped.
+
+    Raises:
+        UsageError: a part is no whole number from 0 to 2**32 - 1, which is what every library takes.
+    """
+    parts = split_commas("--seed", [text])
+    for part in parts:
+        if not (re.fullmatch("[0-9]{1,10}", part) and int(part) < 2**32):
+            raise UsageError(f"--seed wants whole numbers from 0 to 4294967295, as in 42,43,44, not '{part}'")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 def chosen_tasks(asked: Iterable[str]) -> list[str]:

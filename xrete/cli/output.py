@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from xrete.embedder import Progress as OnProgress
@@ -22,6 +24,7 @@ from xrete.errors import XreteError
 
 if TYPE_CHECKING:
     from xrete.forecast import Forecast
+    from xrete.tuning.job import Step, Watch
 
 PLAIN_SECONDS = 30.0
 """Where nobody watches a terminal, a line is printed this often."""
@@ -31,9 +34,14 @@ console = Console(stderr=True)
 
 def say(error: XreteError, title: str | None = None) -> None:
     """Says in one sentence what went wrong, after the traceback if the user asked for it with --debug."""
-    if "--debug" in sys.argv[1:]:
+    if debug():
         traceback.print_exception(error)
     typer.echo(f"error: {f'{title}: ' if title else ''}{error}", err=True)
+
+
+def debug() -> bool:
+    """Says whether the user wants to see what lies behind an error."""
+    return "--debug" in sys.argv[1:]
 
 
 @contextmanager
@@ -55,8 +63,113 @@ def sentences(title: str, total: int, unit: str = "sentences") -> Iterator[OnPro
         yield _lines(title, total, unit)
 
 
-def print_plan(rows: Sequence[Forecast]) -> None:
-    """Prints what a run would do, on standard output."""
+@contextmanager
+def steps(title: str) -> Iterator[Watch]:
+    """Shows how far a training run is: steps, loss, best value on held-out data, rate and time left.
+
+    Yields:
+        A function to be called with every step.
+    """
+    if not console.is_terminal:
+        yield _step_lines(title)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def watch(step: Step) -> None:
+            if step.stage not in bars or step.done == 1:
+                bars[step.stage] = progress.add_task(title, total=step.total)
+            text = f"{escape(title)} · {_said(step)}"
+            progress.update(bars[step.stage], completed=step.done, description=text)
+
+        yield watch
+
+
+def _step_lines(title: str) -> Watch:
+    last = time.perf_counter()
+    started: tuple[float, int] | None = None
+
+    def watch(step: Step) -> None:
+        nonlocal last, started
+        now = time.perf_counter()
+        if started is None or step.done <= started[1]:
+            started = now, step.done
+        elif now - last >= PLAIN_SECONDS or step.done == step.total:
+            rate = (step.done - started[1]) / (now - started[0])
+            left = f"{rate:.2g} steps/s, {(step.total - step.done) / rate / 60:.1f} min left"
+            typer.echo(f"{title}: {step.done:,} of {step.total:,} steps, {_said(step)}, {left}", err=True)
+            last = now
+
+    return watch
+
+
+def _said(step: Step) -> str:
+    best = "" if step.best is None else f", best {step.best:.4g}"
+    return f"{step.stage}: loss {step.loss:.3g}{best}"
+
+
+class Board:
+    """Which jobs of a sweep are done, failed and running: a bar, or a line for each event where nobody watches."""
+
+    def __init__(self, total: int, progress: Progress | None, stdout: TextIO) -> None:
+        self._total, self._progress, self._stdout = total, progress, stdout
+        self._running: dict[str, str] = {}
+        self._done = self._failed = 0
+        self._bar = progress.add_task("", total=total, running="") if progress else None
+
+    def started(self, title: str, node: str) -> None:
+        """Notes that a job runs on a node."""
+        self._running[title] = node
+        self._show(f"{title}: started on {node}")
+
+    def ended(self, title: str, *, failed: bool) -> None:
+        """Notes that a job has ended, one way or the other."""
+        self._running.pop(title, None)
+        self._done += not failed
+        self._failed += failed
+        self._show(f"{title}: {'failed' if failed else 'done'}")
+
+    def print(self, line: str) -> None:
+        """Prints a line on standard output, above the bar where both are on the screen."""
+        if self._progress and self._stdout.isatty():
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(line, file=self._stdout)
+
+    def _show(self, news: str) -> None:
+        count = f"{self._done} of {self._total} done, {self._failed} failed, {len(self._running)} running"
+        if self._progress and self._bar is not None:
+            running = ", ".join(f"{title} on {node}" for title, node in self._running.items())
+            self._progress.update(
+                self._bar, completed=self._done + self._failed, description=count, running=escape(running)
+            )
+        else:
+            typer.echo(f"{news} ({count})", err=True)
+
+
+@contextmanager
+def jobs(total: int) -> Iterator[Board]:
+    """Shows how far a sweep is. What Ray prints of it in the meantime is shown with --debug only.
+
+    Args:
+        total: Number of jobs.
+
+    Yields:
+        What is to be told of them, and prints their results.
+    """
+    stdout = sys.stdout
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(sys.stderr if debug() else nowhere):
+        if not console.is_terminal:
+            yield Board(total, None, stdout)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[running]}"))
+        with Progress(*columns, console=console, transient=True) as progress:
+            yield Board(total, progress, stdout)
+
+
+def print_plan(rows: Sequence[Forecast], *, error: bool) -> None:
+    """Prints what a run would do, on standard output or standard error."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("model", "task", "protocol", "to do", "estimated tokens", "price"):
         table.add_column(name, overflow="fold", no_wrap=name in ("task", "protocol", "price"))
@@ -64,7 +177,7 @@ def print_plan(rows: Sequence[Forecast]) -> None:
         price = "" if row.price is None else f"{row.price:,.4f}"
         tokens = "" if row.tokens_in is None else f"{row.tokens_in:,} in, {row.tokens_out:,} out"
         table.add_row(escape(row.model), escape(row.task), row.protocol, _todo(row), tokens, price)
-    Console().print(table)
+    (console if error else Console()).print(table)
 
 
 def say_estimate(title: str, row: Forecast) -> None:

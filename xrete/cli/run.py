@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from xrete.cli import options
-from xrete.errors import UsageError, XreteError, unknown_name
+from xrete.errors import UsageError, XreteError
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-    from xrete.evaluation import RunOptions
-    from xrete.record import Record
     from xrete.registry import ModelRequest
 
 Ready = TypeVar("Ready")
@@ -27,14 +24,18 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 def run(
+    context: typer.Context,
     model: Annotated[list[str], typer.Option("--model", help="NAME or NAME:CHECKPOINT; repeatable, commas too.")],
     task: Annotated[list[str], typer.Option("--task", help="A task, a category, or all; repeatable, commas too.")],
     data: options.Data = "auto",
     languages: options.Languages = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="Else the task's first one.")] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option("--protocol", help="Of those that a task has, else its first one; repeatable, commas too."),
+    ] = None,
     split: options.Split = None,
     results: Annotated[Path, typer.Option("--results", help="Folder for records.")] = Path("results/local"),
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: options.Device = "auto",
     dtype: Annotated[Dtype, typer.Option("--dtype", help="Precision of transformers.")] = "float32",
     batch_tokens: Annotated[
         int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in a batch.")
@@ -42,9 +43,24 @@ def run(
     limit: options.Limit = None,
     force: Annotated[bool, typer.Option("--force", help="Score again what is complete.")] = False,
     train_languages: Annotated[
-        str, typer.Option("--train-languages", help="What probes train on: all, en, or codes with commas.")
+        str, typer.Option("--train-languages", help="What is trained on: all, en, or codes with commas.")
     ] = "all",
-    seed: Annotated[int, typer.Option("--seed", help="For the bootstrap and everything else that is random.")] = 42,
+    train_split: Annotated[
+        str | None, typer.Option("--train-split", help="Split that is trained on; fine-tuning takes train.")
+    ] = None,
+    train_data: Annotated[
+        Path | None, typer.Option("--train-data", help="Folder of files to train on, as for --data.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Of fine-tuning; else the first one.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: epochs=3, or sts.rate=1e-5; repeatable.")
+    ] = None,
+    lora: Annotated[
+        int | None, typer.Option("--lora", min=1, help="Train only low-rank adapters of this rank.")
+    ] = None,
+    seed: Annotated[
+        str, typer.Option("--seed", help="For all that is random; several, with commas, for runs of fine-tuning.")
+    ] = "42",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither use nor keep embeddings and answers on disk.")
     ] = False,
@@ -60,6 +76,12 @@ def run(
     price: Annotated[
         str | None, typer.Option("--price", help="Of a million tokens in and out, for estimates: 0.15,0.60.")
     ] = None,
+    on: Annotated[
+        Literal["here", "ray"], typer.Option("--on", help="Where: here, or on a Ray cluster (RAY_ADDRESS).")
+    ] = "here",
+    gpus: Annotated[
+        int | None, typer.Option("--gpus", min=0, help="Of a job on Ray; else one where the cluster has any.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and estimate it; run nothing.")
     ] = False,
@@ -74,13 +96,18 @@ def run(
         xrete run --model me5-small --task tatoeba --data mini
         xrete run --model use-m3,me5-small --task retrieval --data DIR --languages sw,de
         xrete run --model xlmr:FOLDER --task all --data hub --device cuda --dtype bfloat16
+        xrete run --model xlmr --task xnli --protocol fine-tune --train-languages en --seed 1,2,3 --data hub
         xrete run --model chatgpt:MODEL --task xnli --protocol prompt --limit 100 --dry-run
+        xrete run --model labse,sbert --task all --protocol zero-shot,probe --data hub --on ray
     """
     if _is_worker():
         return
     from xrete import registry
+    from xrete.cli import output, sweep
     from xrete.dataset import open_dataset
     from xrete.evaluation import RunOptions
+    from xrete.protocols import Tuning
+    from xrete.sweep import check_protocols, plan_sweep
 
     def find(name: str) -> ModelRequest:
         return registry.request_model(
@@ -90,18 +117,29 @@ def run(
     def read(name: str) -> Dataset:
         return open_dataset(registry.task(name), data, split=split, languages=wanted, limit=limit)
 
-    failures: list[XreteError] = []
+    if gpus is not None and on == "here":
+        raise UsageError("--gpus is for jobs on Ray (--on ray); here, start with torchrun or accelerate launch")
     wanted = options.split_commas("--languages", [languages]) if languages else None
-    tasks = options.chosen_tasks(task)
-    requests = _prepare(options.split_commas("--model", model), find, failures)
-    datasets = _prepare(tasks, read, failures) if requests else []
-    _check_protocol(protocol, datasets)
+    protocols = options.split_commas("--protocol", protocol) if protocol else []
+    seeds = options.seeds_of(seed)
+    cards = [registry.task(name).card for name in options.chosen_tasks(task)]
+    check_protocols(protocols, cards)
+    requests = _prepare(options.split_commas("--model", model), find)
+    _raise_usage(requests)
+    datasets = _prepare([card.name for card in cards], read) if not _none_ready(requests) else {}
+    if _none_ready(datasets):
+        _raise_usage(datasets)
+    for name, part in [*requests.items(), *datasets.items()]:
+        if isinstance(part, XreteError):
+            output.say(part, name)
     settings = RunOptions(
-        protocol=protocol,
         results=results,
         force=force,
-        seed=seed,
+        seed=seeds[0],
         train_languages=train_languages,
+        train_split=train_split,
+        train_data=train_data,
+        tuning=Tuning(recipe=recipe, changes=tuple(changes or ()), seeds=seeds, lora=lora),
         use_cache=not no_cache,
         cache_limit_bytes=int(cache_limit * 2**30),
         predictions=predictions,
@@ -109,38 +147,41 @@ def run(
         price=_prices(price),
     )
     _warn(datasets)
-    cells = [(request, dataset) for request in requests for dataset in datasets]
-    if dry_run:
-        failures += _say_plan(cells, settings, json_)
-    else:
-        failures += [error for cell in cells if (error := _cell(*cell, settings, json_))]
+    planned = plan_sweep(requests, cards, datasets, protocols)
+    report, cells = sweep.Report(planned, json_), planned.cells
+    if dry_run or report.shows_plan:
+        rows = sweep.plan(cells, settings, report)
+        sweep.print_plan(rows, json_=json_, dry_run=dry_run)
+        cells = {cell: cells[cell] for cell in rows}
+    if not dry_run:
+        if on == "ray":
+            sweep.run_on_ray(context, cells, results, gpus, report)
+        else:
+            sweep.run_here(cells, settings, report)
         _warn(datasets)
-    if failures:
-        raise typer.Exit(max(error.exit_code for error in failures))
+    report.end()
 
 
-def _prepare(names: list[str], make: Callable[[str], Ready], failures: list[XreteError]) -> list[Ready]:
-    """Makes what can be made; what cannot be had is said, and the others go on. Wrong usage ends the command."""
-    from xrete.cli import output
-
-    ready = []
+def _prepare(names: Iterable[str], make: Callable[[str], Ready]) -> dict[str, Ready | XreteError]:
+    """Makes what can be made; what cannot is its error."""
+    made: dict[str, Ready | XreteError] = {}
     for name in names:
         try:
-            ready.append(make(name))
-        except UsageError:
-            raise
+            made[name] = make(name)
         except XreteError as error:
-            output.say(error, name)
-            failures.append(error)
-    return ready
+            made[name] = error
+    return made
 
 
-def _check_protocol(protocol: str | None, datasets: list[Dataset]) -> None:
-    for card in (dataset.card for dataset in datasets):
-        if protocol is not None and protocol not in card.protocols:
-            raise unknown_name(
-                f"protocol of {card.name}", protocol, card.protocols, f"run 'xrete tasks {card.name}'"
-            )
+def _raise_usage(parts: Mapping[str, object]) -> None:
+    """Raises the first error that is wrong usage, if there is one."""
+    for part in parts.values():
+        if isinstance(part, UsageError):
+            raise part
+
+
+def _none_ready(parts: Mapping[str, object]) -> bool:
+    return all(isinstance(part, XreteError) for part in parts.values())
 
 
 def _is_worker() -> bool:
@@ -169,102 +210,12 @@ def _prices(asked: str | None) -> tuple[float, float] | None:
     return tokens_in, tokens_out
 
 
-def _say_plan(cells: list[tuple[ModelRequest, Dataset]], settings: RunOptions, json_: bool) -> list[XreteError]:
-    """Says what a run of the cells would do; a cell that cannot run is said and returned."""
-    from dataclasses import asdict
-
+def _warn(datasets: Mapping[str, Dataset | XreteError]) -> None:
     from xrete.cli import output
-    from xrete.forecast import Forecast, forecast
+    from xrete.dataset import Dataset
 
-    rows: list[Forecast] = []
-
-    def plan(request: ModelRequest, dataset: Dataset) -> None:
-        rows.append(forecast(request.identity, dataset, settings))
-
-    errors = [error for cell in cells if (error := _tried(*cell, plan))]
-    if json_:
-        for row in rows:
-            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
-    else:
-        output.print_plan(rows)
-    return errors
-
-
-def _cell(request: ModelRequest, dataset: Dataset, settings: RunOptions, json_: bool) -> XreteError | None:
-    """Scores one model on one task and says how it went."""
-    from dataclasses import replace
-
-    from xrete import evaluation
-    from xrete.cli import output
-    from xrete.forecast import forecast
-
-    def score(request: ModelRequest, dataset: Dataset) -> None:
-        if request.identity.kind == "chat":
-            plan = forecast(request.identity, dataset, settings)
-            output.say_estimate(_title(request, dataset), plan)
-            total, unit = plan.texts, "questions"
-        else:
-            total, unit = sum(dataset.shape.texts(dataset[x]) for x in dataset.languages), "sentences"
-        with output.sentences(_title(request, dataset), total, unit) as progress:
-            record = evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
-        if json_:
-            typer.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
-        else:
-            typer.echo(_summary(record))
-
-    return _tried(request, dataset, score)
-
-
-def _title(request: ModelRequest, dataset: Dataset) -> str:
-    return f"{request.identity.name} · {dataset.card.name}"
-
-
-def _tried(
-    request: ModelRequest, dataset: Dataset, work: Callable[[ModelRequest, Dataset], None]
-) -> XreteError | None:
-    """Does the work of one model on one task; a failure is said and returned, and the others go on."""
-    from xrete.cli import output
-
-    title = _title(request, dataset)
-    try:
-        work(request, dataset)
-    except XreteError as error:
-        output.say(error, title)
-        return error
-    except Exception as error:  # a plugin may raise anything
-        reason = XreteError(f"{type(error).__name__}: {error}; run again with --debug for the traceback")
-        reason.__cause__ = error
-        output.say(reason, title)
-        return reason
-    return None
-
-
-def _summary(record: Record) -> str:
-    """One line: who, what, score with interval, groups, coverage."""
-    assert record.score is not None
-    if record.ci95:
-        low, high = record.ci95
-        digits, total = 1, f"{record.score:.2f} [{low:.2f}, {high:.2f}]"
-    else:  # numbers of all languages together, whose unit is their own
-        digits, total = 4, f"{record.score:.4f}"
-    groups = "  ".join(f"{name} {group.score:.{digits}f}" for name, group in record.groups.items() if name != "all")
-    missing = len(record.missing_languages)
-    languages = (
-        f"{len(record.languages)} of {len(record.languages) + missing}" if missing else str(len(record.languages))
-    )
-    mini = "  (mini sample)" if record.data.source == "mini" else ""
-    unread = sum(answers.unread for answers in record.answers.values())
-    wrong = f"  ({unread:,} answers could not be read and count as wrong)" if unread else ""
-    return (
-        f"{record.model.name}  {record.task}  {record.metric} {total}  "
-        f"{groups}  {languages} languages, {record.data.split}{mini}{wrong}"
-    )
-
-
-def _warn(datasets: list[Dataset]) -> None:
-    from xrete.cli import output
-
-    mini = [dataset for dataset in datasets if dataset.source.kind == "mini"]
+    ready = [dataset for dataset in datasets.values() if isinstance(dataset, Dataset)]
+    mini = [dataset for dataset in ready if dataset.source.kind == "mini"]
     if mini:
         reason = next((dataset.fallback for dataset in mini if dataset.fallback), None)
         output.warn_mini([dataset.card.name for dataset in mini], reason)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from xrete.errors import unknown_name
@@ -17,8 +18,26 @@ if TYPE_CHECKING:
 PROTOCOLS: dict[str, str] = {
     "zero-shot": "xrete.protocols.zero_shot",
     "probe": "xrete.protocols.probe",
+    "fine-tune": "xrete.protocols.fine_tune",
     "prompt": "xrete.protocols.prompt",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a model is fine-tuned.
+
+    Attributes:
+        recipe: One of the task's; None: its first.
+        changes: "KEY=VALUE" for every stage of the recipe, or "STAGE.KEY=VALUE".
+        seeds: One training run each; the score is their mean.
+        lora: Rank of low-rank adapters, which alone are then trained; None trains every weight.
+    """
+
+    recipe: str | None = None
+    changes: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    lora: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +47,17 @@ class Settings:
     Attributes:
         seed: For everything that is random.
         train_languages: Languages that are trained on: "all", "en", or codes with commas; "all" where nothing is.
+        train_split: Split of the task that is trained on; None: the protocol's choice.
+        train_data: Folder of upstream files to train on; None: the source of what is scored.
+        tuning: Of fine-tuning.
     """
 
     seed: int = 42
     train_languages: str = "all"
+    # What these decide is in the protocol's fingerprint.
+    train_split: str | None = field(default=None, repr=False)
+    train_data: Path | None = field(default=None, repr=False)
+    tuning: Tuning = field(default=Tuning(), repr=False)
 
 
 class ProtocolModule(Protocol):

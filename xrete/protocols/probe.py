@@ -13,8 +13,8 @@ from xrete.folds import split_items
 from xrete.heads import STRENGTHS, Head, fit_heads
 from xrete.model import Kind
 from xrete.protocols import Settings
-from xrete.protocols.training import Material, Part, material
-from xrete.shapes import Certificate, Encode, Items, ProbeShape
+from xrete.protocols.training import Material, material
+from xrete.shapes import Certificate, Encode, Items, Part, ProbeShape
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -1,4 +1,4 @@
-"""What a probe is trained on: the task's train split, else its dev split, else the other half of what is scored."""
+"""What is trained on: a task's train split; for probes else its dev split, else one half of what is scored."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.errors import DataError
+from xrete.errors import DataError, unknown_name
 from xrete.folds import split_items
 from xrete.protocols import Settings
-from xrete.shapes import ProbeShape
-from xrete.sources import Folder, Mini
+from xrete.shapes import Part, TrainShape
+from xrete.sources import Folder, Mini, Source
 from xrete.stats import generator
 from xrete.task import layouts
 
@@ -28,23 +28,6 @@ MOST_ROWS = 20_000
 """Most items that one head is trained on, all languages together; more are drawn from, evenly over languages."""
 MOST_SELECTION_ROWS = 5_000
 """The same for the items that regularisation is chosen on."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Items of one language to train on.
-
-    Attributes:
-        language: The language.
-        data: The shape's data.
-        used: Number of its items.
-        size: Number of items that it was drawn from.
-    """
-
-    language: str
-    data: Any
-    used: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -70,48 +53,72 @@ class Material:
         return self.halves[language] if self.halves else 0
 
 
-_known: WeakKeyDictionary[Dataset, dict[Settings, Material]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Dataset, dict[tuple[Settings, bool], Material]] = WeakKeyDictionary()
 
 
-def material(dataset: Dataset, settings: Settings) -> Material:
+def material(dataset: Dataset, settings: Settings, *, whole: bool = False) -> Material:
     """Chooses and reads what is trained on; it depends on the source and the settings, not on what is scored when.
 
+    Args:
+        dataset: What is scored.
+        settings: Languages, and the split to train on where the user named one.
+        whole: Take all items, else as many as a probe needs.
+
     Raises:
-        DataError: a language to train on is not there.
-        UsageError: the task has no such language.
+        DataError: the split or a language to train on is not there.
+        UsageError: the task has no such split or language.
     """
     known = _known.setdefault(dataset, {})
-    if settings not in known:
-        known[settings] = _choose(dataset, settings)
-    return known[settings]
+    if (settings, whole) not in known:
+        known[settings, whole] = _choose(dataset, settings, whole)
+    return known[settings, whole]
 
 
-def _choose(dataset: Dataset, settings: Settings) -> Material:
-    for split in (*TRAIN, *SELECT):
+def _choose(dataset: Dataset, settings: Settings, whole: bool) -> Material:
+    asked = settings.train_split
+    if asked is not None and asked not in (*dataset.card.splits, *dataset.card.training, *TRAIN):
+        known = (*dataset.card.training, *dataset.card.splits)
+        raise unknown_name(f"split of {dataset.card.name}", asked, known, ", ".join(known))
+    for split in (asked,) if asked else (*TRAIN, *SELECT):
         if split != dataset.split and (source := _open(dataset, split, settings)):
-            return _from_split(source, dataset, settings)
-    return _cross_fitted(dataset, settings)
+            return _from_split(source, dataset, settings, whole)
+    if asked not in (None, dataset.split):
+        raise DataError(missing_split(dataset, asked or "", settings))
+    return _cross_fitted(dataset, settings, whole)
 
 
-def _from_split(source: Dataset, dataset: Dataset, settings: Settings) -> Material:
+def missing_split(dataset: Dataset, split: str, settings: Settings) -> str:
+    """Says in a sentence that a split to train on is not there, and what to do."""
+    card, source = dataset.card, dataset.source
+    where = settings.train_data or (source.root if isinstance(source, Folder) else f"--data {source.kind}")
+    there = [name for name in (*card.training, *card.splits) if name != split and _open(dataset, name, Settings())]
+    others = f", or train on another with --train-split {' or '.join(there)}" if there else ""
+    return f"{card.name} has no '{split}' to train on in {where}; name a folder with --train-data{others}"
+
+
+def _from_split(source: Dataset, dataset: Dataset, settings: Settings, whole: bool) -> Material:
     """Trains on another split than the scored one."""
-    parts = tuple(_draw(source, settings.seed, MOST_ROWS))
+    parts = tuple(_draw(source, settings.seed, None if whole else MOST_ROWS))
     note = f"trained on {_said(source.split, parts, settings)}"
     for split in SELECT:
         if split not in (source.split, dataset.split) and (other := _open(dataset, split, settings, strict=False)):
-            selection = tuple(_draw(other, settings.seed, MOST_SELECTION_ROWS))
+            selection = tuple(_draw(other, settings.seed, None if whole else MOST_SELECTION_ROWS))
             return Material(note, (parts,), selection, _said(split, selection, settings))
     return Material(note, (parts,))
 
 
-def _cross_fitted(dataset: Dataset, settings: Settings) -> Material:
+def _cross_fitted(dataset: Dataset, settings: Settings, whole: bool) -> Material:
     """Trains on one half of the scored items and scores the other half, and the other way round."""
     shape = dataset.shape
-    assert isinstance(shape, ProbeShape)
+    assert isinstance(shape, TrainShape)
     source, everything = (_open(dataset, dataset.split, x) or dataset for x in (settings, Settings()))
     halves = split_items({language: shape.keys(data) for language, data in _read(everything)}, 2, settings.seed)
     parts = tuple(
-        tuple(_draw(source, settings.seed, MOST_ROWS, {x: half != head for x, half in halves.items()}))
+        tuple(
+            _draw(
+                source, settings.seed, None if whole else MOST_ROWS, {x: half != head for x, half in halves.items()}
+            )
+        )
         for head in (0, 1)
     )
     sizes = [sum(part.used for part in half) for half in parts]
@@ -122,7 +129,7 @@ def _cross_fitted(dataset: Dataset, settings: Settings) -> Material:
         )
     note = (
         f"cross-fitted, since only {dataset.split} is there: its items were halved, those that share a name or a "
-        f"text, in any language, on one side; each half was scored in every language by a head trained on the "
+        f"text, in any language, on one side; each half was scored in every language after training on the "
         f"other half in {', '.join(source.languages)} ({' and '.join(f'{size:,}' for size in sizes)} items)"
     )
     return Material(note, parts, halves={language: halves[language] for language in dataset.languages})
@@ -139,17 +146,18 @@ def _open(dataset: Dataset, split: str, settings: Settings, *, strict: bool = Tr
     card = dataset.card
     if split not in (*card.splits, *card.training) and not isinstance(dataset.source, Mini):
         return None
+    place = Folder(settings.train_data) if settings.train_data else dataset.source
     try:
-        whole = Dataset(dataset.task, dataset.source, split=split, limit=dataset.limit)
+        whole = Dataset(dataset.task, place, split=split, limit=dataset.limit)
     except DataError:
-        if _has_files(dataset, split):
+        if _has_files(dataset, place, split):
             raise
         return None
     if settings.train_languages == "all":
         return whole
     asked = [code.strip() for code in settings.train_languages.split(",")]
     try:
-        chosen = Dataset(dataset.task, dataset.source, split=split, languages=asked, limit=dataset.limit)
+        chosen = Dataset(dataset.task, place, split=split, languages=asked, limit=dataset.limit)
         absent = chosen.missing
     except DataError:
         absent = tuple(asked)
@@ -161,11 +169,11 @@ def _open(dataset: Dataset, split: str, settings: Settings, *, strict: bool = Tr
     return None if absent else chosen
 
 
-def _has_files(dataset: Dataset, split: str) -> bool:
-    if not isinstance(dataset.source, Folder):
+def _has_files(dataset: Dataset, place: Source, split: str) -> bool:
+    if not isinstance(place, Folder):
         return False
     return any(
-        dataset.source.has(file)
+        place.has(file)
         for language in dataset.card.languages
         for files in layouts(dataset.task, language, split)
         for file in files
@@ -180,16 +188,16 @@ def _read(source: Dataset) -> Iterator[tuple[str, Any]]:
 
 
 def _draw(
-    source: Dataset, seed: int, most: int, masks: Mapping[str, NDArray[np.bool_]] | None = None
+    source: Dataset, seed: int, most: int | None, masks: Mapping[str, NDArray[np.bool_]] | None = None
 ) -> Iterator[Part]:
     """Reads each language and draws from it where there are too many items."""
     shape = source.shape
-    assert isinstance(shape, ProbeShape)
-    quota = most // len(source.languages)
+    assert isinstance(shape, TrainShape)
+    quota = None if most is None else most // len(source.languages)
     for language, data in _read(source):
         size = shape.size(data)
         rows = np.arange(size) if masks is None else np.flatnonzero(masks[language])
-        if len(rows) > quota:
+        if quota is not None and len(rows) > quota:
             rows = np.sort(generator(seed, language).choice(rows, quota, replace=False))
         yield Part(language, shape.take(data, rows.tolist()), len(rows), size)
 

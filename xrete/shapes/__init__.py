@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Items = Mapping[str, "NDArray[Any]"]
 Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to unit vectors, float32 [n, dimension]."""
-Model = Callable[..., Any]
-"""What a protocol is handed: `Encode` or, for a chat model, `xrete.protocols.prompt.Ask`."""
+Model = Any
+"""What a protocol is handed: `Encode`, for a chat model `xrete.protocols.prompt.Ask`, or `xrete.tuning.Tuner`."""
+
+RUN = "@"
+"""Before the seed in names of columns that hold another training run's outcomes: "prediction@43"."""
 
 SHAPES: dict[str, str] = {
     "bitext": "xrete.shapes.bitext:SHAPE",
@@ -36,9 +39,29 @@ SHAPES: dict[str, str] = {
 }
 
 
+def runs(items: Items) -> list[Items]:
+    """Takes apart the outcomes of several training runs; one where there is one.
+
+    Columns of the first run have plain names. Those of another that differ have its seed after `RUN`.
+    """
+    seeds = dict.fromkeys(name.partition(RUN)[2] for name in items)
+    plain = {name: column for name, column in items.items() if RUN not in name}
+    return [{name: items.get(f"{name}{RUN}{seed}", column) for name, column in plain.items()} for seed in seeds]
+
+
+def join_runs(outcomes: Mapping[int, Items]) -> Items:
+    """Puts the outcomes of several training runs, by seed, side by side; `runs` takes them apart."""
+    first, *others = outcomes
+    joined = dict(outcomes[first])
+    for seed in others:
+        for name, column in outcomes[seed].items():
+            joined[f"{name}{RUN}{seed}"] = column
+    return joined
+
+
 @dataclass(frozen=True)
 class Metric:
-    """A number computed from a language's items.
+    """A number computed from a language's items; of several training runs, the mean over them.
 
     Attributes:
         statistic: Items to the metric's value, in the unit of reports (0-100 for shares and correlations).
@@ -47,6 +70,19 @@ class Metric:
 
     statistic: Callable[[Items], float]
     per_item: Callable[[Items], NDArray[np.float64]] | None = None
+
+    def __post_init__(self) -> None:
+        statistic, per_item = self.statistic, self.per_item
+
+        def over_runs(items: Items) -> float:
+            return float(np.mean([statistic(run) for run in runs(items)]))
+
+        def per_item_over_runs(items: Items) -> NDArray[np.float64]:
+            assert per_item is not None
+            return np.asarray(np.mean([per_item(run) for run in runs(items)], axis=0))
+
+        object.__setattr__(self, "statistic", over_runs)
+        object.__setattr__(self, "per_item", per_item_over_runs if per_item else None)
 
     @staticmethod
     def mean_of(per_item: Callable[[Items], NDArray[np.float64]]) -> Metric:
@@ -140,9 +176,54 @@ HeadKind = Literal["classes", "labels", "choices", "score"]
 """What a linear head gives: a score for each class, for each label apart, for each alternative, or one number."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Items of one language to train on.
+
+    Attributes:
+        language: The language.
+        data: The shape's data.
+        used: Number of its items.
+        size: Number of items that it was drawn from.
+    """
+
+    language: str
+    data: Any
+    used: int
+    size: int
+
+
+Segments = Sequence[tuple[Sequence[str], Sequence[str] | None]]
+"""What is read of each item: first texts and second texts, or None, for each of its alternatives; most have one."""
+
+
 @runtime_checkable
-class ProbeShape(Shape, Protocol):
-    """A shape that a linear head on frozen embeddings can be trained for."""
+class TrainShape(Shape, Protocol):
+    """A shape whose items can be trained on."""
+
+    def segments(self, data: Any) -> Segments:
+        """Returns the texts of each item."""
+        ...
+
+    def targets(self, data: Any, objective: str) -> NDArray[Any]:
+        """Returns what an objective of `xrete.recipe` aims at: [items], or [items, labels]."""
+        ...
+
+    def keys(self, data: Any) -> Sequence[Sequence[str]]:
+        """Returns, for each item, what it shares with its translations and near copies: its name and its texts.
+
+        Two items with a key in common, in whatever languages, are never one trained on and the other scored.
+        """
+        ...
+
+    def take(self, data: Any, rows: Sequence[int]) -> Any:
+        """Returns the data of the items at `rows`, with the same keys as before."""
+        ...
+
+
+@runtime_checkable
+class ProbeShape(TrainShape, Protocol):
+    """A shape that a head can be trained for, on frozen embeddings or on a transformer's states."""
 
     @property
     def head_kind(self) -> HeadKind:
@@ -163,17 +244,6 @@ class ProbeShape(Shape, Protocol):
 
     def items(self, data: Any, scores: NDArray[np.float64]) -> Items:
         """Turns the head's scores into items: [items, classes or labels or choices], or [items] for a number."""
-        ...
-
-    def keys(self, data: Any) -> Sequence[Sequence[str]]:
-        """Returns, for each item, what it shares with its translations and near copies: its name and its texts.
-
-        Two items with a key in common, in whatever languages, are never one trained on and the other scored.
-        """
-        ...
-
-    def take(self, data: Any, rows: Sequence[int]) -> Any:
-        """Returns the data of the items at `rows`, with the same keys as before."""
         ...
 
     def probe_certificates(self, data: Any, training: Sequence[Any]) -> Iterable[Certificate]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
 from xrete.shapes.classification import ACCURACY
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval, pair_features
 
@@ -101,6 +101,14 @@ class MultipleChoice:
         """Returns [u; v; |u-v|; u*v] for each alternative v: float32 [items, 2, features]."""
         u = encode(data.prompts())
         return np.stack([pair_features(u, encode(side)) for side in (data.choice1, data.choice2)], axis=1)
+
+    def segments(self, data: Choices) -> Segments:
+        """Premise with question, and each alternative."""
+        return [(data.prompts(), data.choice1), (data.prompts(), data.choice2)]
+
+    def targets(self, data: Choices, objective: str) -> NDArray[Any]:
+        """Places of the right alternatives."""
+        return self.labels(data)
 
     def labels(self, data: Choices) -> NDArray[np.int64]:
         """Returns the places of the right alternatives."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
 
 NO_CLASS = ""
@@ -118,6 +118,14 @@ class Classification:
     def features(self, data: Labelled, encode: Encode) -> NDArray[np.float32]:
         """Returns u, or [u; v; |u-v|; u*v] for pairs: float32 [items, features]."""
         return data.features(encode)
+
+    def segments(self, data: Labelled) -> Segments:
+        """A text, or a pair."""
+        return data.segments()
+
+    def targets(self, data: Labelled, objective: str) -> NDArray[Any]:
+        """Places in `classes`."""
+        return self.labels(data)
 
     def labels(self, data: Labelled) -> NDArray[np.int64]:
         """Returns places in `classes`."""

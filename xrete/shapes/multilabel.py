@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
 
 
@@ -132,6 +132,14 @@ class MultiLabel:
     def features(self, data: MultiLabelled, encode: Encode) -> NDArray[np.float32]:
         """Returns the texts' vectors, float32 [items, dimension]."""
         return data.features(encode)
+
+    def segments(self, data: MultiLabelled) -> Segments:
+        """A text."""
+        return data.segments()
+
+    def targets(self, data: MultiLabelled, objective: str) -> NDArray[Any]:
+        """Which labels are right."""
+        return self.labels(data)
 
     def labels(self, data: MultiLabelled) -> NDArray[np.bool_]:
         """Returns which labels each item has: [items, labels]."""

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
 from xrete.retrieval import device_of, top_k
-from xrete.shapes import Certificate, Encode, Items, Metric
+from xrete.shapes import Certificate, Encode, Items, Metric, Segments
+from xrete.shapes.texts import pick
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -180,6 +181,27 @@ class RankingShape:
         for name, query, relevant in zip(data.ids, data.queries, data.relevant, strict=True):
             yield from (name, query, str(len(relevant)), *relevant)
         yield f"{data.pool.digest} {data.parallel}"
+
+    def segments(self, data: Ranking) -> Segments:
+        """A query, and the first of its right candidates."""
+        rows = [data.pool.rows[names[0]] for names in data.relevant]
+        return [(data.queries, [data.pool.texts[row] for row in rows])]
+
+    def targets(self, data: Ranking, objective: str) -> NDArray[Any]:
+        """None: the partner is right."""
+        return np.zeros(len(data.queries))
+
+    def keys(self, data: Ranking) -> Sequence[tuple[str, ...]]:
+        """Name and text of each query, and names of its right candidates."""
+        return [
+            (f"query {x}", y, *names) for x, y, names in zip(data.ids, data.queries, data.relevant, strict=True)
+        ]
+
+    def take(self, data: Ranking, rows: Sequence[int]) -> Ranking:
+        """Returns the queries at `rows`, with all candidates."""
+        return replace(
+            data, ids=pick(data.ids, rows), queries=pick(data.queries, rows), relevant=pick(data.relevant, rows)
+        )
 
     def texts(self, data: Ranking) -> int:
         """Queries and candidates."""

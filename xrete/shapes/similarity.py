@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xrete.lazy import NDArray, np
 from xrete.prompts import Number
-from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric
+from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
 from xrete.shapes.texts import COVERAGE, Texts, codebook, constant_encoder
 
 if TYPE_CHECKING:
@@ -27,13 +27,16 @@ class ScoredPairs(Texts):
 
     Attributes:
         scores: In the task's own unit; correlations do not depend on it.
+        aims: What a cosine that is trained on these pairs should be, 0 to 1; None: the scores, from the lowest to
+            the highest.
 
     Raises:
         ValueError: a score is not finite, or the columns have unequal lengths.
     """
 
     scores: Sequence[float]
-    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "scores")
+    aims: Sequence[float] | None = None
+    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "scores", "aims")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -141,6 +144,16 @@ class Similarity:
         """Returns [u*v; |u-v|], which do not depend on which side is which: float32 [pairs, 2 * dimension]."""
         u, v = map(encode, _sides(data))
         return np.concatenate([u * v, np.abs(u - v)], axis=1)
+
+    def segments(self, data: ScoredPairs) -> Segments:
+        """A pair."""
+        return data.segments()
+
+    def targets(self, data: ScoredPairs, objective: str) -> NDArray[Any]:
+        """Cosines that the pairs should have, or their scores."""
+        if objective != "cosine":
+            return self.labels(data)
+        return (_scaled(self.labels(data)) + 1) / 2 if data.aims is None else np.asarray(data.aims, np.float64)
 
     def labels(self, data: ScoredPairs) -> NDArray[np.float64]:
         """Returns the gold scores."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Encode
+from xrete.shapes import Encode, Segments
 
 COVERAGE = 0.999
 """Of the interval that a random model's score must lie in."""
@@ -66,6 +66,10 @@ class Texts:
         """Returns u for single texts, [u; v; |u-v|; u*v] for pairs: float32 [items, features]."""
         u = encode(self.first)
         return u if self.second is None else pair_features(u, encode(self.second))
+
+    def segments(self) -> Segments:
+        """The texts of each item, which have no alternatives."""
+        return [(self.first, self.second)]
 
     def fields(self) -> Iterator[Mapping[str, str]]:
         """Yields the texts of each item by the name of their column, for prompts."""

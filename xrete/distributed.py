@@ -1,4 +1,4 @@
-"""Training on several processes: who one is, and the few exchanges that the losses need.
+"""Training on several processes: who one is, and the few exchanges that losses need.
 
 Every process draws the same global batch and works on its own rows of it. Gradients are averaged, so each process
 scales its part of a mean by the number of processes over the global count; the result is that of one process.
@@ -59,7 +59,7 @@ class Team:
             UsageError: it cannot be divided.
         """
         if count % self.size:
-            raise UsageError(f"optimisation.batch = {count} cannot be divided by {self.size} processes")
+            raise UsageError(f"a batch of {count} cannot be divided by {self.size} processes; change one of them")
         share = count // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 

@@ -1,0 +1,189 @@
+"""How `xrete run` goes through the cells of a sweep, here or on Ray, and says what becomes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from xrete import evaluation, on_ray
+from xrete.cli import output
+from xrete.errors import XreteError
+from xrete.forecast import Forecast, forecast
+from xrete.record import Record
+from xrete.sweep import Cell, Cells, Failure, Sweep
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+    from xrete.evaluation import RunOptions
+    from xrete.registry import ModelRequest
+
+
+class Report:
+    """Says what becomes of each cell as soon as it is known, and at the end once more what failed.
+
+    Attributes:
+        print: Prints a line on standard output.
+    """
+
+    def __init__(self, sweep: Sweep, json_: bool) -> None:
+        self.print: Callable[[str], None] = typer.echo
+        self._json = json_
+        self._total = len(sweep.cells) + len(sweep.failures)
+        self._failures: list[Failure] = []
+        for sentence in sweep.left_out:
+            typer.echo(f"left out: {sentence}", err=True)
+        for failure in sweep.failures:
+            self._keep(failure)
+
+    @property
+    def shows_plan(self) -> bool:
+        """Whether there is more to do than one thing, and somebody who reads what."""
+        return self._total > 1 and not self._json
+
+    def done(self, record: Record) -> None:
+        """Prints a record, as a line of JSON or as a summary."""
+        if self._json:
+            self.print(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+        else:
+            self.print(_summary(record))
+
+    @contextmanager
+    def attempt(self, cell: Cell) -> Iterator[None]:
+        """Has a cell fail with what is raised inside, so that the others go on."""
+        try:
+            yield
+        except XreteError as error:
+            self.failed(cell, error)
+        except Exception as error:  # a plugin may raise anything
+            reason = XreteError(f"{type(error).__name__}: {error}; run again with --debug for the traceback")
+            reason.__cause__ = error
+            self.failed(cell, reason)
+
+    def failed(self, cell: Cell, error: XreteError) -> None:
+        """Says that a cell failed, and why."""
+        output.say(error, cell.title)
+        self._keep(Failure(cell, error))
+
+    def end(self) -> None:
+        """Lists what failed.
+
+        Raises:
+            Exit: something failed.
+        """
+        if not self._failures:
+            return
+        if self.shows_plan:
+            typer.echo(f"failed: {len(self._failures)} of {self._total}", err=True)
+            for failure in self._failures:
+                typer.echo(f"  {failure.cell.title}: {failure.error}", err=True)
+        raise typer.Exit(max(failure.error.exit_code for failure in self._failures))
+
+    def _keep(self, failure: Failure) -> None:
+        self._failures.append(failure)
+        if self._json:
+            self.print(failure.to_json())
+
+
+def plan(cells: Cells, settings: RunOptions, report: Report) -> dict[Cell, Forecast]:
+    """Estimates each cell; one that cannot run fails now."""
+    rows: dict[Cell, Forecast] = {}
+    for cell, (request, dataset) in cells.items():
+        with report.attempt(cell):
+            rows[cell] = forecast(request.identity, dataset, replace(settings, protocol=cell.protocol))
+    return rows
+
+
+def print_plan(rows: Mapping[Cell, Forecast], *, json_: bool, dry_run: bool) -> None:
+    """Prints the plan: what is asked for on standard output, what comes before a run on standard error."""
+    if json_:
+        for row in rows.values():
+            typer.echo(json.dumps(asdict(row), ensure_ascii=False))
+    else:
+        output.print_plan(list(rows.values()), error=not dry_run)
+
+
+def run_here(cells: Cells, settings: RunOptions, report: Report) -> None:
+    """Scores one cell after the other in this process."""
+    for cell, (request, dataset) in cells.items():
+        with report.attempt(cell):
+            report.done(_score(cell.title, request, dataset, replace(settings, protocol=cell.protocol)))
+
+
+def run_on_ray(context: typer.Context, cells: Cells, results: Path, gpus: int | None, report: Report) -> None:
+    """Has every cell scored by this command, for it alone, as a job on a Ray cluster."""
+    jobs = {cell: arguments_for(context, cell) for cell in cells}
+    with output.jobs(len(jobs)) as board:
+        report.print = board.print
+        for event in on_ray.run(jobs, results, gpus):
+            if isinstance(event, on_ray.Started):
+                board.started(event.cell.title, event.node)
+                continue
+            if output.debug():
+                typer.echo(event.said, err=True, nl=False)
+            board.ended(event.cell.title, failed=event.error is not None)
+            if event.error:
+                report.failed(event.cell, event.error)
+            else:
+                report.done(Record.model_validate_json(event.line))
+
+
+def arguments_for(context: typer.Context, cell: Cell) -> list[str]:
+    """Returns the arguments of this command for one cell, with every option that is not left to its default."""
+    own = {
+        "model": [cell.model], "task": [cell.task], "protocol": cell.protocol, "on": "here", "gpus": None,
+        "json_": True,
+    }  # fmt: skip
+    words = ["run"]
+    for option in context.command.params:
+        value = {**context.params, **own}.get(option.name or "")
+        if value is True:
+            words.append(option.opts[0])
+        elif value not in (None, False) and value != option.default:
+            values = value if isinstance(value, list | tuple) else [value]
+            words += [word for part in values for word in (option.opts[0], str(part))]
+    return [*words, "--debug"] if output.debug() else words
+
+
+def _score(title: str, request: ModelRequest, dataset: Dataset, settings: RunOptions) -> Record:
+    """Scores one model on one task, and shows how far it is."""
+    if request.identity.kind == "chat":
+        row = forecast(request.identity, dataset, settings)
+        output.say_estimate(title, row)
+        total, unit = row.texts, "questions"
+    else:
+        total, unit = sum(dataset.shape.texts(dataset[x]) for x in dataset.languages), "sentences"
+    if settings.protocol == "fine-tune":
+        with output.steps(title) as watch:
+            return evaluation.run(request.identity, request.load, dataset, replace(settings, watch=watch))
+    with output.sentences(title, total, unit) as progress:
+        return evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
+
+
+def _summary(record: Record) -> str:
+    """One line: who, what, score with interval, groups, coverage."""
+    assert record.score is not None
+    if record.ci95:
+        low, high = record.ci95
+        digits, total = 1, f"{record.score:.2f} [{low:.2f}, {high:.2f}]"
+    else:  # numbers of all languages together, whose unit is their own
+        digits, total = 4, f"{record.score:.4f}"
+    groups = "  ".join(f"{name} {group.score:.{digits}f}" for name, group in record.groups.items() if name != "all")
+    missing = len(record.missing_languages)
+    languages = (
+        f"{len(record.languages)} of {len(record.languages) + missing}" if missing else str(len(record.languages))
+    )
+    mini = "  (mini sample)" if record.data.source == "mini" else ""
+    unread = sum(answers.unread for answers in record.answers.values())
+    wrong = f"  ({unread:,} answers could not be read and count as wrong)" if unread else ""
+    if record.fine_tuning and (spread := record.fine_tuning.spread) is not None:
+        total += f" ± {spread:.2f} over {len(record.fine_tuning.runs)} runs"
+    return (
+        f"{record.model.name}  {record.task}  {record.metric} {total}  "
+        f"{groups}  {languages} languages, {record.data.split}{mini}{wrong}"
+    )

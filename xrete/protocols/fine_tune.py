@@ -1,0 +1,218 @@
+"""Fine-tune: the transformer itself is trained on the task's own training data, by a recipe (`xrete.recipe`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xrete import recipe
+from xrete.errors import DataError
+from xrete.files import digest
+from xrete.folds import split_items
+from xrete.model import Kind
+from xrete.protocols import Settings
+from xrete.protocols.training import TRAIN, Material, material
+from xrete.recipe import Recipe, Stage
+from xrete.shapes import (
+    Certificate,
+    Items,
+    Part,
+    ProbeShape,
+    TrainShape,
+    ZeroShotShape,
+    join_runs,
+    load_shape,
+)
+from xrete.tuning.job import Job, StageJob
+
+if TYPE_CHECKING:
+    from xrete.dataset import Dataset
+    from xrete.tuning.tuner import Tuned, Tuner
+
+KIND: Kind = "encoder"
+TRAINS = True
+
+HELD_OUT = 10
+"""One item of so many is held out to choose the best weights, where there is no other split for that."""
+
+
+def outcomes(
+    dataset: Dataset, tuner: Tuner, languages: Sequence[str], settings: Settings
+) -> Iterator[tuple[str, Items]]:
+    """Trains once for each seed, and for each half where one is trained on and the other scored; then scores."""
+    halves = _own(dataset, settings).halves
+    runs: dict[int, dict[str, Items]] = {}
+    for seed in _seeds(settings):
+        tuned = [tuner.train(job) for job in jobs(dataset, settings, seed)]
+        runs[seed] = _scored(dataset, tuned, languages, halves)
+    for language in languages:
+        yield language, join_runs({seed: scored[language] for seed, scored in runs.items()})
+
+
+def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[Job]:
+    """Returns the training runs of one seed: one, or one for each half."""
+    stages = plan(dataset, settings)
+    own = _own(dataset, settings)
+    return [
+        Job(
+            stages=tuple(_stage_job(dataset, stage, settings, own, half) for stage in stages),
+            seed=seed,
+            lora=settings.tuning.lora,
+        )
+        for half in range(len(own.parts) if _uses_own(stages) else 1)
+    ]
+
+
+def plan(dataset: Dataset, settings: Settings) -> Recipe:
+    """Returns the stages.
+
+    Where the user names a split of the task to train on, the last stage takes that in place of other data.
+
+    Raises:
+        UsageError: there is no such recipe or setting.
+    """
+    stages = recipe.choose(dataset.card, settings.tuning.recipe, settings.tuning.changes)
+    if settings.train_split is not None:
+        stages = (*stages[:-1], replace(stages[-1], task=None))
+    return stages
+
+
+def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
+    """There are none: theory knows no transformer."""
+    return ()
+
+
+def fingerprint(dataset: Dataset, settings: Settings) -> str:
+    """Returns a digest of all that is trained on, and how."""
+    return digest(content(job) for seed in _seeds(settings) for job in jobs(dataset, settings, seed))
+
+
+def content(job: Job) -> str:
+    """Returns a digest of what decides the weights that a training run gives, beside the model."""
+    words = [repr(job.seed), repr(job.lora)]
+    for stage in job.stages:
+        shape = load_shape(stage.shape)
+        words.append(repr(stage.stage))
+        for part in (*stage.train, *stage.dev):
+            words += [part.language, digest(shape.content(part.data))]
+    return digest(words)
+
+
+def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+    """Says what was trained on."""
+    own = _own(dataset, settings)
+    said = []
+    for stage in plan(dataset, settings):
+        if stage.task is None:
+            chosen = own.selection_note or f"a {HELD_OUT}th of them, held out by item"
+            said.append(f"fine-tune, {stage.name}: {own.note}" + (f"; best by {chosen}" if stage.select else ""))
+        else:
+            items = sum(part.used for part in _elsewhere(dataset, stage, settings, "train"))
+            said.append(f"fine-tune, {stage.name}: trained on {stage.task.card.title} ({items:,} items)")
+    return tuple(said)
+
+
+def _seeds(settings: Settings) -> tuple[int, ...]:
+    return settings.tuning.seeds or (settings.seed,)
+
+
+def _uses_own(stages: Recipe) -> bool:
+    return any(stage.task is None for stage in stages)
+
+
+def _own(dataset: Dataset, settings: Settings) -> Material:
+    """Returns what is there of the task's own training data; nothing where no stage needs it."""
+    if not _uses_own(plan(dataset, settings)):
+        return Material("", ((),))
+    seed = replace(settings, tuning=replace(settings.tuning, seeds=()))  # the data is the same for all seeds
+    return material(dataset, replace(seed, train_split=settings.train_split or TRAIN[0]), whole=True)
+
+
+def _stage_job(dataset: Dataset, stage: Stage, settings: Settings, own: Material, half: int) -> StageJob:
+    card = dataset.card if stage.task is None else stage.task.card
+    shape = load_shape(card.shape)
+    assert isinstance(shape, TrainShape)
+    if stage.task is None:
+        train, dev = own.parts[half], own.selection
+    else:
+        train = _elsewhere(dataset, stage, settings, "train")
+        dev = _elsewhere(dataset, stage, settings, "dev") if stage.select and "dev" in card.training else ()
+    if stage.select and not dev:
+        train, dev = _held_out(train, shape, settings.seed)
+    return StageJob(
+        stage=replace(stage, task=None),
+        shape=card.shape,
+        metric=card.metric,
+        higher_is_better=card.higher_is_better,
+        train=train,
+        dev=dev if stage.select else (),
+    )
+
+
+def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -> tuple[Part, ...]:
+    """Reads the training data of another task.
+
+    Raises:
+        DataError: it is not there; the sentence says which stage needs it.
+    """
+    from xrete.dataset import Dataset as Data
+    from xrete.sources import Folder
+
+    assert stage.task is not None
+    source = Folder(settings.train_data) if settings.train_data else dataset.source
+    try:
+        data = Data(stage.task, source, split=split, limit=dataset.limit)
+        return tuple(Part(x, data[x], data.shape.size(data[x]), data.shape.size(data[x])) for x in data.languages)
+    except DataError as error:
+        without = f"or leave the stage out with --set {stage.name}.epochs=0"
+        raise DataError(f"{dataset.card.name}, stage {stage.name}: {error}; {without}") from None
+
+
+def _held_out(parts: Sequence[Part], shape: TrainShape, seed: int) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Splits what is there to train on; items that share a name or a text stay on one side."""
+    folds = split_items({part.language: shape.keys(part.data) for part in parts}, HELD_OUT, seed)
+
+    def taken(part: Part, mask: NDArray[np.bool_]) -> Part:
+        rows = np.flatnonzero(mask).tolist()
+        return Part(part.language, shape.take(part.data, rows), len(rows), part.size)
+
+    train = tuple(taken(part, folds[part.language] != 0) for part in parts)
+    dev = tuple(taken(part, folds[part.language] == 0) for part in parts)
+    if not all(part.used for part in dev):
+        raise DataError(
+            f"{sum(part.used for part in parts)} items are too few to hold a tenth of them out to choose the best "
+            "weights; train on more, or keep the last weights with --set select=false"
+        )
+    return train, dev
+
+
+def _scored(
+    dataset: Dataset, tuned: Sequence[Tuned], languages: Sequence[str], halves: Mapping[str, NDArray[np.int64]]
+) -> dict[str, Items]:
+    """Scores languages with one trained model, or with two, each the half that it was not trained on."""
+    found = [dict(_outcomes(dataset, model, languages)) for model in tuned]
+    if len(found) == 1:
+        return found[0]
+    return {
+        language: {
+            name: np.where(halves[language] == 0, column, found[1][language][name])
+            for name, column in found[0][language].items()
+        }
+        for language in languages
+    }
+
+
+def _outcomes(dataset: Dataset, tuned: Tuned, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+    shape: Any = dataset.shape
+    if tuned.is_encoder:
+        assert isinstance(shape, ZeroShotShape)
+        yield from shape.zero_shot(dataset, tuned.encode, languages)
+        return
+    assert isinstance(shape, ProbeShape)
+    for language in languages:
+        data = dataset[language]
+        yield language, shape.items(data, tuned.scores(Part(language, data, shape.size(data), shape.size(data))))
