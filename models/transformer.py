@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.errors import XreteError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.quiet import quiet
 
 from .weights import Place, find, settings
 
@@ -147,20 +145,3 @@ def max_length(folder: Path) -> int | None:
     limit = settings(folder, "tokenizer_config.json").get("model_max_length")
     limits = [value for value in (rows, limit) if value and value < 10**9]  # transformers writes 10**30 for none
     return min(limits, default=None)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps transformers' loading bars and reports off the terminal; what matters of them is checked here."""
-    import transformers
-
-    messages: Any = transformers.utils.logging
-    level, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
-    messages.set_verbosity(logging.CRITICAL)
-    messages.disable_progress_bar()
-    try:
-        yield
-    finally:
-        messages.set_verbosity(level)
-        if bars:
-            messages.enable_progress_bar()

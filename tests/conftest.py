@@ -13,4 +13,5 @@ pytest_plugins = [
     "tests.hub",
     "tests.chat_server",
     "tests.tiny_runs",
+    "tests.toys",
 ]

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ SECONDS_TO_ANSWER = 10.0
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 PR_SET_PDEATHSIG = 1
 """From <linux/prctl.h>: which signal a process gets when its parent dies."""
-_libc = ctypes.CDLL(None)  # opened here, since nothing may be opened between fork and exec
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Job:
         for path, what in ((self.folder, "the folder that the sweep was started in"), (self.mark, "its results")):
             if not Path(path).exists():
                 raise XreteError(f"node {socket.gethostname()} has no {path}: {what} must be on a shared disk")
+        linux = sys.platform == "linux"
         done = subprocess.run(
             [sys.executable, *self.arguments],
             cwd=self.folder,
@@ -105,7 +106,8 @@ class Job:
             encoding="utf-8",
             errors="replace",
             check=False,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            # One that outlived its worker would hold the record's lock, and the next attempt would wait for it.
+            preexec_fn=partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM) if linux else None,
         )
         if done.returncode < 0:
             raise ProcessDied(f"its process was ended by {signal.Signals(-done.returncode).name}")
@@ -227,18 +229,23 @@ def _next(ray: Any, cell: Cell, stream: Any) -> Started | Ended:
     if isinstance(news, str):
         return Started(cell, news)
     code, printed, said = news
+    line = printed.splitlines()[-1] if printed else ""
     if code == 0:
-        return Ended(cell, printed.splitlines()[-1], said)
+        return Ended(cell, line, said)
     kind = UsageError if code == UsageError.exit_code else XreteError
-    return Ended(cell, said=said, error=kind(_why(printed, said)))
+    return Ended(cell, said=said, error=kind(why(line, said)))
 
 
-def _why(printed: str, said: str) -> str:
+def why(line: str, said: str) -> str:
     """Returns why a command failed: what it printed as JSON, else its last error, else its last words."""
-    if printed:
-        return str(json.loads(printed.splitlines()[-1])["error"])
-    lines = said.splitlines() or ["it said nothing"]
-    errors = [line for line in lines if line.startswith("error: ")] or lines
+    try:
+        error = json.loads(line)["error"]
+    except (ValueError, TypeError, KeyError):
+        error = None
+    if error:
+        return str(error)
+    words = said.splitlines() or ["it said nothing"]
+    errors = [word for word in words if word.startswith("error: ")] or words
     return errors[-1].removeprefix("error: ")
 
 
@@ -256,8 +263,3 @@ def _gave_up(what: str) -> XreteError:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _die_with_parent() -> None:
-    """Has the process that is about to be started end with its worker, so that the next attempt gets the lock."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

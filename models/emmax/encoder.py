@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from xrete.errors import XreteError
+from xrete.quiet import quiet
 
 from ..tokenizer import load_tokenizer, unigram, wrap_unigram
-from ..transformer import first_sentence, max_length, quiet
+from ..transformer import first_sentence, max_length
 from ..weights import find_any, snapshot
 from .config import EncoderConfig, Scratch
 

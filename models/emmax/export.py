@@ -11,8 +11,8 @@ from torch import Tensor
 
 from xrete.export import Part, write_dense, write_folder, write_json, write_nothing
 from xrete.files import write_text
+from xrete.quiet import quiet
 
-from ..transformer import quiet
 from .runs import TRAINING
 
 if TYPE_CHECKING:

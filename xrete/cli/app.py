@@ -78,10 +78,17 @@ def main() -> None:
     except XreteError as error:
         if debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        _say(str(error))
         sys.exit(error.exit_code)
     except Exception as error:  # ours to mend, or a plugin's: still one sentence
         if debug:
             raise
-        typer.echo(f"error: {type(error).__name__}: {error}; run again with --debug for the traceback", err=True)
+        _say(f"{type(error).__name__}: {error}; run again with --debug for the traceback")
         sys.exit(1)
+
+
+def _say(sentence: str) -> None:
+    """Prints an error, which may quote what a record or a plugin calls itself, as one harmless line."""
+    from xrete.reporting.text import plain
+
+    typer.echo(f"error: {plain(sentence)}", err=True)

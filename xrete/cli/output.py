@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -159,7 +158,7 @@ def jobs(total: int) -> Iterator[Board]:
         What is to be told of them, and prints their results.
     """
     stdout = sys.stdout
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(sys.stderr if debug() else nowhere):
+    with redirect_stdout(sys.stderr if debug() else io.StringIO()):
         if not console.is_terminal:
             yield Board(total, None, stdout)
             return

@@ -40,6 +40,10 @@ def picture(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", help="For the sample and for t-SNE.")] = 42,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings on disk.")] = False,
+    no_text: Annotated[
+        bool,
+        typer.Option("--no-text", help="Name sentences by their numbers, where their words may not be shared."),
+    ] = False,
     plugin: options.Plugin = None,
     json_: options.Json = False,
 ) -> None:
@@ -71,7 +75,7 @@ def picture(
     with ExitStack() as stack:
         embedder = Embedder(request.load().encoder, _cache(request.identity, no_cache, stack))
         found = _measured(request, dataset, embedder)
-        sample = _sampled(dataset, embedder, sentences, seed)
+        sample = _sampled(dataset, embedder, sentences, seed, no_text)
     projection = project(sample, seed)
     highlighted = _highlighted(sample, seed)
     files = pictures.draw(
@@ -142,7 +146,7 @@ def _measured(request: ModelRequest, dataset: Dataset, embedder: Embedder) -> Jo
         return dataset.shape.joint(dataset, embedder)
 
 
-def _sampled(dataset: Dataset, embedder: Embedder, sentences: int, seed: int) -> Sample:
+def _sampled(dataset: Dataset, embedder: Embedder, sentences: int, seed: int, no_text: bool) -> Sample:
     import numpy as np
 
     from xrete.projection import Sample, choose
@@ -152,7 +156,7 @@ def _sampled(dataset: Dataset, embedder: Embedder, sentences: int, seed: int) ->
     rows = choose(len(dataset[caption]), sentences, seed)
     embedder.progress = lambda encoded, cached: None
     vectors = [embedder([dataset[language][row] for row in rows]) for language in dataset.languages]
-    captions = tuple(dataset[caption][row] for row in rows)
+    captions = tuple(f"sentence {row + 1}" if no_text else dataset[caption][row] for row in rows)
     return Sample(dataset.languages, tuple(rows), captions, np.stack(vectors))
 
 

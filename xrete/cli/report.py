@@ -68,14 +68,9 @@ def report(
         xrete report --format html --out leaderboard
         xrete report --table per-language --task tatoeba
     """
-    from xrete.reporting.collect import read_entries
-    from xrete.reporting.text import plain
-    from xrete.reporting.views import ABLATIONS, Request, build
+    from xrete.reporting.collect import without_collection
+    from xrete.reporting.views import Request
 
-    sources = [*(folders or ()), *(results or ())] or [DEFAULT_RESULTS]
-    entries, unreadable = read_entries(sources)
-    for sentence in unreadable:
-        typer.echo(f"warning: left out: {plain(sentence)}", err=True)
     request = Request(
         models=tuple(model or ()),
         tasks=tuple(task or ()),
@@ -84,6 +79,19 @@ def report(
         with_paper=reference == "paper",
         intervals=intervals,
     )
+    sources = [*(folders or ()), *(results or ())] or [DEFAULT_RESULTS]
+    with without_collection():
+        _report(sources, request, table, format_, out)
+
+
+def _report(sources: list[Path], request: Request, table: View | None, format_: Format, out: Path | None) -> None:
+    from xrete.reporting.collect import read_entries
+    from xrete.reporting.text import plain
+    from xrete.reporting.views import ABLATIONS, build
+
+    entries, unreadable = read_entries(sources)
+    for sentence in unreadable:
+        typer.echo(f"warning: left out: {plain(sentence)}", err=True)
     if format_ in ("html", "hub"):
         _publish(entries, request, format_, out, table, sources)
         return

@@ -31,21 +31,24 @@ class Book:
     Attributes:
         subjects: The models, by name and revision; a revision is printed where a name has several.
         tasks: The tasks that have a record.
-        groups: The groups of languages that some record has a mean of, all first.
+        groups: The groups of languages that some record has a mean of, all first, and the tasks that have it.
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries: dict[tuple[Subject, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
         self._ranked: dict[tuple[Subject, str, str, str], list[Entry]] = {}
         subjects = _subjects(entry.record.model for entry in entries)
-        self.groups = list(dict.fromkeys([ALL, *(name for entry in entries for name in entry.record.groups)]))
+        self.groups = {ALL: {entry.record.task for entry in entries}}
+        for entry in entries:
+            for name in entry.record.groups:
+                self.groups.setdefault(name, set()).add(entry.record.task)
         self._shapes = {entry.record.task: entry.record.shape for entry in entries}
         self._models = {subjects[x.record.model.name, x.record.model.revision]: x.record.model for x in entries}
         for entry in entries:
             subject = subjects[entry.record.model.name, entry.record.model.revision]
             self._entries[subject, entry.record.task][entry.record.protocol].append(entry)
         self.subjects = sorted({key[0] for key in self._entries}, key=lambda x: (x.label.casefold(), x.label))
-        self.tasks = {task for _, task in self._entries}
+        self.tasks = self.groups[ALL]
 
     def protocols(self, subject: Subject, task: str) -> tuple[set[str], set[str]]:
         """Returns the protocols with a usable record of a model on a task, and those with any."""

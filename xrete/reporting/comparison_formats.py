@@ -18,7 +18,7 @@ from xrete import languages, stats
 from xrete.comparison import SIGNIFICANT, Difference, TaskDifference
 from xrete.reporting.comparisons import Comparison
 from xrete.reporting.markdown import escape
-from xrete.reporting.marks import PERCENT_DIGITS, UNIT_DIGITS, UNIT_LIMIT
+from xrete.reporting.marks import usual_digits
 from xrete.reporting.terminal import WIDTH
 from xrete.reporting.text import MISSING, NAME_LIMIT, NOTE_LIMIT, plain, signed
 from xrete.reporting.tidy import safe_cell
@@ -170,7 +170,7 @@ def _metric(task: TaskDifference) -> str:
 def _digits(task: TaskDifference) -> int:
     """Returns the decimals of all numbers of a task: one more than reports show, for differences are small."""
     top = max(abs(score) for x in (task.mean, *task.languages.values()) for score in (x.first, x.second))
-    return 1 + (PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS)
+    return 1 + usual_digits(top)
 
 
 def _cells(x: Difference, digits: int) -> tuple[str, ...]:

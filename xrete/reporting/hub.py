@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from xrete import __version__, registry
-from xrete.errors import RecordError, XreteError
-from xrete.files import atomic_writer, file_digest, write_text
+from xrete.errors import XreteError
+from xrete.files import atomic_writer, write_text
 from xrete.reporting import columns, views
 from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.collect import Entry, narrow
 from xrete.reporting.leaderboard import ALL, Cell, Measure
 from xrete.reporting.markdown import escape, to_markdown
 from xrete.reporting.text import NAME_LIMIT, plain
-from xrete.store import safe_name
+from xrete.store import find_items, safe_name
 
 TASK_TYPES = {
     "bitext": "sentence-similarity",
@@ -146,18 +146,9 @@ def _copied(entries: Sequence[Entry], folder: Path) -> Iterator[Path]:
     for entry in entries:
         if entry.path is None:
             continue
-        for file in (entry.path, *_items(entry.path, entry)):
+        items = [] if entry.record.items is None else [find_items(entry.path, entry.record)]
+        for file in (entry.path, *items):
             path = folder / file.name
             with atomic_writer(path) as target:
                 target.write(file.read_bytes())
             yield path
-
-
-def _items(path: Path, entry: Entry) -> Iterator[Path]:
-    items = entry.record.items
-    if items is None:
-        return
-    file = path.parent / Path(items.file).name
-    if not file.is_file() or file_digest(file) != items.sha256:
-        raise RecordError(f"{path} cannot be published without its items, {plain(items.file)}: they are not there")
-    yield file

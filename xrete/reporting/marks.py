@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from xrete.comparison import Run, Standing, standings
+from xrete.comparison import Run, Standing
 from xrete.errors import XreteError
 from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import Cell, Evidence, Mark
+from xrete.reporting.standings import standings
 from xrete.shapes import load_shape
 
 Grid = Sequence[Sequence[Cell]]
@@ -116,10 +117,11 @@ def _digits(cells: Iterable[Cell]) -> Mapping[Unit, int]:
     for cell in cells:
         unit = _unit(cell)
         largest[unit] = max(largest.get(unit, 0.0), abs(cell.value or 0.0))
-    return {unit: GEOMETRY_DIGITS.get(unit[1]) or _usual_digits(top) for unit, top in largest.items()}
+    return {unit: GEOMETRY_DIGITS.get(unit[1]) or usual_digits(top) for unit, top in largest.items()}
 
 
-def _usual_digits(top: float) -> int:
+def usual_digits(top: float) -> int:
+    """Returns the decimals of numbers the largest of which is `top`."""
     return PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS
 
 

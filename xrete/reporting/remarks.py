@@ -15,6 +15,12 @@ MINI_REMARK = (
     "Measured on the small sample that ships with XRETE: it shows that everything works and says nothing about the "
     "real tasks."
 )
+PROTOCOLS = {
+    "fine-tune": "the whole model is trained on the task",
+    "probe": "a linear head on frozen embeddings is trained",
+    "zero-shot": "nothing is trained",
+    "prompt": "a chat model is asked",
+}
 
 
 def splits(cells: Sequence[Cell]) -> Iterator[str]:
@@ -76,8 +82,21 @@ def reference(cells: Sequence[Cell], paper: Paper) -> Iterator[str]:
             "they are never marked best."
         )
         yield from verdicts.summary(published)
+        yield from _unlike(cells)
         converted = {cell.measure.task: cell for cell in published if not cell.is_as_printed}
         for task, cell in converted.items():
             yield f"The paper prints {task} in another unit: {cell.printed} is {cell.value} here."
     else:
         yield f"The paper (Table {paper.table}) has no number for what this table shows."
+
+
+def _unlike(cells: Sequence[Cell]) -> Iterator[str]:
+    """Says which numbers look like published ones and are not."""
+    partial = next((cell.evidence for cell in cells if cell.evidence and cell.evidence.is_partial), None)
+    if partial:
+        coverage = f"({len(partial.languages)}/{partial.expected})"
+        yield f"A mean over fewer languages, such as one with {coverage}, cannot be set against a published one."
+    known = {cell.measure.protocol for cell in cells if cell.value is not None}
+    if len(known & PROTOCOLS.keys()) > 1:
+        parts = "; ".join(f"{name}: {words}" for name, words in PROTOCOLS.items() if name in known)
+        yield f"Protocols: {parts}. Numbers of different ones cannot be set against each other."

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from xrete import registry
 from xrete.reporting.leaderboard import NOT_RUN, NOT_SCORED, Cell, Measure, Row, Status, Verdict
 from xrete.reporting.paper import Paper, PaperCell, obstacles
 
@@ -14,7 +15,7 @@ WORDS: dict[Status, str] = {
     "reproduced": "reproduced",
     "differs": "differ",
     "not reproducible": "cannot be reproduced",
-    "not comparable": "measured over other languages",
+    "not comparable": "measured over other languages or on another split",
     "not measured": "not measured here",
 }
 
@@ -25,7 +26,8 @@ def judged(rows: Sequence[Row], paper: Paper) -> tuple[Row, ...]:
     """Fills in the verdicts of the published numbers; their reasons become notes.
 
     A published number is reproduced where it lies within the 95 % interval of the one measured here, up to the
-    rounding of its last printed place. Of several models that it may be compared with the closest counts.
+    rounding of its last printed place. Only numbers over all languages of the benchmark's split are compared; of
+    several models the closest counts.
     """
     rivals = defaultdict(list)
     for cell in (cell for row in rows for cell in row.cells):
@@ -66,7 +68,7 @@ def _with_verdict(cell: Cell, paper: Paper, rivals: _Rivals) -> Cell:
 
 
 def _verdict(published: PaperCell, ours: Sequence[Cell]) -> Verdict:
-    whole = [cell for cell in ours if cell.evidence and not cell.evidence.is_partial]
+    whole = [cell for cell in ours if cell.evidence and _what_sets_apart(cell) is None]
     known = tuple(f"cannot be reproduced: {reason}" for reason in obstacles(published))
     if whole:
         equal = [cell for cell in whole if _is_within(cell, published)]
@@ -81,7 +83,8 @@ def _verdict(published: PaperCell, ours: Sequence[Cell]) -> Verdict:
     if known:
         return Verdict(status="not reproducible", reasons=known)
     if part := next((cell for cell in ours if cell.evidence), None):
-        return Verdict(status="not comparable", ours=part.subject.label, reasons=(_what_is_missing(part),))
+        reason = f"not compared: {part.subject.label} is {_what_sets_apart(part)}"
+        return Verdict(status="not comparable", ours=part.subject.label, reasons=(reason,))
     return Verdict(status="not measured", reasons=(_how_to_measure(published, ours),))
 
 
@@ -96,11 +99,16 @@ def _is_within(cell: Cell, published: PaperCell) -> bool:
     return low - slack <= published.value <= high + slack
 
 
-def _what_is_missing(cell: Cell) -> str:
+def _what_sets_apart(cell: Cell) -> str | None:
+    """Says why a measured number is no measurement of the published one: both must be over the whole task."""
     assert cell.evidence is not None
-    done, expected = len(cell.evidence.languages), cell.evidence.expected
-    missing = " ".join(cell.evidence.missing)
-    return f"not compared: {cell.subject.label} is over {done} of {expected} languages; missing: {missing}"
+    evidence, task = cell.evidence, cell.measure.task
+    if evidence.is_partial:
+        missing = " ".join(evidence.missing)
+        return f"over {len(evidence.languages)} of {evidence.expected} languages; missing: {missing}"
+    if task in registry.names("tasks") and evidence.split != (scored := registry.task(task).card.splits[0]):
+        return f"on split {evidence.split}; the benchmark's is {scored}"
+    return None
 
 
 def _how_to_measure(published: PaperCell, ours: Sequence[Cell]) -> str:

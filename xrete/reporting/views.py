@@ -120,7 +120,10 @@ def _by_model(book: Book, paper: Paper | None, request: Request) -> _Draft:
         and (not is_ablation or (subject.setting and subject.setting.phases == "full"))
     ]
     grid = [[book.cell(subject, measure) for measure in measures] for subject in subjects]
-    columns = tuple(Column(_header(measure, [row[i] for row in grid])) for i, measure in enumerate(measures))
+    has_groups = any(measure.group != ALL for measure in measures)
+    columns = tuple(
+        Column(_header(measure, [row[i] for row in grid], has_groups)) for i, measure in enumerate(measures)
+    )
     rows = [
         Row((_row_label(subject, is_ablation),), tuple(cells), "measured")
         for subject, cells in zip(subjects, set_apart(grid), strict=True)
@@ -187,7 +190,7 @@ def _by_language(tracks: Sequence[_Track], codes: set[str] | Sequence[str], grou
     rows += [Row(("mean", group), _line(tracks, group=group), "means") for group in groups]
     columns = []
     for index, (_, subject, measure) in enumerate(tracks):
-        _, *lines = _header(measure, [row.cells[index] for row in rows])
+        _, *lines = _header(measure, [row.cells[index] for row in rows], has_groups=False)
         setting = [subject.setting.label] if subject.setting else []
         columns.append(Column((subject.label, *setting, *lines)))
     return _Draft(("code", "language"), tuple(columns), tuple(rows))
@@ -208,10 +211,10 @@ def _line(tracks: Sequence[_Track], *, language: str | None = None, group: str |
     )
 
 
-def _header(measure: Measure, cells: Sequence[Cell]) -> tuple[str, ...]:
+def _header(measure: Measure, cells: Sequence[Cell], has_groups: bool) -> tuple[str, ...]:
     directions = {cell.higher_is_better for cell in cells if cell.evidence}
     arrow = " ↑" if directions == {True} else " ↓" if directions == {False} else ""
-    group = (measure.group,) if measure.group and measure.group != ALL else ()
+    group = (measure.group,) if measure.group and has_groups else ()
     return (measure.task, *group, measure.protocol, f"{measure.metric}{arrow}")
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from xrete.errors import XreteError
 from xrete.files import read_text, write_error, write_text
+from xrete.quiet import quiet
 from xrete.tuning.job import Chosen
 from xrete.tuning.network import Network
 
@@ -134,8 +135,9 @@ class State:
             if hasattr(backbone, "merge_and_unload"):
                 backbone = backbone.merge_and_unload()
                 network.backbone = backbone
-            backbone.save_pretrained(aside)
-            tokenizer.save_pretrained(aside)
+            with quiet():
+                backbone.save_pretrained(aside)
+                tokenizer.save_pretrained(aside)
             rest = {x: y.contiguous() for x, y in network.state_dict().items() if not x.startswith("backbone.")}
             save_file(rest, aside / HEAD)
 

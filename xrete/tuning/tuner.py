@@ -21,6 +21,7 @@ from xrete.errors import UsageError, XreteError
 from xrete.files import write_error
 from xrete.launch import SharedEncoder
 from xrete.protocols.fine_tune import content
+from xrete.quiet import quiet
 from xrete.shapes import Part, TrainShape, load_shape
 from xrete.tuning.job import Chosen, Examples, Job, Watch
 from xrete.tuning.network import Network, Reader
@@ -112,7 +113,8 @@ class Tuned:
         last = job.stages[-1]
         precision = next(before.model.parameters()).dtype
         try:
-            backbone = type(before.model).from_pretrained(folder, dtype=torch.float32)
+            with quiet():
+                backbone = type(before.model).from_pretrained(folder, dtype=torch.float32)
             network = Network(backbone, before, last.stage, last.outputs, precision)
             take_weights(network, load_file(folder / HEAD))
         except Exception as error:  # transformers and safetensors each raise their own

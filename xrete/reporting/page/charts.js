@@ -97,7 +97,8 @@ function card(id, heading, tools, points, options, digits, empty) {
     make("h3", {}, heading),
     tools ? make("div", { class: "tools" }, tools) : null,
     (points.length
-      ? [make("p", { class: "axis" }, options.y), scatter(points, options, width), numbersTable(points, options.x, options.y, digits)]
+      ? [make("p", { class: "axis" }, options.y), scatter(points, options, width), options.unknown > 0 ? make("p", { class: "quiet" }, `Not shown: ${plural(options.unknown, "model")} of which this is not known.`) : null,
+         numbersTable(points, options.x, options.y, digits)]
       : [make("p", { class: "empty" }, empty)]),
   );
 }
@@ -130,12 +131,15 @@ function renderQuality() {
   }
   const { measure, place } = chosen;
   const found = readingsOf(place);
-  const points = (value) => found.map(({ cell, model, found: each, isApart }) => ({ label: model.label, x: value(cell, model), y: each.value, interval: each.interval, isApart })).filter(({ x }) => x !== null && x > 0);
-  const machines = unique(found.map(({ cell }) => data.runs[cell.run]).filter(({ speed }) => speed !== null).map(({ machine }) => machine));
   const y = `${measure.task} ${measure.metric}${arrow(measure)}`;
-  card("speed", "Quality and speed", null, points((cell) => data.runs[cell.run].speed), { x: `sentences a second, ${machines.length === 1 ? machines[0] : "each on its own machine"}`, y, isLog: true }, measure.digits,
-    "No speed is known: these records found every sentence in the cache.");
-  card("size", "Quality and size", null, points((cell, model) => model.parameters), { x: "weights", y, isLog: true }, measure.digits, "The records do not say how large the models are.");
+  const show = (id, heading, x, value, empty) => {
+    const points = found.map(({ cell, model, found: each, isApart }) => ({ label: model.label, x: value(cell, model), y: each.value, interval: each.interval, isApart })).filter((point) => point.x !== null && point.x > 0);
+    card(id, heading, null, points, { x, y, isLog: true, unknown: found.length - points.length }, measure.digits, empty);
+  };
+  const machines = unique(found.map(({ cell }) => data.runs[cell.run]).filter(({ speed }) => speed !== null).map(({ machine }) => machine));
+  show("speed", "Quality and speed", `sentences a second, ${machines.length === 1 ? machines[0] : "each on its own machine"}`, (cell) => data.runs[cell.run].speed,
+    ["No speed is known: these records took every vector from the cache. ", make("code", {}, "xrete run --no-cache --force"), " measures it."]);
+  show("size", "Quality and size", "weights", (cell, model) => model.parameters, "The records do not say how large the models are.");
 }
 
 /** Geometry against retrieval: of models, or of the languages of one model. */

@@ -6,9 +6,8 @@ split of the same texts, and only those are compared.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,23 +104,32 @@ class _Board:
         self._runs: dict[str, int] = {}
         self._book, self._measures = book, measures
         self.problems: dict[str, None] = {}
-        grids = {name: self._grid(name) for name in book.groups}
-        self.shown = [cell for row in grids[ALL] for cell in row]
+        grids = {name: self._grid(name, tasks) for name, tasks in book.groups.items()}
+        self.shown = list(grids[ALL].values())
         self.digits = {cell.measure: cell.digits for cell in self.shown}
         self.directions = {
             cell.measure: cell.higher_is_better for cell in self.shown if cell.higher_is_better is not None
         }
-        for row, column in itertools.product(range(len(book.subjects)), range(len(measures))):
-            cells = {name: grid[row][column] for name, grid in grids.items()}
-            if cells[ALL].reason != NOT_RUN:
+        for (row, column), whole in grids[ALL].items():
+            if whole.reason != NOT_RUN:
+                cells = {name: grid[row, column] for name, grid in grids.items() if (row, column) in grid}
                 self.cells.append({"model": row, "measure": column} | self._cell(cells))
 
-    def _grid(self, group: str) -> Sequence[Sequence[Cell]]:
-        measures = [replace(measure, group=group) for measure in self._measures]
-        grid = [[self._book.cell(subject, measure) for measure in measures] for subject in self._book.subjects]
+    def _grid(self, group: str, tasks: Collection[str]) -> dict[tuple[int, int], Cell]:
+        """Returns the cells of some tasks by the numbers of their model and measure."""
+        measures = [
+            (number, replace(measure, group=group))
+            for number, measure in enumerate(self._measures)
+            if group == ALL or measure.task in tasks
+        ]
+        grid = [[self._book.cell(subject, measure) for _, measure in measures] for subject in self._book.subjects]
         rows, problems = marks.marked(grid, self._book)
         self.problems |= dict.fromkeys(problems)
-        return rows
+        return {
+            (row, column): cell
+            for row, cells in enumerate(rows)
+            for (column, _), cell in zip(measures, cells, strict=True)
+        }
 
     def _cell(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
         whole = cells[ALL]

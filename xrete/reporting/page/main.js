@@ -12,6 +12,7 @@ function renderNear() {
 }
 
 function render() {
+  coverages.clear();
   showFilters();
   renderTable();
   for (const id of Object.keys(LATER)) isStale.add(id);
@@ -30,12 +31,12 @@ function renderNotes() {
     make("li", {}, `Made by XRETE ${data.version} from ${plural(data.records, "record")}, the newest of ${data.newest}.`));
 }
 
-const THEMES = { "": "Theme: system", light: "Theme: light", dark: "Theme: dark" };
+const THEMES = { "": "system", light: "light", dark: "dark" };
 
 function setTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
-  byId("theme").textContent = THEMES[theme];
+  replace(byId("theme"), make("span", {}, "Theme: "), THEMES[theme]);
 }
 
 function startTheme() {
@@ -52,10 +53,8 @@ function startTheme() {
 
 function start() {
   const languages = new Set(data.data.flatMap((part) => part.languages.flatMap((code) => data.languages[code].of))).size;
-  byId("summary").textContent = [
-    plural(data.models.length, "model"), plural(Object.keys(data.tasks).length, "task"), plural(languages, "language"),
-    `${plural(data.records, "record")} to ${data.newest}`,
-  ].join(" · ");
+  const counts = [plural(data.models.length, "model"), plural(Object.keys(data.tasks).length, "task"), plural(languages, "language"), plural(data.records, "record")];
+  replace(byId("summary"), `${counts.join(" · ")} to `, make("time", {}, data.newest));
   if (matchMedia("(max-width: 40rem)").matches) byId("filters").open = false;
   startTheme();
   readAddress();

@@ -6,18 +6,25 @@ for (const cell of data.cells) cellsOf.get(cell.model).set(cell.measure, cell);
 
 const group = () => state.group || ALL;
 
+/** By the place of the data; what changes the filters clears it. */
+const coverages = new Map();
+
 /** The places of the languages that are scored, and the codes of those that are not, under the filters. */
-function coverage(part) {
-  const members = group() === ALL ? null : new Set(part.groups[group()] ?? []);
-  const wanted = (code) => (members === null || members.has(code)) && showsLanguage(code);
-  const scored = part.languages.map((code, place) => (wanted(code) ? place : -1)).filter((place) => place >= 0);
-  return { scored, missing: part.missing.filter(wanted) };
+function coverage(place) {
+  if (!coverages.has(place)) {
+    const part = data.data[place];
+    const members = group() === ALL ? null : new Set(part.groups[group()] ?? []);
+    const wanted = (code) => (members === null || members.has(code)) && showsLanguage(code);
+    const scored = part.languages.map((code, at) => (wanted(code) ? at : -1)).filter((at) => at >= 0);
+    coverages.set(place, { scored, missing: part.missing.filter(wanted) });
+  }
+  return coverages.get(place);
 }
 
 function reading(cell) {
   const measure = data.measures[cell.measure];
   if (cell.reason !== undefined) return { reason: cell.reason };
-  const { scored, missing } = coverage(data.data[cell.data]);
+  const { scored, missing } = coverage(cell.data);
   const counts = { data: cell.data, done: scored.length, expected: scored.length + missing.length, missing };
   if (!picksLanguages()) {
     const found = cell.groups[group()];

@@ -9,6 +9,9 @@ const SIZES = [
 const SETS = ["category", "task", "protocol", "language", "script", "size"];
 const TEXTS = ["group", "find", "sort", "heat", "order", "quality", "geometry", "view"];
 
+/** What changes nothing outside the dialog. */
+const IN_DIALOG = new Set(["view", "order"]);
+
 const state = Object.fromEntries([...SETS.map((name) => [name, new Set()]), ...TEXTS.map((name) => [name, ""])]);
 const SECTIONS = new Set(["results", "languages", "charts", "notes"]);
 
@@ -31,7 +34,8 @@ function writeAddress() {
 function change(changes) {
   Object.assign(state, changes);
   writeAddress();
-  render();
+  if (Object.keys(changes).every((name) => IN_DIALOG.has(name))) renderDetail();
+  else render();
 }
 
 function toggle(name, value) {

@@ -165,7 +165,7 @@ const STATUS = {
   reproduced: ["≈", "reproduced"],
   differs: ["≠", "differs"],
   "not reproducible": ["✕", "cannot be reproduced"],
-  "not comparable": ["◐", "measured here over other languages"],
+  "not comparable": ["◐", "measured here over other languages or on another split"],
   "not measured": ["○", "not measured here"],
 };
 
@@ -177,7 +177,7 @@ function verdict(cell, measure) {
 
 function paperBody(rows, columns) {
   return make("tbody", { class: "paper" },
-    make("tr", {}, make("th", { scope: "rowgroup", colspan: columns.length + 2 }, "Published in the EMMA-X paper, not measured with XRETE")),
+    make("tr", {}, make("th", { scope: "rowgroup", colspan: columns.length + 2 }, make("span", {}, "Published in the EMMA-X paper, not measured with XRETE"))),
     rows.map((row) => make("tr", {},
       make("th", { scope: "row" }, named(row.label), make("small", {}, `Table ${row.table}`)),
       make("td", { class: "size" }),

@@ -1,0 +1,334 @@
+"""Fine-tuning: every objective learns, heads say what transformers says, and records say what was done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, XLMRobertaForSequenceClassification, XLMRobertaModel
+
+import xrete
+from xrete.dataset import Dataset
+from xrete.errors import DataError, UsageError, XreteError
+from xrete.protocols import Settings, Tuning, load_protocol
+from xrete.record import Record, read_record
+from xrete.shapes import runs
+from xrete.sources import Folder
+from xrete.store import find_records, read_items
+from xrete.tuning.job import Step
+
+Open = Callable[..., Dataset]
+BRIEF = ("epochs=1",)
+
+
+def tuned(model: Any, dataset: Dataset, *changes: str, **options: Any) -> Record:
+    fields = {name: options.pop(name) for name in ("seeds", "lora", "recipe") if name in options}
+    return xrete.evaluate(model, dataset, protocol="fine-tune", tuning=Tuning(changes=changes, **fields), **options)
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def trained(results: Path) -> list[Path]:
+    """Folders of trained models."""
+    return sorted(file.parent for file in results.rglob("tuned.json"))
+
+
+# --- learning -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["pairs", "topics", "choose", "score", "cosine", "search", "staged"])
+def test_every_objective_learns(toy: Open, toy_model: Any, name: str) -> None:
+    score = tuned(toy_model, toy(name)).score
+    assert score is not None
+    assert score > 95
+
+
+def test_stars_are_learned(toy: Open, toy_model: Any) -> None:
+    record = tuned(toy_model, toy("single"))
+    assert record.score is not None
+    assert record.score < 0.05  # stars off on average
+    assert record.groups["all"].variants["accuracy"] > 95
+
+
+def test_low_rank_adapters_learn_and_leave_the_rest(
+    toy: Open, toy_model: Any, toy_encoder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft", reason="adapters come with the extra 'lora'")
+    record = tuned(toy_model, toy("pairs"), "rate=1e-2", lora=8, results=tmp_path)
+    assert record.score is not None
+    assert record.score > 95
+    assert record.fine_tuning is not None
+    assert record.fine_tuning.lora == 8
+    (folder,) = trained(tmp_path)
+    before, after = (load_file(x / "model.safetensors") for x in (toy_encoder, folder / "model"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("query" in name or "key" in name or "value" in name or "dense" in name for name in changed)
+
+
+# --- scores are those of a plain forward pass ----------------------------------------------------------------
+
+
+def test_classes_are_those_of_transformers(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    """The trained head in transformers' own class for it gives the same answers, a text at a time, unpadded."""
+    dataset = toy("pairs")
+    record = tuned(toy_model, dataset, results=tmp_path)
+    (folder,) = trained(tmp_path)
+    plain: Any = XLMRobertaForSequenceClassification.from_pretrained(folder / "model", num_labels=3)
+    head = load_file(folder / "model" / "head.safetensors")
+    names = {"head.dense": plain.classifier.dense, "head.out": plain.classifier.out_proj}
+    for name, layer in names.items():
+        layer.load_state_dict({part: head[f"{name}.{part}"] for part in ("weight", "bias")})
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    (file,) = find_records(tmp_path)
+    items = read_items(file, record)["yy"]
+    data = dataset["yy"]
+    plain.eval()
+    with torch.inference_mode():
+        for row, (first, second) in enumerate(zip(data.first, data.second or (), strict=True)):
+            scores = plain(**tokenizer(first, second, return_tensors="pt")).logits
+            assert data.classes[int(scores.argmax())] == items["prediction"][row]
+
+
+def test_scores_do_not_depend_on_batches(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    """Each objective whose head gives scores, against the texts of one item at a time."""
+    from xrete.shapes import Part
+    from xrete.tuning.tuner import Tuner, trainable
+
+    for name in ("pairs", "topics", "choose", "score"):
+        dataset = toy(name)
+        protocol: Any = load_protocol("fine-tune")
+        settings = Settings(tuning=Tuning(changes=BRIEF))
+        (job,) = protocol.jobs(dataset, settings, 42)
+        model = Tuner(trainable(toy_model.encoder), tmp_path).train(job)
+        shape: Any = dataset.shape
+        data = shape.head(dataset["xx"], 6)
+        together = model.scores(Part("xx", data, 6, 6))
+        alone = [model.scores(Part("xx", shape.take(data, [row]), 1, 1)) for row in range(6)]
+        np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+
+
+def test_vectors_are_those_of_transformers(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    from xrete.tuning.tuner import Tuner, trainable
+
+    protocol: Any = load_protocol("fine-tune")
+    (job,) = protocol.jobs(toy("cosine"), Settings(tuning=Tuning(changes=BRIEF)), 42)
+    model = Tuner(trainable(toy_model.encoder), tmp_path).train(job)
+    (folder,) = trained(tmp_path)
+    plain: Any = XLMRobertaModel.from_pretrained(folder / "model")
+    plain.eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    texts = toy("cosine")["xx"].first[:5]
+    with torch.inference_mode():
+        states = [plain(**tokenizer(text, return_tensors="pt")).last_hidden_state[0] for text in texts]
+        expected = torch.nn.functional.normalize(torch.stack([state.mean(0) for state in states])).numpy()
+    np.testing.assert_allclose(model.encode(texts), expected, atol=1e-5)
+    exported = xrete.load_model(f"hf:{folder / 'model'}?pooling=mean", device="cpu")
+    np.testing.assert_allclose(
+        exported.encode(texts) @ expected.T, exported.encode(texts) @ model.encode(texts).T, atol=1e-4
+    )
+
+
+# --- what the record says -------------------------------------------------------------------------------------
+
+
+def test_several_seeds_are_one_record(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    dataset = toy("pairs")
+    both = tuned(toy_model, dataset, *BRIEF, seeds=(1, 2), results=tmp_path / "both")
+    apart = [tuned(toy_model, dataset, *BRIEF, seeds=(seed,)) for seed in (1, 2)]
+    scores = [record.score or 0.0 for record in apart]
+    assert scores[0] != scores[1]
+    assert both.fine_tuning is not None
+    assert [(run.seed, run.score) for run in both.fine_tuning.runs] == [(1, scores[0]), (2, scores[1])]
+    assert both.score == pytest.approx(np.mean(scores))
+    assert both.fine_tuning.spread == pytest.approx(np.std(scores, ddof=1))
+    for language, found in both.languages.items():
+        assert found.score == pytest.approx(np.mean([x.languages[language].score for x in apart]))
+    (file,) = find_records(tmp_path / "both")
+    taken = runs(read_items(file, read_record(file))["xx"])
+    accuracy = dataset.shape.metrics["accuracy"]
+    assert [accuracy.statistic(run) for run in taken] == [x.languages["xx"].score for x in apart]
+    assert apart[0].fine_tuning is not None
+    assert apart[0].fine_tuning.spread is None
+
+
+def test_a_record_says_how_the_model_was_trained(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    record = tuned(toy_model, toy("staged"), "epochs=1", "sts.rate=1e-3", train_languages="xx", results=tmp_path)
+    assert record.fine_tuning is not None
+    assert [(x["name"], x["objective"], x["rate"]) for x in record.fine_tuning.stages] == [
+        ("nli", "softmax", 3e-3),
+        ("sts", "cosine", 1e-3),
+    ]
+    assert record.fine_tuning.stages[0]["data"] == "toy-nli"
+    (run,) = record.fine_tuning.runs
+    assert run.score == record.score
+    # A tenth of NLI, which has no other split for that, chooses its weights.
+    assert [(x["stage"], x["items"], x["steps"]) for x in run.stages] == [
+        ("nli", 432, 27),
+        ("sts", 240, 15),
+    ]
+    assert run.stages[1]["best_step"] == 15
+    assert run.stages[1]["dev"] is not None
+    assert any("trained on train in xx (240 items); best by dev in xx (60 items)" in note for note in record.notes)
+    kept = {file.name for file in trained(tmp_path)[0].rglob("*")}
+    assert {"model.safetensors", "head.safetensors", "tokenizer.json", "tuned.json"} <= kept
+    assert not any("state" in name or "best" in name for name in kept)
+
+
+def test_the_best_weights_are_kept(toy: Open, toy_model: Any) -> None:
+    """At a rate that destroys what was learned, later looks are worse, and the patience ends the stage."""
+    changes = ("epochs=30", "rate=0.05", "warmup=0", "evaluate_every=5", "patience=3", "decay=none")
+    record = tuned(toy_model, toy("pairs"), *changes)
+    assert record.fine_tuning is not None
+    (stage,) = record.fine_tuning.runs[0].stages
+    assert stage["steps"] < 900
+    assert stage["best_step"] == stage["steps"] - 15
+    last = tuned(toy_model, toy("pairs"), *changes, "select=false", "epochs=1")
+    assert last.fine_tuning is not None
+    assert last.fine_tuning.runs[0].stages[0]["dev"] is None
+
+
+def test_halves_that_are_trained_on_are_not_scored(toy: Open, toy_model: Any) -> None:
+    """With the scored split alone, each item is scored by the model that has not seen it."""
+    dataset = toy("pairs")
+    record = tuned(toy_model, dataset, train_split="test")
+    assert record.fine_tuning is not None
+    stages = record.fine_tuning.runs[0].stages
+    assert len(stages) == 2
+    assert any("cross-fitted" in note for note in record.notes)
+    assert sum(stage["items"] for stage in stages) == pytest.approx(200 * 0.9, abs=4)  # a tenth chooses the weights
+
+
+# --- going on -------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+@pytest.mark.parametrize("name", ["pairs", "staged"])
+def test_a_run_that_is_killed_ends_as_an_unbroken_one(
+    toy: Open, toy_model: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ("epochs=2", "evaluate_every=7")
+    unbroken = tuned(toy_model, toy(name), *changes, results=tmp_path / "whole")
+
+    for moment in (10, 5, 30, 1):
+
+        def kill(step: Step, left: list[int] = [moment]) -> None:  # noqa: B006
+            left[0] -= 1
+            if not left[0]:
+                raise Killed
+
+        with pytest.raises(Killed):
+            tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=kill)
+    steps: list[Step] = []
+    again = tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=steps.append)
+    assert steps[0].done > 1 or steps[0].stage == "sts"
+    assert again.score == unbroken.score
+    assert again.fine_tuning == unbroken.fine_tuning
+    first, second = (
+        [(file.name, file.read_bytes()) for file in sorted(trained(tmp_path / x)[0].rglob("*.safetensors"))]
+        for x in ("whole", "killed")
+    )
+    assert first == second
+
+
+def test_a_trained_model_is_used_again(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    first = tuned(toy_model, toy("pairs"), *BRIEF, results=tmp_path)
+    steps: list[Step] = []
+    other = tuned(toy_model, toy("pairs", languages=["xx"]), *BRIEF, results=tmp_path, watch=steps.append)
+    assert steps == []
+    assert other.languages["xx"].score == first.languages["xx"].score
+
+
+def test_a_damaged_state_is_passed_over(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    changes = ("epochs=2", "evaluate_every=7")
+
+    def kill(step: Step) -> None:
+        if step.done == 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        tuned(toy_model, toy("pairs"), *changes, results=tmp_path, watch=kill)
+    (progress,) = tmp_path.rglob("state-*/progress.json")
+    assert json.loads(progress.read_text())["step"] == 14
+    progress.write_text("{")
+    steps: list[Step] = []
+    tuned(toy_model, toy("pairs"), *changes, results=tmp_path, watch=steps.append)
+    assert steps[0].done == 1
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    with pytest.raises(XreteError, match=r"stage train, step \d+: the loss is .*use a lower rate"):
+        tuned(toy_model, toy("score"), "rate=1e30", "clip=1e30", results=tmp_path)
+    (file,) = find_records(tmp_path)
+    assert read_record(file).status == "failed"
+
+
+def test_no_training_data_is_said(toy: Open, toy_model: Any, toy_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy").mkdir()
+    for language in ("xx", "yy"):
+        (tmp_path / "toy" / f"{language}.test").touch()
+    dataset = Dataset(toy("pairs").task, Folder(tmp_path))
+    with pytest.raises(DataError, match=r"no 'train' to train on in .*--train-data, or .*--train-split"):
+        tuned(toy_model, dataset)
+    assert tuned(toy_model, dataset, *BRIEF, train_data=toy_data).status == "complete"
+    with pytest.raises(UsageError, match="unknown split of toy-pairs 'tset'; did you mean test"):
+        tuned(toy_model, dataset, train_split="tset")
+
+
+def test_a_stage_without_data_says_which(toy: Open, toy_model: Any, toy_data: Path) -> None:
+    staged: Any = toy("staged").task
+    nowhere = replace(staged.card.recipes["toy"][0].task.card, layout="nli/train")
+
+    class Absent:
+        card = nowhere
+
+        def files(self, language: str, split: str) -> list[str]:
+            return [f"nli/{split}"]
+
+    stages = staged.card.recipes["toy"]
+
+    class Task:
+        card = replace(staged.card, recipes={"toy": (replace(stages[0], task=Absent()), stages[1])})
+        files = staged.files
+        from_folder = staged.from_folder
+
+    dataset = Dataset(Task(), Folder(toy_data))
+    with pytest.raises(DataError, match=r"stage nli: .*or leave the stage out with --set nli\.epochs=0"):
+        tuned(toy_model, dataset)
+    assert tuned(toy_model, dataset, "sts.epochs=1", "nli.epochs=0").status == "complete"
+
+
+def test_an_encoder_that_is_no_transformer_is_refused(toy: Open, new_ngrams: Callable[[], Any]) -> None:
+    with pytest.raises(UsageError, match="cannot be fine-tuned: it is no transformer"):
+        tuned(new_ngrams(), toy("pairs"))
+
+
+def test_float16_is_refused(toy: Open, toy_encoder: Path) -> None:
+    model = xrete.load_model(f"hf:{toy_encoder}?pooling=mean", device="cpu", dtype="float16")
+    with pytest.raises(UsageError, match="float16 overflows in training"):
+        tuned(model, toy("pairs"))
+
+
+def test_bfloat16_trains_weights_of_full_precision(toy: Open, toy_encoder: Path, tmp_path: Path) -> None:
+    model = xrete.load_model(f"hf:{toy_encoder}?pooling=mean", device="cpu", dtype="bfloat16")
+    record = tuned(model, toy("pairs"), results=tmp_path)
+    assert record.score is not None
+    assert record.score > 95
+    (folder,) = trained(tmp_path)
+    assert {x.dtype for x in load_file(folder / "model" / "model.safetensors").values()} == {torch.float32}
