@@ -46,6 +46,16 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def failed(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
+    """Model and task of each line that says what failed; the others are records."""
+    return [(line["model"], line["task"]) for line in lines(done) if line["status"] == "failed"]
+
+
+def scored(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The records among the lines."""
+    return [line for line in lines(done) if line["status"] == "complete"]
+
+
 # --- start-up and independence ------------------------------------------------------------------------------
 
 
@@ -403,7 +413,8 @@ def test_no_network_for_a_model(shell: Run, fake_models: Fakes) -> None:
         "--json", environment={"HF_HUB_OFFLINE": None},
     )  # fmt: skip
     assert "error: labse: cannot get model sentence-transformers/LaBSE from the hub" in done.stderr
-    assert [record["model"]["name"] for record in lines(done)] == ["hash"], "the other model goes on"
+    assert [record["model"]["name"] for record in scored(done)] == ["hash"], "the other model goes on"
+    assert failed(done) == [("labse", "tatoeba")]
     assert done.returncode == 1
 
 
@@ -539,7 +550,8 @@ def test_a_failure_is_said_and_the_others_go_on(
         "--results", tmp_path / "r", "--json",
     )  # fmt: skip
     assert done.returncode == 1
-    assert [record["model"]["name"] for record in lines(done)] == ["hash"]
+    assert [record["model"]["name"] for record in scored(done)] == ["hash"]
+    assert failed(done) == [("unloadable", "tatoeba"), ("crashing", "tatoeba")]
     unloadable, crashing = done.stderr.splitlines()
     assert unloadable == "error: unloadable · tatoeba: the weights are on the moon; fetch them"
     assert crashing.startswith(
@@ -555,7 +567,8 @@ def test_data_of_one_task_is_missing_and_the_others_go_on(
         "--results", tmp_path / "r", "--json",
     )  # fmt: skip
     assert done.returncode == 1
-    assert [record["task"] for record in lines(done)] == ["tatoeba"]
+    assert [record["task"] for record in scored(done)] == ["tatoeba"]
+    assert failed(done) == [("hash", "flores")]
     assert sentence(done).startswith(f"error: flores: no data of flores in {bitext_folder}")
 
 

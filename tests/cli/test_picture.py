@@ -97,6 +97,13 @@ def test_the_same_seed_draws_the_same(arguments: list[str], out: Path, tmp_path:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
 
 
+def test_words_stay_out_of_pictures_that_are_shared(arguments: list[str], out: Path, tmp_path: Path) -> None:
+    assert run.invoke(app, [*arguments, "--out", str(tmp_path), "--no-text"]).exit_code == 0
+    shared, whole = (json.loads((folder / "picture.json").read_text("utf-8")) for folder in (tmp_path, out))
+    assert [x["text"] for x in shared["sentences"]] == [f"sentence {x['row'] + 1}" for x in whole["sentences"]]
+    assert {**shared, "sentences": None} == {**whole, "sentences": None}, "the same picture"
+
+
 def test_a_task_without_geometry_is_wrong_usage(arguments: list[str], tmp_path: Path) -> None:
     done = run.invoke(app, [*arguments, "--task", "tatoeba", "--out", str(tmp_path)])
     assert isinstance(done.exception, UsageError)

@@ -22,6 +22,15 @@ def test_entries_know_their_files(save_record: SaveRecord, results: Path) -> Non
     assert unreadable == []
 
 
+def test_links_are_the_file_that_they_lead_to(save_record: SaveRecord, results: Path) -> None:
+    path = save_record("labse")
+    (results / "again.json").symlink_to(path)
+    (results / "gone.json").symlink_to(results / "nowhere")
+    entries, (sentence,) = read_entries([results])
+    assert len(entries) == 1
+    assert "gone.json" in sentence
+
+
 def test_garbage_is_collected_again_afterwards(save_record: SaveRecord, results: Path) -> None:
     save_record("labse")
     assert gc.isenabled()

@@ -91,6 +91,15 @@ def test_a_mean_over_fewer_languages_is_not_compared_and_says_what_is_missing(ma
     assert verdict.reasons == ("not compared: labse is over 34 of 36 languages; missing: afr ara",)
 
 
+def test_a_number_on_another_split_is_not_compared(make_record: MakeRecord) -> None:
+    made = board([labse(make_record, 95.7, split="dev")], table="long-tail")
+    verdict = row(made, "paper: LaBSE")[2].verdict
+    assert verdict
+    assert (verdict.status, verdict.difference) == ("not comparable", None)
+    assert verdict.reasons == ("not compared: labse is on split dev; the benchmark's is test",)
+    assert "1 measured over other languages or on another split" in to_text(made, width=200)
+
+
 def test_what_nobody_can_measure_again_says_why(make_record: MakeRecord) -> None:
     made = board([make_record("other")], table="long-tail")
     emmax, sbert = row(made, "paper: EMMA-X")[2].verdict, row(made, "paper: S-BERT")[2].verdict
@@ -159,12 +168,22 @@ def test_the_table_of_geometry_is_the_papers(make_record: MakeRecord) -> None:
     ).model_copy(update={"shape": "geometry"})  # fmt: skip
     made = board([record], table="geometry")
     assert [column.lines[-1] for column in made.columns] == ["kl ↓", "ch ↑", "pr ↑"] * 3
-    assert [column.lines[1] for column in made.columns][::3] == ["head", "long-tail", "zero-shot"]
+    assert [column.lines[1] for column in made.columns][::3] == ["head", "long-tail", "all"]
     text = to_text(made, width=160)
     assert "paper: EMMA-X (cls)" in text
     assert "0.3603" in text
     assert "0.4000" in text, "as many decimals as the paper"
     assert "Of 36 published numbers: 36 cannot be reproduced." in made.remarks
+
+
+def test_numbers_that_only_look_alike_are_named(make_record: MakeRecord) -> None:
+    whole, part = make_record("a", "xnli", {"de": 60.0}, protocol="probe"), make_record("b", missing=["fra"])
+    unlike = [x for x in board([whole, part]).remarks if "cannot be set against" in x]
+    assert unlike[0].startswith("A mean over fewer languages, such as one with (2/3), cannot be set against ")
+    assert unlike[1].startswith("Protocols: fine-tune: the whole model is trained on the task; probe: ")
+    assert len(unlike) == 2
+    alike = board([make_record("a", missing=[])], table="zero-shot")
+    assert not any("cannot be set against" in remark for remark in alike.remarks)
 
 
 @pytest.mark.parametrize("name", TRAININGS)
