@@ -26,7 +26,7 @@ import xrete
 from xrete.errors import UsageError, XreteError
 from xrete.files import read_text
 
-from ..config import validated
+from ..config import Config, validated
 from ..mixture import FullyConnected, GaussianMixture
 from ..ranks import TypicalSimilarity
 from ..runs import checkpoints
@@ -35,6 +35,8 @@ from .world import World
 
 SENTENCES = 100
 """Of each language."""
+FIRST = {"sequential": "2-", "joint": "1-"}
+"""What names of checkpoints with a trained classifier begin with, or later ones, by the order of the warm-up."""
 Ranks = NDArray[np.int64]
 
 
@@ -58,7 +60,7 @@ class Findings:
 
 
 def study(world: Path, run: Path) -> list[Findings]:
-    """Returns what each checkpoint of a run knows after phase 1a, oldest first.
+    """Returns what each checkpoint of a run knows whose classifier is trained, oldest first.
 
     Raises:
         XreteError: the folders are not a world and a run on it.
@@ -70,14 +72,14 @@ def study(world: Path, run: Path) -> list[Findings]:
         for text in read_text(world / "heldout" / f"{language}.txt").splitlines()[:SENTENCES]
     ]
     meanings = known.read(texts)
-    judged = [folder for folder in checkpoints(run) if folder.name >= "1-"]
+    judged = [folder for folder in checkpoints(run) if folder.name >= FIRST[_config(folder).warmup.order]]
     if not judged:
         raise UsageError(f"{run} has no checkpoints of a phase with ranks; name the folder of a run")
     return [_look(folder, texts, meanings) for folder in judged]
 
 
 def _look(folder: Path, texts: list[str], meanings: Ranks) -> Findings:
-    config = validated(json.loads(read_text(folder / "state.json"))["config"]).ranks
+    config = _config(folder).ranks
     truth = true_ranks(meanings[:, None], meanings, config.number)
     vectors = torch.from_numpy(xrete.load_model(f"emmax:{folder}", device="cpu").encode(texts))
     vectors = torch.nn.functional.normalize(vectors, dim=1)
@@ -104,6 +106,10 @@ def _look(folder: Path, texts: list[str], meanings: Ranks) -> Findings:
         [float(similarities.numpy()[cells].mean()) for cells in by_rank],
         [float((said[cells] == rank).mean()) for rank, cells in enumerate(by_rank)],
     )
+
+
+def _config(folder: Path) -> Config:
+    return validated(json.loads(read_text(folder / "state.json"))["config"])
 
 
 def _kappa(said: Ranks, truth: Ranks, number: int) -> float:
