@@ -54,7 +54,7 @@ def shell(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def fake_models() -> tuple[str, str]:
-    """Options that bring the models of `plugins/fake_models.py`: hash, unloadable, crashing, sleepy."""
+    """Options that bring the models of `plugins/fake_models.py`: hash, unloadable, crashing, fading, sleepy."""
     return "--plugin", str(PLUGINS / "fake_models.py")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from xrete.dataset import Dataset
 from xrete.embedder import PROBE
+from xrete.quiet import quiet
 from xrete.recipe import Recipe, Stage
 from xrete.shapes.choice import Choices
 from xrete.shapes.classification import Labelled
@@ -163,8 +164,9 @@ def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         intermediate_size=64, max_position_embeddings=66, type_vocab_size=1, pad_token_id=1, bos_token_id=0,
         eos_token_id=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1,
     )  # fmt: skip
-    XLMRobertaModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet():
+        XLMRobertaModel(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -219,18 +219,20 @@ def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
     started = time.perf_counter()
     outcomes = slot.load_outcomes() if slot else {}
     model = load()
+    reader: Reader = Embedder(model.encoder)
+    probe: Probe | None = None
     with ExitStack() as stack:
-        reader, probe = _open_model(plan, model, stack, slot)
 
         def save(status: Status, scores: Scores, error: str | None = None) -> Record:
             done = _in_order(plan, outcomes)
             answers = {language: outcome.answers for language, outcome in done.items() if outcome.answers}
             cost = _cost(plan, reader, outcomes, answers, time.perf_counter() - started)
-            tuning = _fine_tuning(plan, reader, done) if plan.protocol == "fine-tune" else None
+            tuning = None if isinstance(reader, Embedder | Asker) else _fine_tuning(plan, reader, done)
             record = _record(plan, model, probe, status, error, scores, cost, answers, tuning)
             return slot.save(record, done) if slot else record
 
         try:
+            reader, probe = _open_model(plan, model, stack, slot)
             if isinstance(plan.dataset.shape, JointShape) and isinstance(reader, Embedder):
                 return save(
                     "complete", scoring.from_joint(plan.dataset, plan.dataset.shape.joint(plan.dataset, reader))
@@ -356,7 +358,7 @@ def _record(
     )
 
 
-def _fine_tuning(plan: Plan, tuner: Any, outcomes: Mapping[str, Outcome]) -> FineTuning:
+def _fine_tuning(plan: Plan, tuner: Tuner, outcomes: Mapping[str, Outcome]) -> FineTuning:
     """Says how the model was trained, and what each training run scored."""
     from xrete.protocols.fine_tune import plan as stages
     from xrete.recipe import described

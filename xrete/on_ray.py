@@ -106,7 +106,7 @@ class Job:
             encoding="utf-8",
             errors="replace",
             check=False,
-            # One that outlived its worker would hold the record's lock, and the next attempt would wait for it.
+            # Where Ray does not end what a dead worker has started, the next attempt would wait for its lock.
             preexec_fn=partial(ctypes.CDLL(None).prctl, PR_SET_PDEATHSIG, signal.SIGTERM) if linux else None,
         )
         if done.returncode < 0:

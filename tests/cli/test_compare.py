@@ -201,3 +201,6 @@ def test_hostile_names_are_harmless(xrete: Xrete, results: Path, name: str) -> N
     assert {line.count(" | ") for line in markdown.splitlines() if line.startswith("| tatoeba")} == {9}
     assert not any(row["first"].startswith("=") for row in rows(xrete(*arguments, "--format", "csv").stdout))
     assert json.loads(xrete(*arguments, "--format", "json").stdout)["first"] == name
+    failed = xrete(*arguments[:3], "--task", "xnli").stderr
+    assert failed.startswith("error: ")
+    assert failed[:-1].isprintable()

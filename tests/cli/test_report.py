@@ -157,6 +157,36 @@ def test_what_is_not_offered_is_wrong_usage(arguments: list[str]) -> None:
     assert run.invoke(app, arguments).exit_code == 2
 
 
+NAME = '=<img src=x onerror=alert(1)>"|\\|\r\n[x](y)\x1b[31m\u202e' + 300 * "x"
+"""All that names can do at once: HTML, quotes, pipes, a leading "=", line breaks, direction marks, length."""
+
+
+@pytest.mark.parametrize("format_", ["table", "markdown", "csv", "latex", "json", "html", "hub"])
+def test_a_hostile_name_is_harmless_in_every_format(
+    save_entry: Callable[[Record], Entry], make_record: MakeRecord, tmp_path: Path, format_: str
+) -> None:
+    save_entry(make_record(NAME))
+    out = tmp_path / "out"
+    done = run.invoke(app, ["--format", format_, "--model", NAME, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    files = [path for path in out.rglob("*") if path.suffix in (".html", ".md")] if out.is_dir() else [out]
+    (text,) = (path.read_text("utf-8") for path in files)
+    assert all(line.isprintable() for line in text.split("\n"))
+    if format_ == "csv":
+        cells = [value for row in csv.DictReader(io.StringIO(text)) for value in row.values()]
+        assert any("<img" in value for value in cells)
+        assert not any(value.startswith("=") for value in cells)
+    elif format_ == "json":
+        assert {cell["model"] for cell in json.loads(text)["cells"]} == {NAME}
+    elif format_ == "latex":
+        assert r"=\textless{}img" in text
+        assert "<" not in text
+    else:
+        card = text.split("---\n", 2)[2] if format_ == "hub" else text  # before it is YAML
+        assert ("<img" in card) == (format_ == "table")
+        assert "xxx" in card
+
+
 def test_help_ends_with_commands_that_work() -> None:
     docstring = report.__doc__ or ""
     examples = [line.split()[2:] for line in docstring.splitlines() if line.strip().startswith("xrete report")]

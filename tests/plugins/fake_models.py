@@ -33,6 +33,19 @@ class CrashingEncoder(HashEncoder):
         raise RuntimeError("the moon is in the wrong quarter")
 
 
+class FadingEncoder(HashEncoder):
+    """Raises after a few languages."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        self._calls += 1
+        if self._calls > 8:
+            raise RuntimeError("the moon has set")
+        return super().encode(texts)
+
+
 class SleepyEncoder(HashEncoder):
     """Sleeps over the file that the environment names: it makes it, and waits until it is gone."""
 
@@ -67,5 +80,6 @@ MODELS = {
     "hash": Fake("hash", HashEncoder),
     "unloadable": Fake("unloadable", None),
     "crashing": Fake("crashing", CrashingEncoder),
+    "fading": Fake("fading", FadingEncoder),
     "sleepy": Fake("sleepy", SleepyEncoder),
 }

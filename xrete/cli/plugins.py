@@ -10,6 +10,7 @@ import typer
 
 from xrete.cli import options
 from xrete.errors import XreteError
+from xrete.recipe import described
 
 Name = Annotated[str | None, typer.Argument(help="Show the whole card of this one.")]
 
@@ -87,7 +88,7 @@ def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> 
     known = registry.names(kind)
     loader: Any = registry.task if kind == "tasks" else registry.model
     if name is not None:
-        _card(asdict(loader(name).card), json_)
+        _card(_fields(loader(name).card), json_)
         return
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for entry in known.values():
@@ -99,7 +100,9 @@ def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> 
             table.add_row(escape(entry.name), *[""] * (len(columns) - 2), f"[red]{escape(str(error))}[/red]")
             continue
         if json_:
-            typer.echo(json.dumps({"origin": entry.origin, **asdict(card), "name": entry.name}, ensure_ascii=False))
+            typer.echo(
+                json.dumps({"origin": entry.origin, **_fields(card), "name": entry.name}, ensure_ascii=False)
+            )
         table.add_row(escape(entry.name), *(escape(str(get(card))) for get in list(columns.values())[1:]))
     for entry in registry.names("families").values() if kind == "tasks" else ():
         try:
@@ -109,6 +112,14 @@ def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> 
         table.add_row(f"{escape(entry.name)}:NAME", *[""] * (len(columns) - 2), title)
     if not json_:
         Console().print(table)
+
+
+def _fields(card: Any) -> dict[str, Any]:
+    """Returns a card as plain values; the data of a recipe's stage goes by its name."""
+    recipes = {
+        name: [described(stage) for stage in recipe] for name, recipe in getattr(card, "recipes", {}).items()
+    }
+    return asdict(card) | ({"recipes": recipes} if recipes else {})
 
 
 def _card(card: dict[str, Any], json_: bool) -> None:
