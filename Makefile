@@ -17,7 +17,7 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch setuptools
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--no-build-isolation --editable '.[offline,pictures,corpora,mteb,ray,test,lint,bench]'
+		--no-build-isolation --editable '.[offline,pictures,corpora,lora,mteb,ray,test,lint,bench]'
 	@touch $@
 
 demo: install

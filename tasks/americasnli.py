@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.tasks import recipes
-from xrete.tasks.prompts import INFERENCE
-from xrete.tasks.xnli import labelled
-
 from xrete.shapes.classification import Labelled
 from xrete.sources import Folder, Mini
 from xrete.task import TaskCard
+
+from . import recipes
+from .prompts import INFERENCE
+from .rows import labelled
 
 LANGUAGES = tuple("aym bzd cni gn hch nah oto quy shp tar".split())
 STAND_INS = dict(zip(LANGUAGES, ("es", "en", "pt", "fr", "it", "de"), strict=False))
@@ -27,6 +27,7 @@ class AmericasNli:
         metric="accuracy",
         languages=LANGUAGES,
         splits=("test", "dev"),
+        training=("train",),
         counts={
             "test": dict.fromkeys(LANGUAGES, 750) | {"nah": 738, "oto": 748},
             "dev": {**dict.fromkeys(LANGUAGES, 743), "cni": 658, "nah": (585, 376), "oto": 222},
@@ -36,7 +37,7 @@ class AmericasNli:
         recipes=recipes.AMERICAS,
         licence="CC BY-SA 4.0",
         citation="Ebrahimi et al. 2022, ACL",
-        layout="americasnli/anli_final/test/xx.tsv (and dev)",
+        layout="americasnli/anli_final/test/xx.tsv (and dev), and americasnli/translate_train/train/xx.tsv",
         notes=(
             "not Adversarial NLI, which the paper's abbreviation ANLI suggests",
             "the two published versions of dev disagree on nah (585 and 376 items)",
@@ -51,19 +52,22 @@ class AmericasNli:
         return self.layouts(language, split)[0]
 
     def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
-        """A file for each language, or one for all of them."""
+        """A file for each language, or one for all of them; one for each of the translated training data."""
+        if split == "train":
+            return [[f"americasnli/translate_train/train/{language}.tsv"]]
         folder = "americasnli/anli_final"
         return [[f"{folder}/{split}/{language}.tsv"], [f"{folder}/anli.{split}.tsv"]]
 
     def from_folder(self, folder: Folder, language: str, split: str) -> Labelled:
         """Reads one file; each row says its language."""
         (file,) = folder.choose(self.layouts(language, split))
+        if split == "train":  # it has no names of items, and how it spells languages is not known to us
+            return labelled(list(zip(*folder.table(file, ("premise", "hypothesis", "label")), strict=True)))
         rows = list(zip(*folder.table(file, ("premise", "hypothesis", "label", "id", "language")), strict=True))
         if "anli." not in file and (strangers := {row[4] for row in rows} - {language}):
             raise ValueError(f"rows of {', '.join(sorted(strangers))} in the file of {language}")
         rows = [row for row in rows if row[4] == language]
-        found: Labelled = labelled(rows, ids=[row[3] for row in rows])
-        return found
+        return labelled(rows, ids=[row[3] for row in rows])
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Labelled | None:
         """Reads the stand-in's sample."""

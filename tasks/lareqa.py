@@ -9,6 +9,9 @@ from xrete.shapes.ranking import Pool, Ranking
 from xrete.sources import Folder, Mini
 from xrete.task import TaskCard
 
+from . import recipes
+from .rows import answer, question
+
 CANDIDATES = {
     "ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852, "tr": 1167,
     "vi": 1209, "zh": 1196,
@@ -27,6 +30,8 @@ class Lareqa:
         languages=tuple(CANDIDATES),
         splits=("test",),
         counts={"test": 1190},
+        protocols=("zero-shot", "fine-tune"),
+        recipes=recipes.ANSWERS,
         parallel=True,
         licence="CC BY-SA 4.0",
         citation="Roy et al. 2020, EMNLP; scored as in XTREME-R (Ruder et al. 2021)",
@@ -94,11 +99,11 @@ def _ranking(language: str, paragraphs: Iterable[Paragraph]) -> Ranking:
     ids, queries, relevant = [], [], []
     for number, (context, sentences, questions) in enumerate(paragraphs, start=1):
         names = [f"{language}_{number}_{place}" for place in range(len(sentences))]
-        pool |= {name: (text + context).replace("\n", "") for name, text in zip(names, sentences, strict=True)}
-        for name, question, answer in questions:
+        pool |= {name: answer(text, context) for name, text in zip(names, sentences, strict=True)}
+        for name, asked, place in questions:
             ids.append(name)
-            queries.append(question.replace("\n", ""))
-            relevant.append([x for x, text in zip(names, sentences, strict=True) if text == sentences[answer]])
+            queries.append(question(asked))
+            relevant.append([x for x, text in zip(names, sentences, strict=True) if text == sentences[place]])
     return Ranking(ids, queries, relevant, Pool(list(pool), list(pool.values())), parallel=True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,6 +11,9 @@ from xrete.errors import DataError
 from xrete.shapes.ranking import Pool, Ranking
 from xrete.sources import Folder, Mini
 from xrete.task import TaskCard
+
+from . import recipes
+from .rows import description, marked, mention
 
 ENTITIES = 1_003_893
 DEV = {
@@ -37,6 +39,8 @@ class MewsliX:
         languages=tuple(TEST),
         splits=("test", "dev"),
         counts={"test": TEST, "dev": DEV},
+        protocols=("zero-shot", "fine-tune"),
+        recipes=recipes.ENTITIES,
         licence="CC BY-SA 3.0 (Wikipedia), CC BY 2.5 (WikiNews)",
         citation="Ruder et al. 2021, EMNLP (XTREME-R); the release mewsli-x_20220518_6",
         layout="mewslix/wikinews_mentions-test.jsonl (and -dev) and mewslix/candidate_set_entities.jsonl",
@@ -58,10 +62,10 @@ class MewsliX:
             try:
                 if row["context"]["language"] != language:
                     continue
-                for mention in row["mentions"]:
-                    ids.append(mention["example_id"])
-                    queries.append(query(row["context"], mention["mention_span"]))
-                    entities.append([mention["entity_id"]])
+                for found in row["mentions"]:
+                    ids.append(found["example_id"])
+                    queries.append(mention(row["context"], found["mention_span"]))
+                    entities.append([found["entity_id"]])
             except (KeyError, TypeError) as error:
                 raise DataError(f"{place}: not a mention of Mewsli-X ({error}); fetch the file again") from None
             except ValueError as error:
@@ -79,35 +83,8 @@ class MewsliX:
             return None
         entities = mini.json_lines("mewslix-entities.jsonl")
         pool = Pool([row["entity"] for row in entities], [row["description"] for row in entities])
-        queries = [_marked(row["left"], row["mention"], row["right"]) for row in rows]
+        queries = [marked(row["left"], row["mention"], row["right"]) for row in rows]
         return Ranking([row["id"] for row in rows], queries, [[row["entity"]] for row in rows], pool)
-
-
-def query(context: Any, span: Any) -> str:
-    """Writes a mention as XTREME-R does: "MENTION: LEFT { MENTION } RIGHT", in its one sentence.
-
-    Raises:
-        ValueError: the text is missing, the mention is not where it should be, or no sentence holds it.
-    """
-    text, start, end = context["text"], span["start"], span["end"]
-    if not text:
-        raise ValueError("the text of the article is missing; run Mewsli-X's get-mewsli-x.sh, which restores it")
-    if text[start:end] != span["text"]:
-        raise ValueError(f"{span['text']!r} is not at {start}:{end} of its article; fetch the file again")
-    for sentence in context["sentence_spans"]:
-        if sentence["start"] <= start and end <= sentence["end"]:
-            return _marked(text[sentence["start"] : start], span["text"], text[end : sentence["end"]])
-    raise ValueError(f"no sentence holds the mention at {start}:{end}; fetch the file again")
-
-
-def _marked(left: str, mention: str, right: str) -> str:
-    left, right = (re.sub(r"\{(.*?)\}", r"(\1)", side) for side in (left, right))
-    return _plain(f"{mention}: {left} {{ {mention} }} {right}")
-
-
-def _plain(text: str) -> str:
-    """One line, double spaces made single in one pass (not all of them), as the official code does."""
-    return " ".join(text.splitlines()).replace("  ", " ").strip()
 
 
 _POOLS: WeakValueDictionary[tuple[object, ...], Pool] = WeakValueDictionary()
@@ -123,9 +100,8 @@ def _pool(folder: Folder) -> Pool:
         ids, texts = [], []
         for place, row in _rows(folder, CANDIDATES):
             try:
-                spans = [(span["start"], span["end"]) for span in row["sentence_spans"]]
                 ids.append(row["entity_id"])
-                texts.append(_plain(" ".join(row["description"][start:end] for start, end in spans)))
+                texts.append(description(row))
             except (KeyError, TypeError) as error:
                 raise DataError(f"{place}: not an entity of Mewsli-X ({error}); fetch the file again") from None
         if len(ids) != ENTITIES:

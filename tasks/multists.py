@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.tasks import recipes
-from xrete.tasks.prompts import SIMILARITY
-
 from xrete.shapes.similarity import ScoredPairs, score_numbers
 from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.task import TaskCard
+
+from . import recipes
+from .prompts import SIMILARITY
+from .stages.sts import SCORED
 
 PAIRS = tuple("ar-ar en-ar en-de en-en en-es en-fr en-it en-nl en-tr es-es".split())
 SWAPPED = {"en-es": "es-en", "en-fr": "fr-en", "en-it": "it-en", "en-nl": "nl-en"}
@@ -33,7 +34,7 @@ class MultiSts:
         protocols=("zero-shot", "probe", "fine-tune", "prompt"),
         prompt=SIMILARITY,
         recipes=recipes.SIMILARITY,
-        hub=HubData(repo="mteb/sts17-crosslingual-sts", revision="faeb762787bd10488a50c8b5be4a3b82e411949c"),
+        hub=SCORED,
         licence="CC BY-SA 4.0",
         citation="Cer et al. 2017, SemEval; Reimers and Gurevych 2020, EMNLP",
         layout="sts2017/STS2017-extended/STS.xx-yy.txt, or sts2017/STS2017.eval.v1.1 with sts2017/STS2017.gs",

@@ -11,6 +11,12 @@ from dataclasses import replace
 
 from xrete.recipe import Stage
 
+from .stages.choice import COPA, SIQA
+from .stages.nli import ENGLISH, ENGLISH_SPANISH, SNLI, SPANISH
+from .stages.squad import SQUAD
+from .stages.sts import STS_B
+from .stages.wikipedia import WIKIPEDIA
+
 _PAIRS = Stage(objective="classes", epochs=5, rate=3e-5, batch=32)
 # On all languages at once there is so much data that fewer passes at a lower rate are enough.
 _TRANSLATED = replace(_PAIRS, epochs=2, rate=1e-5, warmup=0.06)
@@ -18,8 +24,12 @@ INFERENCE = {
     "translate-train": (replace(_TRANSLATED, evaluate_every=2500),),
     "xtreme": (replace(_PAIRS, evaluate_every=100),),
 }
+_AMERICAS = replace(_PAIRS, rate=5e-6, batch=16, max_length=256, evaluate_every=2500, patience=15)
 AMERICAS = {
-    "americasnli": (replace(_PAIRS, rate=5e-6, batch=16, max_length=256, evaluate_every=2500, patience=15),),
+    "translate-train": (_AMERICAS,),
+    "english": (replace(_AMERICAS, name="mnli", task=ENGLISH),),
+    "spanish": (replace(_AMERICAS, name="mnli", task=SPANISH),),
+    "english+spanish": (replace(_AMERICAS, name="mnli", task=ENGLISH_SPANISH),),
 }
 PARAPHRASE = {
     "translate-train": (replace(_TRANSLATED, epochs=4, evaluate_every=1000),),
@@ -30,7 +40,12 @@ QUALITY = {
     "siamese": (_SIAMESE,),
     "cross": (replace(_SIAMESE, objective="score", max_length=200),),
 }
-SIMILARITY = {"sentence-bert": (replace(_SIAMESE, name="sts"),)}
+SIMILARITY = {
+    "sentence-bert": (
+        replace(_SIAMESE, name="nli", task=SNLI, objective="softmax", epochs=1, select=False),
+        replace(_SIAMESE, name="sts", task=STS_B),
+    )
+}
 TOPICS = {
     "multieurlex": (
         Stage(
@@ -46,7 +61,14 @@ TOPICS = {
     )
 }
 RATING = {"translate-train": (replace(_TRANSLATED, warmup=0.0, max_length=256),)}
-CHOICE = {"xtreme": (Stage(name="copa", objective="choices", epochs=5, rate=3e-5, batch=32, select=False),)}
-_RETRIEVAL = Stage(objective="in-batch", epochs=3, rate=2e-5, batch=16, max_length=96, max_length_second=256)
-ANSWERS = {"xtreme-r": (_RETRIEVAL,)}
-ENTITIES = {"xtreme-r": (replace(_RETRIEVAL, epochs=2, rate=1e-5, batch=32, max_length=64, max_length_second=64),)}
+_CHOICE = Stage(objective="choices", epochs=5, rate=3e-5, batch=32, select=False)
+CHOICE = {"xtreme": (replace(_CHOICE, name="siqa", task=SIQA), replace(_CHOICE, name="copa", task=COPA))}
+# The script takes 4 batches of 4 to a step, so that a question has 3 wrong answers to tell from the right one; here
+# it has those of the whole step, 15. Mewsli-X's script does the same with 4 batches of 8.
+_RETRIEVAL = Stage(objective="in-batch", epochs=3, rate=2e-5, batch=16)
+ANSWERS = {"xtreme-r": (replace(_RETRIEVAL, name="squad", task=SQUAD, max_length=96, max_length_second=256),)}
+ENTITIES = {
+    "xtreme-r": (
+        replace(_RETRIEVAL, name="wikipedia", task=WIKIPEDIA, epochs=2, rate=1e-5, batch=32, max_length=64),
+    )
+}

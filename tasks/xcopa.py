@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from xrete.tasks import recipes
-from xrete.tasks.prompts import CHOICE
+from collections.abc import Sequence
 
 from xrete.shapes.choice import Choices
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
 
-COLUMNS = ("premise", "question", "choice1", "choice2", "label")
-HUB_SPLITS = {"val": "validation"}
-
-
-def choices(columns: Mapping[str, Sequence[Any]], ids: Sequence[str] | None = None) -> Choices:
-    """Makes data of the columns of `COLUMNS`."""
-    premises, questions, choice1, choice2, labels = (columns[name] for name in COLUMNS)
-    return Choices(first=premises, questions=questions, choice1=choice1, choice2=choice2, labels=labels, ids=ids)
+from . import recipes
+from .prompts import CHOICE
+from .rows import CHOICE_COLUMNS, HUB_SPLITS, choices, records
 
 
 class Xcopa:
@@ -51,23 +42,20 @@ class Xcopa:
 
     def from_folder(self, folder: Folder, language: str, split: str) -> Choices:
         """Reads JSON lines."""
-        rows = folder.json_lines(self.files(language, split)[0])
-        for number, row in enumerate(rows, start=1):
-            if absent := [name for name in COLUMNS if name not in row]:
-                raise ValueError(f"item {number} has no {absent[0]!r}")
-        if len({row["label"] for row in rows}) == 1:
-            raise ValueError(f"every label is {rows[0]['label']}: XTREME's preparation has blanked them")
-        return choices({name: [row[name] for row in rows] for name in COLUMNS})
+        rows = records(folder, self.files(language, split)[0], CHOICE_COLUMNS)
+        if len({label for *_, label in rows}) == 1:
+            raise ValueError(f"every label is {rows[0][-1]}: XTREME's preparation has blanked them")
+        return choices(rows)
 
     def from_hub(self, hub: Hub, language: str, split: str) -> Choices:
         """Reads the config of the language."""
-        columns = hub.columns(language, HUB_SPLITS.get(split, split), COLUMNS)
-        return choices(dict(zip(COLUMNS, columns, strict=True)))
+        columns = hub.columns(language, HUB_SPLITS.get(split, split), CHOICE_COLUMNS)
+        return choices(list(zip(*columns, strict=True)))
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Choices | None:
         """Reads the sample."""
         rows = mini.rows("xcopa.jsonl", language, split)
-        columns = {name: [row[name] for row in rows] for name in COLUMNS}
+        columns = [[row[name] for name in CHOICE_COLUMNS] for row in rows]
         return choices(columns, [row["id"] for row in rows]) if rows else None
 
 

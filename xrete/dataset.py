@@ -180,9 +180,11 @@ class Dataset:
         if not self.source.root.is_dir():
             return DataError(f"missing data folder: {self.source.root}; name a folder with {self.card.layout}")
         example = self.source.root / self.task.files(wanted[0], self.split)[0]
+        # What has nothing to score only serves another task's recipe, and no command knows it.
+        more = f"; 'xrete data where {self.card.name}' says more" if self.card.splits else ""
         return DataError(
             f"no data of {self.card.name} in {self.source.root}: expected {self.card.layout} "
-            f"(for example {example}); 'xrete data where {self.card.name}' says more"
+            f"(for example {example}){more}"
         )
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import stdev
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,6 @@ from xrete.cache import DEFAULT_LIMIT_BYTES, Cache, DiskCache, NoCache
 from xrete.embedder import Embedder, Probe, Progress, take_probe
 from xrete.errors import UsageError, XreteError
 from xrete.files import cache_root, digest
-from xrete.lazy import np
 from xrete.model import UNVERSIONED, ChatModel, LoadedModel, ModelIdentity, wrap
 from xrete.predictions import write_predictions
 from xrete.protocols import Settings, Tuning, load_protocol
@@ -36,7 +36,7 @@ from xrete.record import (
     TrainingRun,
 )
 from xrete.scoring import Scores
-from xrete.shapes import JointShape, runs
+from xrete.shapes import JointShape
 from xrete.store import Outcome, Slot, read_items
 from xrete.tuning.job import Watch
 
@@ -364,18 +364,18 @@ def _fine_tuning(plan: Plan, tuner: Tuner, outcomes: Mapping[str, Outcome]) -> F
     from xrete.recipe import described
 
     asked, metric = plan.settings.tuning, plan.dataset.shape.metrics[plan.dataset.card.metric]
-    scores = np.array([[metric.statistic(run) for run in runs(outcome.items)] for outcome in outcomes.values()])
-    means = [float(mean) for mean in scores.mean(axis=0)] if len(scores) else [None] * len(tuner.chosen)
+    scores = scoring.run_scores(metric, {language: outcome.items for language, outcome in outcomes.items()})
+    means = dict(zip(tuner.chosen, scores, strict=False))  # without scores, where the run failed
     return FineTuning(
         recipe=asked.recipe or next(iter(plan.dataset.card.recipes)),
         stages=tuple(described(stage) for stage in stages(plan.dataset, plan.settings)),
         train_languages=plan.settings.train_languages,
         lora=asked.lora,
         runs=tuple(
-            TrainingRun(seed=seed, score=mean, stages=tuple(asdict(stage) for stage in chosen))
-            for (seed, chosen), mean in zip(tuner.chosen.items(), means, strict=False)
+            TrainingRun(seed=seed, score=means.get(seed), stages=tuple(asdict(stage) for stage in chosen))
+            for seed, chosen in tuner.chosen.items()
         ),
-        spread=float(np.std(scores.mean(axis=0), ddof=1)) if scores.size and scores.shape[1] > 1 else None,
+        spread=stdev(scores) if len(scores) > 1 else None,
     )
 
 

@@ -132,6 +132,8 @@ class Sample:
             )
         if record.status != "complete":
             raise UncheckedError(f"the record is {record.status}")
+        if record.fine_tuning:
+            raise UncheckedError("the model was fine-tuned; train it again with the record's command")
         model, _ = self.models.load(record)
         dataset = self._open_data(record)
         settings = Settings(seed=record.environment.seed)

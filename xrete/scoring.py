@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xrete import stats
 from xrete.record import GroupScore, Interval, LanguageScore
-from xrete.shapes import Items, JointScores, Metric
+from xrete.shapes import Items, JointScores, Metric, runs
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -110,6 +110,17 @@ def score_items(
         {x: _score(values[x], headline, draws[x]) for x in items},
         {name: _score(means[name], headline, drawn(members)) for name, members in groups.items()},
     )
+
+
+def run_scores(metric: Metric, items: Mapping[str, Items]) -> list[float]:
+    """Returns the macro mean of each run of fine-tuning apart; one where there is one.
+
+    Args:
+        metric: The headline metric.
+        items: By language.
+    """
+    scores = [[metric.statistic(run) for run in runs(columns)] for columns in items.values()]
+    return [_mean(column) for column in zip(*scores, strict=True)]
 
 
 def from_joint(dataset: Dataset, found: JointScores) -> Scores:

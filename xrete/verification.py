@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import stdev
 from typing import Any, Literal
 
 from xrete import stats
@@ -19,7 +20,7 @@ from xrete.evaluation import record_key
 from xrete.model import ModelIdentity
 from xrete.protocols import Settings
 from xrete.record import GroupScore, Interval, LanguageScore, Record, read_content, read_record, record_digest
-from xrete.scoring import score_items
+from xrete.scoring import run_scores, score_items
 from xrete.shapes import Items, JointShape, Metric, PairableShape, Shape, load_shape
 from xrete.store import Slot, read_items
 
@@ -194,7 +195,7 @@ def _items(case: Case) -> Iterator[str]:
 
 
 def _scores(case: Case) -> Iterator[str]:
-    """Every metric of every language is what its items give."""
+    """Every metric of every language is what its items give, and so is each run of fine-tuning."""
     for language, columns in case.items.items():
         if language in case.record.languages:
             found = {name: metric.statistic(columns) for name, metric in case.metrics.items()}
@@ -202,6 +203,14 @@ def _scores(case: Case) -> Iterator[str]:
             yield from _differences(
                 f"languages.{language}", case.record.languages[language], (score, found), "items"
             )
+
+    if tuning := case.record.fine_tuning:
+        found_runs = run_scores(case.metrics[case.record.metric], case.items)
+        said = [run.score for run in tuning.runs if run.score is not None]
+        if len(said) != len(found_runs) or not all(map(_close, said, found_runs)):
+            yield f"fine_tuning.runs have the scores {said}, their items give {found_runs}"
+        elif tuning.spread is not None and not _close(tuning.spread, stdev(found_runs)):
+            yield f"fine_tuning.spread is {tuning.spread}, its items give {stdev(found_runs)}"
 
 
 def _intervals(case: Case) -> Iterator[str]:

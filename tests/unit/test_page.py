@@ -21,6 +21,7 @@ from xrete.reporting.page.pictures import read_pictures
 from xrete.reporting.views import Request
 from xrete.store import find_records
 
+MEASURED = Path(__file__).parents[2] / "results" / "measured"
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 
@@ -142,3 +143,15 @@ def test_pictures_are_found_and_are_no_records(make_record: MakeRecord, tmp_path
     (folder / "picture.json").write_text("{}", "utf-8")
     with pytest.raises(DataError, match="is damaged; draw it again with 'xrete picture'"):
         list(read_pictures([tmp_path]))
+
+
+def test_published_pictures_hold_no_sentence_and_no_place() -> None:
+    pictures = list(read_pictures([MEASURED]))
+    assert {picture.model[0] for picture in pictures} == {"me5-small", "use-m3"}
+    for picture in pictures:
+        assert [text for _, text in picture.content["sentences"]] == [
+            f"sentence {number}" for number in (86, 91, 487, 679, 739, 816, 941)
+        ]
+    for path in MEASURED.glob("*/space/*"):
+        assert path.stat().st_size < 400_000
+        assert not re.search(r"/(work|home|root|Users|tmp)/", path.read_text("utf-8"))

@@ -173,7 +173,7 @@ def test_notes_say_what_was_trained_on() -> None:
     assert "chosen by accuracy on 3-fold cross-validation, by item" in said
     said = notes(splits({"test": 30}), Settings(train_languages="sw,de"))
     assert "cross-fitted, since only test is there" in said
-    assert "trained on the other half in de, sw (30 and 30 items)" in said
+    assert "after training on the other half in de, sw (30 and 30 items)" in said
 
 
 def test_dev_is_not_trained_on_where_it_is_scored() -> None:

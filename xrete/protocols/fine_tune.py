@@ -27,10 +27,12 @@ from xrete.shapes import (
     join_runs,
     load_shape,
 )
+from xrete.sources import Folder, Hub, Source
 from xrete.tuning.job import Job, StageJob
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+    from xrete.task import Task
     from xrete.tuning.tuner import Tuned, Tuner
 
 KIND: Kind = "encoder"
@@ -111,9 +113,20 @@ def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
             chosen = own.selection_note or f"a {HELD_OUT}th of them, held out by item"
             said.append(f"fine-tune, {stage.name}: {own.note}" + (f"; best by {chosen}" if stage.select else ""))
         else:
-            items = sum(part.used for part in _elsewhere(dataset, stage, settings, "train"))
-            said.append(f"fine-tune, {stage.name}: trained on {stage.task.card.title} ({items:,} items)")
+            items, chosen = _counted(_elsewhere(dataset, stage, settings, "train")), f"a {HELD_OUT}th of them"
+            if stage.select and "dev" in stage.task.card.training:
+                chosen = f"dev ({_counted(_elsewhere(dataset, stage, settings, 'dev'))})"
+            said.append(
+                f"fine-tune, {stage.name}: trained on {stage.task.card.title} ({items})"
+                + (f"; best by {chosen}" if stage.select else "")
+            )
     return tuple(said)
+
+
+def _counted(parts: Sequence[Part]) -> str:
+    """Says how many items there are, and how many were left out for a known error."""
+    dropped = sum(getattr(part.data, "dropped", 0) for part in parts)
+    return f"{sum(part.used for part in parts):,} items" + (f", {dropped:,} left out" if dropped else "")
 
 
 def _seeds(settings: Settings) -> tuple[int, ...]:
@@ -160,16 +173,37 @@ def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -
         DataError: it is not there; the sentence says which stage needs it.
     """
     from xrete.dataset import Dataset as Data
-    from xrete.sources import Folder
 
     assert stage.task is not None
-    source = Folder(settings.train_data) if settings.train_data else dataset.source
     try:
-        data = Data(stage.task, source, split=split, limit=dataset.limit)
+        data = Data(stage.task, _source(stage.task, dataset, settings), split=split, limit=dataset.limit)
         return tuple(Part(x, data[x], data.shape.size(data[x]), data.shape.size(data[x])) for x in data.languages)
     except DataError as error:
-        without = f"or leave the stage out with --set {stage.name}.epochs=0"
-        raise DataError(f"{dataset.card.name}, stage {stage.name}: {error}; {without}") from None
+        others = ""
+        if split != "train":
+            others = f", or keep the last weights with --set {stage.name}.select=false"
+        elif len(plan(dataset, settings)) > 1:
+            others = f", or leave the stage out with --set {stage.name}.epochs=0"
+        raise DataError(
+            f"{dataset.card.name}, stage {stage.name}: {error}; name a folder that has it with --train-data{others}"
+        ) from None
+
+
+def _source(task: Task, dataset: Dataset, settings: Settings) -> Source:
+    """Returns where the training data of another task is.
+
+    That is the folder that the user named for it, the one of the scored data, or its own repository.
+
+    Raises:
+        DataError: there is none of these.
+    """
+    if settings.train_data:
+        return Folder(settings.train_data)
+    if isinstance(dataset.source, Folder):
+        return dataset.source
+    if isinstance(dataset.source, Hub) and task.card.hub:
+        return Hub(task.card.hub)
+    raise DataError(f"{task.card.layout} is not to be had with --data {dataset.source.kind}")
 
 
 def _held_out(parts: Sequence[Part], shape: TrainShape, seed: int) -> tuple[tuple[Part, ...], tuple[Part, ...]]:

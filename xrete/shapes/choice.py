@@ -50,9 +50,57 @@ class Choices(Texts):
         for column in (self.first, self.questions, self.choice1, self.choice2, map(str, self.labels)):
             yield from column
 
+    @property
+    def alternatives(self) -> Sequence[Sequence[str]]:
+        """Both alternatives of each item."""
+        return list(zip(self.choice1, self.choice2, strict=True))
+
     def prompts(self) -> list[str]:
         """Premise and question as one text; the question is English in every language, as in XTREME."""
         return [f"{text} What was the {q}?" for text, q in zip(self.first, self.questions, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternatives(Texts):
+    """Questions (`first`), each with as many alternatives as the others; they are trained on, never scored.
+
+    Attributes:
+        alternatives: Of each item.
+        labels: Places of the right ones, from 0.
+
+    Raises:
+        ValueError: an item has more or fewer alternatives than the first, or its label is no place among them.
+    """
+
+    alternatives: Sequence[Sequence[str]]
+    labels: Sequence[int]
+    columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "alternatives", "labels")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for row, (texts, label) in enumerate(zip(self.alternatives, self.labels, strict=True), start=1):
+            if len(texts) != len(self.alternatives[0]):
+                raise ValueError(f"item {row} has {len(texts)} alternatives, the first {len(self.alternatives[0])}")
+            if label not in range(len(texts)):
+                raise ValueError(f"the label of item {row} is {label!r}, not one of 0 to {len(texts) - 1}")
+
+    def keys(self) -> list[tuple[str, ...]]:
+        """Names, questions and alternatives."""
+        return [(*key, *texts) for key, texts in zip(super().keys(), self.alternatives, strict=True)]
+
+    def content(self) -> Iterable[str]:
+        """All columns, in order; first how many alternatives an item has."""
+        yield str(len(self.alternatives[0]))
+        for column in (self.first, *self.alternatives, map(str, self.labels)):
+            yield from column
+
+    def prompts(self) -> Sequence[str]:
+        """The questions."""
+        return self.first
+
+
+Trained = Choices | Alternatives
+"""What can be trained on."""
 
 
 class MultipleChoice:
@@ -66,23 +114,23 @@ class MultipleChoice:
     unread = "as neither of the choices"
     metrics: Mapping[str, Metric] = {"accuracy": ACCURACY}
 
-    def size(self, data: Choices) -> int:
-        """Number of premises."""
+    def size(self, data: Trained) -> int:
+        """Number of items."""
         return len(data)
 
-    def head(self, data: Choices, limit: int) -> Choices:
-        """The first `limit` premises."""
+    def head(self, data: Trained, limit: int) -> Trained:
+        """The first `limit` items."""
         return data.take(range(min(limit, len(data))))
 
-    def take(self, data: Choices, rows: Sequence[int]) -> Choices:
-        """Returns the premises at `rows`."""
+    def take(self, data: Trained, rows: Sequence[int]) -> Trained:
+        """Returns the items at `rows`."""
         return data.take(rows)
 
-    def keys(self, data: Choices) -> Sequence[tuple[str, ...]]:
+    def keys(self, data: Trained) -> Sequence[tuple[str, ...]]:
         """Names and texts of each item."""
         return data.keys()
 
-    def content(self, data: Choices) -> Iterable[str]:
+    def content(self, data: Trained) -> Iterable[str]:
         """All columns, in order."""
         return data.content()
 
@@ -102,20 +150,20 @@ class MultipleChoice:
         u = encode(data.prompts())
         return np.stack([pair_features(u, encode(side)) for side in (data.choice1, data.choice2)], axis=1)
 
-    def segments(self, data: Choices) -> Segments:
+    def segments(self, data: Trained) -> Segments:
         """Premise with question, and each alternative."""
-        return [(data.prompts(), data.choice1), (data.prompts(), data.choice2)]
+        return [(data.prompts(), texts) for texts in zip(*data.alternatives, strict=True)]
 
-    def targets(self, data: Choices, objective: str) -> NDArray[Any]:
+    def targets(self, data: Trained, objective: str) -> NDArray[Any]:
         """Places of the right alternatives."""
         return self.labels(data)
 
-    def labels(self, data: Choices) -> NDArray[np.int64]:
+    def labels(self, data: Trained) -> NDArray[np.int64]:
         """Returns the places of the right alternatives."""
         return np.array(data.labels, dtype=np.int64)
 
-    def items(self, data: Choices, scores: NDArray[np.float64]) -> Items:
-        """Predicts the alternative of the higher score [items, 2]."""
+    def items(self, data: Trained, scores: NDArray[np.float64]) -> Items:
+        """Predicts the alternative of the highest score [items, alternatives]."""
         return {"gold": self.labels(data), "prediction": scores.argmax(axis=1)}
 
     def fields(self, data: Choices) -> Iterator[Mapping[str, str]]:

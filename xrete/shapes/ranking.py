@@ -72,6 +72,7 @@ class Ranking:
         pool: The candidates of this language, or of all.
         parallel: The pools of all languages of a data set are one, and queries of one name ask the same in every
             language: the right candidates of one are right for all.
+        dropped: Rows that the adapter left out for a known data error.
 
     Raises:
         ValueError: the columns have unequal lengths, a query has no right candidate, a name occurs twice, or a
@@ -83,6 +84,7 @@ class Ranking:
     relevant: Sequence[Sequence[str]]
     pool: Pool
     parallel: bool = False
+    dropped: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.ids) == len(self.queries) == len(self.relevant):
