@@ -35,6 +35,10 @@ def source(kind: str, **settings: Any) -> Source:
     union: Any = (
         ParallelSource if "pairs" in settings or kind in ("moses", "tsv", "tmx", "gettext") else MonolingualSource
     )
+    return parsed(union, kind, **settings)
+
+
+def parsed(union: Any, kind: str, **settings: Any) -> Source:
     found: Source = TypeAdapter(union).validate_python({"kind": kind, **settings})
     return found
 
@@ -242,6 +246,13 @@ def test_gettext(package: Callable[[str, bytes], Path]) -> None:
     assert [problem for *_, problem in found["de-en"] if problem] == ["placeholders differ"]
     assert found["en-sw"][0][2].startswith("damaged catalogue")
     assert rows("gettext", package="someapp", languages=["de"]).keys() == {"de-en"}
+    text = parts_by_corpus([parsed(MonolingualSource, "gettext", package="someapp", languages=["de", "sr"])])
+    assert {
+        languages: [row.texts for part in parts for row in part.read()] for languages, parts in text.items()
+    } == {
+        ("de",): [("… Datei",), (), ("Eine Datei öffnen",), ("Datei",)],
+        ("sr",): [("Da",)],
+    }
     with pytest.raises(UsageError, match=r"no translation into fr; it has de, sr, sw"):
         rows("gettext", package="someapp", languages=["fr", "de"])
 

@@ -59,6 +59,12 @@ def messages(path: Path) -> Iterator[Row]:
             yield _row(number, message, translation)
 
 
+def translations(path: Path) -> Iterator[Row]:
+    """Yields the translations of `messages` alone."""
+    for number, texts, problem in messages(path):
+        yield Row(number, texts[1:], problem)
+
+
 def plain(message: str) -> tuple[str, int]:
     """Returns a message without markup and keys of menus, and how many placeholders became ellipses."""
     text, blanks = _PLACEHOLDER.subn(BLANK, _TAG.sub(" ", message))

@@ -7,12 +7,12 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .filters import Filters
-from .sources import GettextCatalogues, HubPairs, HubText, MosesFiles, TextFiles, TmxFiles, TsvFiles
+from .sources import GettextCatalogues, GettextText, HubPairs, HubText, MosesFiles, TextFiles, TmxFiles, TsvFiles
 
 ParallelSource = Annotated[
     MosesFiles | TsvFiles | TmxFiles | GettextCatalogues | HubPairs, Field(discriminator="kind")
 ]
-MonolingualSource = Annotated[TextFiles | HubText, Field(discriminator="kind")]
+MonolingualSource = Annotated[TextFiles | GettextText | HubText, Field(discriminator="kind")]
 
 
 class DataConfig(BaseModel):
@@ -24,7 +24,7 @@ class DataConfig(BaseModel):
         (), description="Sources of bitexts; their kinds are moses, tsv, tmx, gettext and hub."
     )
     monolingual: tuple[MonolingualSource, ...] = Field(
-        (), description="Sources of text in one language; their kinds are text and hub."
+        (), description="Sources of text in one language; their kinds are text, gettext and hub."
     )
     bitexts_as_monolingual: bool = Field(
         False, description="Whether the sides of bitexts are monolingual text of their languages, too."

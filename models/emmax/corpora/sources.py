@@ -141,20 +141,18 @@ class TmxFiles(_Parallel):
         return parts
 
 
-class GettextCatalogues(_Source):
-    """The translated messages of an installed package, from English."""
-
+class _Gettext(_Source):
     kind: Literal["gettext"]
     package: str = Field(description="A package with compiled catalogues, as it is imported, such as django.")
     languages: tuple[Code, ...] | None = Field(None, description="Languages to read; None takes all.")
 
-    def parts(self) -> list[Part]:
-        """Returns the catalogues.
+    def _catalogues(self) -> list[tuple[str, Path]]:
+        """Returns language and file of each catalogue that is asked for.
 
         Raises:
             UsageError: there is none of a language that is listed.
         """
-        from .catalogues import catalogues, messages
+        from .catalogues import catalogues
 
         found = [(corpus_code(code), file) for code, file in catalogues(self.package)]
         here = {language for language, _ in found if language != "en"}
@@ -164,10 +162,32 @@ class GettextCatalogues(_Source):
                 f"package '{self.package}' has no translation into {', '.join(sorted(wanted - here))}; it has "
                 f"{', '.join(sorted(here))}"
             )
+        return [(language, file) for language, file in found if language in wanted]
+
+
+class GettextCatalogues(_Gettext):
+    """The translated messages of an installed package, from English."""
+
+    def parts(self) -> list[Part]:
+        """Returns the catalogues as pairs."""
+        from .catalogues import messages
+
         return [
             Part(("en", language), f"{file}, message", ("gettext", *stamp(file)), partial(messages, file))
-            for language, file in found
-            if language in wanted
+            for language, file in self._catalogues()
+        ]
+
+
+class GettextText(_Gettext):
+    """The same messages without the English ones: text in one language, as if nobody knew what it translates."""
+
+    def parts(self) -> list[Part]:
+        """Returns the catalogues' translations."""
+        from .catalogues import translations
+
+        return [
+            Part((language,), f"{file}, message", ("gettext", *stamp(file)), partial(translations, file))
+            for language, file in self._catalogues()
         ]
 
 
@@ -267,7 +287,7 @@ class HubText(_Hub):
         return [self._hub_part((code,), LANGUAGE, [self.column]) for code in self.languages]
 
 
-Source = MosesFiles | TsvFiles | TmxFiles | GettextCatalogues | HubPairs | TextFiles | HubText
+Source = MosesFiles | TsvFiles | TmxFiles | GettextCatalogues | HubPairs | TextFiles | GettextText | HubText
 
 
 def parts_by_corpus(sources: Sequence[Source]) -> dict[Codes, list[Part]]:
