@@ -42,6 +42,7 @@ bench: install
 	$(BIN)/python bench/retrieval.py --threads 1 --rounds 3 --mine 4096
 	$(BIN)/python bench/geometry.py
 	$(BIN)/python bench/pretraining.py
+	$(BIN)/python bench/reports.py --records 1000
 
 clean:
 	rm -rf build .venv *.egg-info

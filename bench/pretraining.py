@@ -9,8 +9,9 @@ and uses none of XRETE's techniques; both sides give the same losses, which test
 on one thread, which other programs disturb least; ratios are medians over rounds in which the sides take turns.
 Memory is the most that a process grows by, each side in a process of its own.
 
-`--large` runs XRETE's step alone on XLM-R large with random weights, for a GPU: sentences a second, the share of
-the device's peak (MFU) and memory.
+`--large` runs XRETE's step alone on XLM-R large with random weights, all 250,002 rows of its embeddings included,
+for a GPU: sentences a second, the share of the device's peak (MFU) and memory. Where activations do not fit, add
+`--set compute.cache_tokens=16384` (gradient caching) or `--set compute.checkpoint_activations=true`.
 """
 
 from __future__ import annotations
@@ -31,16 +32,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from xrete.models.emmax import losses
+from xrete.models.emmax.checkpoint import Checkpoints
 from xrete.models.emmax.config import read
 from xrete.models.emmax.loop import expectation_maximisation
 from xrete.models.emmax.mixture import GaussianMixture, start_similarities
 from xrete.models.emmax.pretrain import set_up
 from xrete.models.emmax.training import Step, Training
-from xrete.models.emmax.watch import PEAK_FLOPS, Watch
+from xrete.models.emmax.watch import PEAK_FLOPS, Watch, operations
 
 from xrete.distributed import Team
 
 RANKS = 4
+PIECES = 250_002
+"""Of XLM-R."""
 WORDS = 20_000
 MEDIAN_WORDS, SPREAD = 20, 0.6
 """Sentences have the lengths of web text: a median of 24 tokens, a mean of 29."""
@@ -102,6 +106,13 @@ class Timer(Watch):
         super().count(step)
 
 
+class Unsaved(Checkpoints):
+    """Writes nothing: a checkpoint of XLM-R large has 11 GB."""
+
+    def save(self, run: Training, *, best: bool = False) -> None:
+        pass
+
+
 def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
     """Puts a run of phase 2 together, on made-up text."""
     (folder / "text").mkdir()
@@ -123,7 +134,9 @@ def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
     team = Team.join(config.compute.device)
     watch = Timer(config, team, folder, Console(quiet=True))
     watch.ends = []
-    return set_up(config, team, folder, watch)
+    run = set_up(config, team, folder, watch)
+    run._checkpoints = Unsaved(folder, 1)
+    return run
 
 
 def steps(batch: int, mlm: bool, dtype: str, rounds: int) -> tuple[list[float], list[float]]:
@@ -176,18 +189,22 @@ def large(device: str, batch: int, count: int, settings: Sequence[str]) -> None:
         chosen = [f"encoder.scratch.{value}" for value in shape]
         chosen += [f"optimisation.batch={batch}", f"em.steps={count + 3}", f"compute.device={device}"]
         run = make_run(Path(name), [*chosen, "compute.dtype=bfloat16", *settings], batch * (count + 4))
+        for encoder in (run.query.encoder, run.keys.encoder):
+            encoder.transformer.resize_token_embeddings(PIECES, mean_resizing=False)
         expectation_maximisation(run)
         assert isinstance(run.watch, Timer)
         seconds = statistics.median(np.diff(run.watch.ends)[2:])
         tokens = statistics.mean(share.tokens for share in run.shares(lambda data: data.sentences(batch), 4))
         embeddings = run.query.encoder.transformer.get_input_embeddings().weight.numel()
-        body = sum(p.numel() for p in run.query.encoder.parameters()) - embeddings
-        line = f"B = {batch}: {batch / seconds:,.0f} sentences/s, {tokens / seconds:,.0f} tokens/s"
+        whole = sum(p.numel() for p in run.query.encoder.parameters())
+        line = f"{whole / 1e6:,.0f} M weights, B = {batch}: "
+        line += f"{batch / seconds:,.0f} sentences/s, {tokens / seconds:,.0f} tokens/s"
         if run.team.device.type == "cuda":
             found = torch.cuda.get_device_name()
             peak = next((flops for part, flops in PEAK_FLOPS.items() if part in found), None)
             line += f", {torch.cuda.max_memory_allocated() / 2**30:,.1f} GiB on {found}"
-            line += f", {8 * body * tokens / seconds / peak:.1%} MFU" if peak else ""
+            work = operations(run.config, "em") * (whole - embeddings) * tokens
+            line += f", {work / seconds / peak:.1%} MFU" if peak else ""
         Console().print(line)
 
 

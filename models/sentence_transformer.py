@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -154,10 +155,18 @@ class PlainSentenceTransformer:
 
         self.device = str(pick_device(options.device))
         self._model = _open(folder, options, device=self.device)
+        self._max_length = self._model.max_seq_length
         self.parameters = sum(weight.numel() for weight in self._model.parameters())
+
+    def limited(self, max_length: int | None, /) -> PlainSentenceTransformer:
+        """Returns one with the same weights that reads no more than `max_length` tokens of a text."""
+        other = copy.copy(self)
+        other._max_length = max_length
+        return other
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Returns one vector a text, float32 [len(texts), dimension]."""
+        self._model.max_seq_length = self._max_length
         vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True)
         array: NDArray[np.float32] = vectors.float().cpu().numpy()
         return array

@@ -60,14 +60,22 @@ class Bucc:
                     where = f"{folder.root / gold}, line {number}"
                     raise DataError(f"{where}: {name} is not in {file}, which is truncated or of another version")
             pairs.append((rows[0][ids[0]], rows[1][ids[1]]))
-        tuning = split == "test" and any(map(folder.has, self.files(language, "dev")))
-        return Corpora(
-            list(left.values()),
-            list(right.values()),
-            pairs,
-            self.from_folder(folder, language, "dev") if tuning else None,
-            (list(left), list(right)),
-        )
+        tuning = self._sample(folder, language) if split == "test" else None
+        return Corpora(list(left.values()), list(right.values()), pairs, tuning, (list(left), list(right)))
+
+    def _sample(self, folder: Folder, language: str) -> Corpora | None:
+        """Reads what the threshold is tuned on, if it is there; the data set counts only what is scored."""
+        files = self.files(language, "dev")
+        if not any(map(folder.has, files)):
+            return None
+        sample = self.from_folder(folder, language, "dev")
+        expected = self.card.expected(language, "dev")
+        if expected and len(sample.gold) not in expected:
+            raise DataError(
+                f"{folder.root / files[-1]}: {len(sample.gold)} gold pairs where BUCC's sample has {expected[0]}; "
+                f"fetch it again"
+            )
+        return sample
 
     def from_hub(self, hub: Hub, language: str, split: str) -> Corpora:
         """Reads the one row of the language; its gold counts lines from 1."""

@@ -38,15 +38,19 @@ LONG_TAIL = tuple(
     ).split()
 )
 
+ALIASES = {"hye_Armen": "hye_Armn", "uzb_Latn": "uzn_Latn", "sat_Beng": "sat_Olck"}
+"""Codes as EMMA-X's appendix B.1 and some copies of the data spell them, to the official ones."""
+
 
 def read_language(folder: Folder, language: str, split: str) -> list[str]:
     """Reads the sentences of one language; "dev+devtest" is both files, one after the other."""
-    return [line for file in language_files(language, split) for line in folder.lines(file)]
+    return [line for file in folder.choose(language_layouts(language, split)) for line in folder.lines(file)]
 
 
-def language_files(language: str, split: str) -> list[str]:
-    """Names the files of one language in the layout of `flores200_dataset.tar.gz`."""
-    return [f"flores200_dataset/{part}/{language}.{part}" for part in split.split("+")]
+def language_layouts(language: str, split: str) -> list[list[str]]:
+    """Names the files of one language as in `flores200_dataset.tar.gz`, then as copies with another code do."""
+    codes = [language, *(alias for alias, code in ALIASES.items() if code == language)]
+    return [[f"flores200_dataset/{part}/{code}.{part}" for part in split.split("+")] for code in codes]
 
 
 class Flores:
@@ -61,6 +65,7 @@ class Flores:
         languages=tuple(sorted(HEAD + LONG_TAIL)),
         splits=("dev+devtest", "devtest", "dev"),
         counts={"dev+devtest": 2009, "devtest": 1012, "dev": 997},
+        aliases=ALIASES,
         groups={"head": HEAD, "long-tail": LONG_TAIL},
         hub=HubData(repo="mteb/FloresBitextMining", revision="2144d16cc15edd22d4a9237d12bff5f31f5c07fc"),
         parallel=True,
@@ -75,7 +80,11 @@ class Flores:
 
     def files(self, language: str, split: str) -> Sequence[str]:
         """The language's own files; English is needed for every language."""
-        return language_files(language, split)
+        return self.layouts(language, split)[0]
+
+    def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
+        """Under the official code, or another one."""
+        return language_layouts(language, split)
 
     def from_folder(self, folder: Folder, language: str, split: str) -> Bitext:
         """Reads the files of the official archive."""

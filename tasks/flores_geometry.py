@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.tasks.flores import ENGLISH, HEAD, LONG_TAIL, language_files, read_language
+from xrete.tasks.flores import ALIASES, ENGLISH, HEAD, LONG_TAIL, language_layouts, read_language
 
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
@@ -23,6 +23,7 @@ class FloresGeometry:
         languages=tuple(sorted((*HEAD, *LONG_TAIL, ENGLISH))),
         splits=("dev+devtest", "devtest", "dev"),
         counts={"dev+devtest": 2009, "devtest": 1012, "dev": 997},
+        aliases=ALIASES,
         groups={"head": HEAD, "long-tail": LONG_TAIL},
         hub=HubData(repo="mteb/FloresBitextMining", revision="2144d16cc15edd22d4a9237d12bff5f31f5c07fc"),
         licence="CC BY-SA 4.0",
@@ -38,8 +39,12 @@ class FloresGeometry:
 
     def files(self, language: str, split: str) -> Sequence[str]:
         """The language's own files."""
-        names: list[str] = language_files(language, split)
-        return names
+        return self.layouts(language, split)[0]
+
+    def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
+        """Under the official code, or another one."""
+        found: list[list[str]] = language_layouts(language, split)
+        return found
 
     def from_folder(self, folder: Folder, language: str, split: str) -> list[str]:
         """Reads the files of the official archive."""

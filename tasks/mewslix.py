@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 from xrete.errors import DataError
@@ -43,10 +41,11 @@ class MewsliX:
         recipes=recipes.ENTITIES,
         licence="CC BY-SA 3.0 (Wikipedia), CC BY 2.5 (WikiNews)",
         citation="Ruder et al. 2021, EMNLP (XTREME-R); the release mewsli-x_20220518_6",
+        max_length=64,
         layout="mewslix/wikinews_mentions-test.jsonl (and -dev) and mewslix/candidate_set_entities.jsonl",
         notes=(
             "the released files are not the version behind XTREME-R's numbers, which are not comparable",
-            "XTREME-R reads 64 tokens of each text; here a model reads what it can",
+            "a model reads 64 tokens of a text, as in XTREME-R",
         ),
     )
 
@@ -58,7 +57,7 @@ class MewsliX:
         """Reads the mentions of one language."""
         path = self.files(language, split)[0]
         ids, queries, entities = [], [], []
-        for place, row in _rows(folder, path):
+        for number, row in enumerate(folder.each_json_line(path), start=1):
             try:
                 if row["context"]["language"] != language:
                     continue
@@ -67,9 +66,10 @@ class MewsliX:
                     queries.append(mention(row["context"], found["mention_span"]))
                     entities.append([found["entity_id"]])
             except (KeyError, TypeError) as error:
-                raise DataError(f"{place}: not a mention of Mewsli-X ({error}); fetch the file again") from None
+                where = f"{folder.root / path}, line {number}"
+                raise DataError(f"{where}: not a mention of Mewsli-X ({error}); fetch the file again") from None
             except ValueError as error:
-                raise DataError(f"{place}: {error}") from None
+                raise DataError(f"{folder.root / path}, line {number}: {error}") from None
         return Ranking(ids, queries, entities, _pool(folder))
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Ranking | None:
@@ -98,29 +98,17 @@ def _pool(folder: Folder) -> Pool:
     pool = _POOLS.get(key)
     if pool is None:
         ids, texts = [], []
-        for place, row in _rows(folder, CANDIDATES):
+        for number, row in enumerate(folder.each_json_line(CANDIDATES), start=1):  # never held as a whole
             try:
                 ids.append(row["entity_id"])
                 texts.append(description(row))
             except (KeyError, TypeError) as error:
-                raise DataError(f"{place}: not an entity of Mewsli-X ({error}); fetch the file again") from None
+                where = f"{file}, line {number}"
+                raise DataError(f"{where}: not an entity of Mewsli-X ({error}); fetch the file again") from None
         if len(ids) != ENTITIES:
             raise DataError(f"{file}: {len(ids)} entities where Mewsli-X has {ENTITIES}; fetch the file again")
         _POOLS[key] = pool = Pool(ids, texts)
     return pool
-
-
-def _rows(folder: Folder, path: str) -> Iterator[tuple[str, Any]]:
-    """Yields the place and content of each line; the file is half a gigabyte and is never held as a whole."""
-    file = folder.root / path
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield f"{file}, line {number}", json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError:
-                raise DataError(f"{file}, line {number}: not UTF-8; save the file as UTF-8") from None
-            except json.JSONDecodeError as error:
-                raise DataError(f"{file}, line {number}: not JSON ({error.msg}); fetch it again") from None
 
 
 TASK = MewsliX()

@@ -8,6 +8,7 @@ from xrete.tasks import recipes
 from xrete.tasks.prompts import RATING
 
 from xrete.shapes.classification import Labelled
+from xrete.shapes.texts import check_texts
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
 
@@ -38,7 +39,7 @@ class MultiArc:
         citation="Keung et al. 2020, EMNLP",
         layout="multiarc/dataset_xx_test.json (and _dev, _train)",
         higher_is_better=False,
-        notes=("mean absolute error in stars: the paper prints it times 100",),
+        notes=("mean absolute error in stars: the paper prints it times 100, which is mae_x100",),
     )
 
     def files(self, language: str, split: str) -> Sequence[str]:
@@ -53,15 +54,20 @@ class MultiArc:
     def from_folder(self, folder: Folder, language: str, split: str) -> Labelled:
         """Reads JSON lines; some copies have strings for the stars."""
         (file,) = folder.choose(self.layouts(language, split))
-        texts: list[str] = []
+        titles: list[str] = []
+        bodies: list[str] = []
         stars: list[str] = []
         for number, row in enumerate(folder.json_lines(file), start=1):
             if absent := [name for name in ("review_title", "review_body", "stars") if name not in row]:
                 raise ValueError(f"item {number} has no {absent[0]!r}")
             if row.get("language", language) != language:
                 raise ValueError(f"item {number} is in {row['language']!r}, in a file of {language}")
-            texts.append(f"{row['review_title']}{BREAK}{row['review_body']}")
+            titles.append(row["review_title"])
+            bodies.append(row["review_body"])
             stars.append(str(row["stars"]))
+        check_texts("review_title", titles)
+        check_texts("review_body", bodies)
+        texts = [f"{title}{BREAK}{body}" for title, body in zip(titles, bodies, strict=True)]
         return Labelled(first=texts, labels=stars, classes=STARS)
 
     def from_hub(self, hub: Hub, language: str, split: str) -> Labelled:

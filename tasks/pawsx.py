@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from xrete.tasks import recipes
 from xrete.tasks.prompts import PARAPHRASE
@@ -43,12 +45,13 @@ class PawsX:
     """The archive `x-final`, and the files that XTREME's preparation writes.
 
     Attributes:
-        drop_placeholders: Leave out items with NS for a sentence; not comparable with published numbers.
+        drop_placeholders: Leave out items with NS for a sentence. Published numbers are with them, so this is a
+            task with a name of its own.
     """
 
     def __init__(self, *, drop_placeholders: bool = False) -> None:
         self.drop_placeholders = drop_placeholders
-        self.card = CARD
+        self.card = replace(CARD, name="pawsx-without-ns") if drop_placeholders else CARD
 
     def files(self, language: str, split: str) -> Sequence[str]:
         """The preferred layout."""
@@ -81,18 +84,23 @@ class PawsX:
         columns = [(row["sentence1"], row["sentence2"], row["label"], row["id"]) for row in rows]
         return self._labelled(columns, split) if rows else None
 
-    def _labelled(self, rows: Sequence[Sequence[str | int | None]], split: str) -> Labelled:
+    def _labelled(self, rows: Sequence[Sequence[Any]], split: str) -> Labelled:
         """Drops and counts rows without a label, and those of train with an empty side."""
         kept = [
             row
             for row in rows
             if row[2] is not None
-            and not (split == "train" and not (str(row[0]).strip() and str(row[1]).strip()))
+            and not (split == "train" and not all((side or "").strip() for side in row[:2]))
             and not (self.drop_placeholders and PLACEHOLDER in row[:2])
         ]
-        first, second, labels, ids = ([str(row[column]) for row in kept] for column in range(4))
-        dropped = len(rows) - len(kept)
-        return Labelled(first=first, second=second, labels=labels, classes=CLASSES, ids=ids, dropped=dropped)
+        return Labelled(
+            first=[row[0] for row in kept],
+            second=[row[1] for row in kept],
+            labels=[row[2] for row in kept],
+            classes=CLASSES,
+            ids=[str(row[3]) for row in kept],
+            dropped=len(rows) - len(kept),
+        )
 
 
 TASK = PawsX()

@@ -51,6 +51,7 @@ TOPICS = {
         Stage(
             objective="labels",
             epochs=70,
+            one_language=True,
             rate=3e-5,
             batch=8,
             decay="none",

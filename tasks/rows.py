@@ -29,13 +29,13 @@ def records(folder: Folder, path: str, names: Sequence[str]) -> list[tuple[Any, 
     return found
 
 
-def labelled(rows: Sequence[Sequence[str | None]], ids: Sequence[str] | None = None) -> Labelled:
+def labelled(rows: Sequence[Sequence[Any]], ids: Sequence[str] | None = None) -> Labelled:
     """Makes data of premises, hypotheses and labels; rows without a label ("-" or none) are dropped, counted."""
     names = ids if ids is not None else [str(row) for row in range(len(rows))]
     kept = [(name, row) for name, row in zip(names, rows, strict=True) if row[2] not in (None, "-")]
     return Labelled(
-        first=[str(row[0]) for _, row in kept],
-        second=[str(row[1]) for _, row in kept],
+        first=[row[0] for _, row in kept],
+        second=[row[1] for _, row in kept],
         # XNLI-MT spells one label otherwise.
         labels=[str(row[2]).replace("contradictory", "contradiction") for _, row in kept],
         classes=CLASSES,

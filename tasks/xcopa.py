@@ -43,7 +43,7 @@ class Xcopa:
     def from_folder(self, folder: Folder, language: str, split: str) -> Choices:
         """Reads JSON lines."""
         rows = records(folder, self.files(language, split)[0], CHOICE_COLUMNS)
-        if len({label for *_, label in rows}) == 1:
+        if all(label == rows[0][-1] for *_, label in rows):
             raise ValueError(f"every label is {rows[0][-1]}: XTREME's preparation has blanked them")
         return choices(rows)
 

@@ -1,4 +1,4 @@
-"""Records for tests, as fixtures: `make_record` builds one, `results` is a folder to save them in."""
+"""Records for tests, as fixtures: `make_record` and `make_tuned` build one, `results` is a folder for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xrete.record import Record, write_record
+from xrete import recipe, registry
+from xrete.record import FineTuning, Record, TrainingRun, write_record
 from xrete.reporting.collect import Entry
 from xrete.store import Outcome, Slot
 
@@ -134,6 +135,38 @@ def _shift(score: float, variants: Mapping[str, float]) -> dict[str, float]:
     return {name: score + offset for name, offset in variants.items()}
 
 
+def tuned(
+    model: str = "xlmr",
+    task: str = "xnli",
+    scores: Mapping[str, float] | None = None,
+    *,
+    recipe_name: str | None = None,
+    changes: Sequence[str] = (),
+    seeds: Sequence[int] = (1,),
+    train_languages: str = "all",
+    train_split: str | None = None,
+    lora: int | None = None,
+    **options: Any,
+) -> Record:
+    """Builds a record of fine-tuning, with one run for each seed; `changes` are those of `--set`.
+
+    A task that is not installed has the recipes of `xnli`.
+    """
+    made = record(model, task, scores or {"de": 70.0, "en": 90.0}, protocol="fine-tune", n=100, **options)
+    card = registry.task(task if task in registry.names("tasks") else "xnli").card
+    runs = [TrainingRun(seed=seed, score=(made.score or 0) + place, stages=()) for place, seed in enumerate(seeds)]
+    tuning = FineTuning(
+        recipe=recipe_name or next(iter(card.recipes)),
+        stages=tuple(map(recipe.described, recipe.choose(card, recipe_name, changes))),
+        train_languages=train_languages,
+        train_split=train_split,
+        lora=lora,
+        runs=tuple(runs),
+        spread=0.5 if len(seeds) > 1 else None,
+    )
+    return made.model_copy(update={"fine_tuning": tuning})
+
+
 def entry(results: Path, made: Record) -> Entry:
     """Saves a record with items that have its scores.
 
@@ -182,6 +215,12 @@ def save_entry(results: Path) -> Callable[[Record], Entry]:
 def make_record() -> MakeRecord:
     """The factory."""
     return record
+
+
+@pytest.fixture(scope="session")
+def make_tuned() -> MakeRecord:
+    """The factory of records of fine-tuning."""
+    return tuned
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from xrete.task import TaskCard
 WORDS = tuple(f"w{number}" for number in range(40))
 CLASSES = ("red", "green", "blue")
 STARS = ("1", "2", "3", "4", "5")
-SIZES = {"train": 240, "dev": 60, "test": 100}
-STAGE = Stage(objective="classes", epochs=8, rate=3e-3, batch=16, warmup=0.1, max_length=24)
+SIZES = {"train": 120, "dev": 40, "test": 60}
+STAGE = Stage(objective="classes", epochs=5, rate=1e-2, batch=16, warmup=0.1, max_length=24)
 
 
 def text(random: np.random.Generator, *among: str) -> str:
@@ -39,7 +39,7 @@ class Toy:
     """Makes its rows up, the same ones for the same language and split."""
 
     def __init__(
-        self, name: str, shape: str, metric: str, stages: Recipe, *, higher_is_better: bool = True
+        self, name: str, shape: str, metric: str, stages: Recipe, *, rows: str = "", higher_is_better: bool = True
     ) -> None:
         self.card = TaskCard(
             name=f"toy-{name}",
@@ -58,14 +58,14 @@ class Toy:
             layout="toy/xx.test",
             higher_is_better=higher_is_better,
         )
-        self._kind = name
+        self._rows = rows or name
 
     def files(self, language: str, split: str) -> Sequence[str]:
         return [f"toy/{language}.{split}"]
 
     def from_folder(self, folder: Folder, language: str, split: str) -> Any:
         seed = [len(language + split), sum(map(ord, language + split))]
-        return getattr(self, f"_{self._kind}")(np.random.default_rng(seed), SIZES[split])
+        return getattr(self, f"_{self._rows}")(np.random.default_rng(seed), SIZES[split])
 
     def _pairs(self, random: np.random.Generator, n: int) -> Labelled:
         """The class is a word of the second text."""
@@ -117,6 +117,7 @@ class Toy:
         return Ranking([str(row) for row in range(n)], queries, [[name] for name in asked], pool)
 
 
+NLI = Toy("nli", "classification", "accuracy", (STAGE,))
 TASKS = {
     toy.card.name: toy
     for toy in (
@@ -127,14 +128,22 @@ TASKS = {
         Toy("score", "similarity", "pearson", (replace(STAGE, objective="score"),)),
         Toy("cosine", "similarity", "pearson", (replace(STAGE, objective="cosine"),)),
         Toy("search", "ranking", "map@20", (replace(STAGE, objective="in-batch", max_length_second=32),)),
+        Toy(
+            "staged", "similarity", "pearson",
+            (
+                replace(STAGE, name="nli", task=NLI, objective="softmax"),
+                replace(STAGE, name="sts", objective="cosine"),
+            ),
+            rows="cosine",
+        ),
+        Toy(
+            "again", "classification", "accuracy",
+            (replace(STAGE, name="first", task=NLI), replace(STAGE, name="second")),
+            rows="pairs",
+        ),
     )
-}
+}  # fmt: skip
 """What a plugin offers."""
-NLI = Toy("nli", "classification", "accuracy", (STAGE,))
-TASKS["toy-staged"] = Toy(
-    "cosine", "similarity", "pearson",
-    (replace(STAGE, name="nli", task=NLI, objective="softmax"), replace(STAGE, name="sts", objective="cosine")),
-)  # fmt: skip
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 OTHERS = (*CLASSES, *(f"star{number}" for number in range(1, 6)), "yes", "no", "about", "where")
@@ -142,7 +151,7 @@ OTHERS = (*CLASSES, *(f"star{number}" for number in range(1, 6)), "yes", "no", "
 
 @pytest.fixture(scope="session")
 def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An XLM-R of two layers with random weights and without dropout."""
+    """An XLM-R of one layer with random weights and without dropout."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
@@ -160,7 +169,7 @@ def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     torch.manual_seed(0)
     config = XLMRobertaConfig(
-        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
         intermediate_size=64, max_position_embeddings=66, type_vocab_size=1, pad_token_id=1, bos_token_id=0,
         eos_token_id=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, initializer_range=0.1,
     )  # fmt: skip

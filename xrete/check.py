@@ -17,7 +17,7 @@ from xrete.dataset import Dataset, read_mini
 from xrete.embedder import PROBE
 from xrete.errors import XreteError, unknown_name
 from xrete.files import digest
-from xrete.model import ChatModel, LoadedModel, ModelCard, Reply
+from xrete.model import ChatModel, LimitedEncoder, LoadedModel, ModelCard, Reply
 from xrete.protocols import PROTOCOLS, Settings, load_protocol
 from xrete.shapes import SHAPES, JointShape, PromptShape, load_shape
 from xrete.sources import Mini
@@ -120,6 +120,11 @@ def _vectors(model: LoadedModel, card: ModelCard) -> Iterator[Finding]:
     yield _close("neighbours do not matter", vectors, np.concatenate([model.encode([text]) for text in texts]))
     different = len({row.round(3).tobytes() for row in vectors}) == len(texts)
     yield Finding("different texts, different vectors", different)
+    yield Finding(
+        "it can read less, where it has a limit",
+        model.identity.max_length is None or isinstance(model.encoder, LimitedEncoder),
+        "it has no method limited(max_length)",
+    )
     for method in ("truncated", "token_ids"):
         if offered := getattr(model.encoder, method, None):
             yield Finding(f"{method} answers for every text", len(offered(texts)) == len(texts))
@@ -141,6 +146,8 @@ def _card(card: TaskCard) -> Iterator[Finding]:
         )
     yield Finding("languages are named once", len(set(card.languages)) == len(card.languages) > 0)
     yield Finding("groups hold known languages", not unknown, " ".join(unknown))
+    strangers = sorted(set(card.aliases.values()) - set(card.languages))
+    yield Finding("aliases are of known languages", not strangers, " ".join(strangers))
     protocols = [x for x in card.protocols if x not in PROTOCOLS]
     yield Finding("protocols are known", bool(card.protocols) and not protocols, " ".join(protocols))
     asks = "prompt" in card.protocols

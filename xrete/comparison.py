@@ -47,7 +47,7 @@ class Difference:
     Attributes:
         first: Score of the first model.
         second: Score of the second.
-        ci95: 95 % interval of the first less the second, by the paired bootstrap.
+        ci95: 95 % interval of the first less the second, by the paired bootstrap; None of one item.
         p: Two-sided p-value of the paired permutation test.
         corrected: The same by Holm's correction: over the languages of a task, or over tasks for their means.
         better: Which model is better, where that is known beyond chance.
@@ -55,7 +55,7 @@ class Difference:
 
     first: float
     second: float
-    ci95: Interval
+    ci95: Interval | None
     p: float
     corrected: float
     better: Side | None = None
@@ -176,7 +176,8 @@ def standings(
         higher_is_better: The direction of the metric.
 
     Returns:
-        In the order of `runs`; None where a record has no items or they cannot be paired, and nothing is known.
+        In the order of `runs`; None where a record has no items, they cannot be paired, or a language has only one,
+        and nothing is known.
 
     Raises:
         RecordError: items are missing or are not the ones that the record was written with.
@@ -187,7 +188,7 @@ def standings(
     own = shape.metrics[metric]
     items = list(map(_items, runs))
     models, unequal = _paired(shape, items, languages)
-    if unequal:
+    if unequal or not all(map(stats.varies, models[0].values())):
         return None
     drawn = [
         stats.replicates(of_stratum, together, stats.generator(SEED, name))
@@ -265,25 +266,29 @@ def _is_parallel(record: Record, items: LanguageItems) -> bool:
 
 @dataclass(frozen=True)
 class _Resampled:
-    """Differences of two models in one stratum: bootstrap replicates, and by chance."""
+    """Differences of two models in one stratum: bootstrap replicates (None of one item), and by chance."""
 
-    drawn: NDArray[np.float64]
+    drawn: NDArray[np.float64] | None
     by_chance: NDArray[np.float64]
 
 
 def _resampled(strata: stats.Strata) -> dict[str, _Resampled]:
     found = {}
     for name, (metric, (first, second)) in strata.items():
-        drawn = stats.replicates(metric, [first, second], stats.generator(SEED, name))
         by_chance = stats.differences_by_chance(metric, first, second, stats.generator(SEED, name))
-        found[name] = _Resampled(drawn[0] - drawn[1], by_chance)
+        drawn = None
+        if stats.varies(first):
+            own, other = stats.replicates(metric, [first, second], stats.generator(SEED, name))
+            drawn = own - other
+        found[name] = _Resampled(drawn, by_chance)
     return found
 
 
 def _difference(scores: Sequence[float] | NDArray[np.float64], strata: Sequence[_Resampled]) -> Difference:
     first, second = map(float, scores)
     p = stats.p_value(first - second, np.mean([x.by_chance for x in strata], axis=0))
-    interval = stats.interval(np.mean([x.drawn for x in strata], axis=0))
+    drawn = [x.drawn for x in strata if x.drawn is not None]
+    interval = stats.interval(np.mean(drawn, axis=0)) if len(drawn) == len(strata) else None
     return Difference(first=first, second=second, ci95=interval, p=p, corrected=p)
 
 

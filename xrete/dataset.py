@@ -88,13 +88,6 @@ class Dataset:
         counts = {language: getattr(self[language], "dropped", 0) for language in self.languages}
         return {language: count for language, count in counts.items() if count}
 
-    def sibling(self, split: str) -> Dataset | None:
-        """Returns all languages of another split of the same source, or None where it is not there."""
-        try:
-            return Dataset(self.task, self.source, split=split)
-        except DataError:
-            return None
-
     @cached_property
     def digests(self) -> dict[str, str]:
         """Digests of every text and label that is scored, by language."""
@@ -122,10 +115,11 @@ class Dataset:
         expected = self.card.expected(language, self.split)
         found = self.shape.size(data)
         whole = found + getattr(data, "dropped", 0)  # rows with a known error are part of what is published
-        if expected and not {found, whole} & set(expected):
+        if not found or (expected and not {found, whole} & set(expected)):
+            published = f" where the published {self.card.name} has {' or '.join(map(str, expected))}"
             raise DataError(
-                f"{self._where(language)}: {found} items where the published {self.card.name} has "
-                f"{' or '.join(map(str, expected))}; the file is truncated or of another version: fetch it again"
+                f"{self._where(language)}: {found} items{published if expected else ''}; the file is truncated or "
+                f"of another version: fetch it again"
             )
         return data
 
@@ -249,7 +243,7 @@ def _hub(task: Task) -> Hub:
 def _select(card: TaskCard, asked: Collection[str]) -> tuple[str, ...]:
     """Resolves what users type ("sw", "swh", "swh_Latn") to the card's codes, in the card's order."""
     chosen: set[str] = set()
-    for code in asked:
+    for code in (card.aliases.get(x, x) for x in asked):
         found = [x for x in card.languages if x == code] or [x for x in card.languages if same_language(x, code)]
         if not found:
             raise unknown_name(f"language of {card.name}", code, card.languages, f"run 'xrete tasks {card.name}'")

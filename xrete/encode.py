@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -120,6 +121,13 @@ class TransformerEncoder:
         result = np.empty_like(vectors)
         result[np.concatenate(batches)] = vectors
         return result
+
+    def limited(self, max_length: int | None, /) -> TransformerEncoder:
+        """Returns an encoder with the same weights that reads no more than `max_length` tokens of a text."""
+        other = copy.copy(self)
+        other.max_length = max_length
+        other._last = _Tokens([], [], np.zeros(0, dtype=bool))
+        return other
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
         """Says which texts are longer than what the model reads, bool [len(texts)]."""

@@ -64,7 +64,7 @@ class RunOptions:
         seed: For every random choice: the bootstrap, probes, fine-tuning.
         train_languages: Languages that a protocol with training trains on: "all", "en", or codes with commas.
         train_split: Split of the task that such a protocol trains on; None: its own choice.
-        train_data: Folder of upstream files that it trains on; None: the source of what is scored.
+        train_data: "hub", or a folder of upstream files that it trains on; None: the source of what is scored.
         tuning: How a model is fine-tuned.
         use_cache: Keep and use embeddings and answers on disk.
         cache_limit_bytes: Most bytes of all cached embeddings.
@@ -81,7 +81,7 @@ class RunOptions:
     seed: int = 42
     train_languages: str = "all"
     train_split: str | None = None
-    train_data: Path | None = None
+    train_data: str | Path | None = None
     tuning: Tuning = field(default_factory=Tuning)
     use_cache: bool = True
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -157,6 +157,7 @@ class Plan:
             UsageError: the task has no such protocol, or none for such a model.
         """
         card = dataset.card
+        identity = identity.limited(card.max_length)
         name = _choose_protocol(identity, card, options.protocol)
         protocol = load_protocol(name)
         data = dataset.fingerprint()
@@ -218,7 +219,7 @@ def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
     """Scores what is not done yet, and writes the record, whatever happens."""
     started = time.perf_counter()
     outcomes = slot.load_outcomes() if slot else {}
-    model = load()
+    model = load().limited(plan.dataset.card.max_length)
     reader: Reader = Embedder(model.encoder)
     probe: Probe | None = None
     with ExitStack() as stack:
@@ -369,7 +370,10 @@ def _fine_tuning(plan: Plan, tuner: Tuner, outcomes: Mapping[str, Outcome]) -> F
     return FineTuning(
         recipe=asked.recipe or next(iter(plan.dataset.card.recipes)),
         stages=tuple(described(stage) for stage in stages(plan.dataset, plan.settings)),
-        train_languages=plan.settings.train_languages,
+        train_languages=",".join(
+            dict.fromkeys(x for chosen in tuner.chosen.values() for stage in chosen for x in stage.languages)
+        ),
+        train_split=plan.settings.train_split,
         lora=asked.lora,
         runs=tuple(
             TrainingRun(seed=seed, score=means.get(seed), stages=tuple(asdict(stage) for stage in chosen))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from xrete.answers import AnswerCache, answers_file, price_of
 from xrete.errors import RecordError
 from xrete.evaluation import Plan, RunOptions
+from xrete.protocols import fine_tune
 from xrete.protocols.prompt import questions
 from xrete.record import read_record
 
@@ -26,6 +27,23 @@ ANSWER_TOKENS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training:
+    """One stage of fine-tuning.
+
+    Attributes:
+        stage: Its name.
+        languages: Languages that it trains on.
+        items: Items that it reads in an epoch.
+        steps: Steps that it makes, if it does not end early.
+    """
+
+    stage: str
+    languages: list[str]
+    items: int
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """One model on one task.
 
@@ -37,6 +55,8 @@ class Forecast:
         answered: How many of the questions have their answer in the cache; None for sentences.
         tokens_in, tokens_out: About what the other questions take; None for sentences.
         price: What that costs; None where no prices were named.
+        seeds: One training run each; empty where nothing is trained.
+        training: The stages of each seed; twice, where two halves are trained on in turn.
     """
 
     model: str
@@ -51,6 +71,8 @@ class Forecast:
     tokens_in: int | None = None
     tokens_out: int | None = None
     price: float | None = None
+    seeds: tuple[int, ...] = ()
+    training: tuple[Training, ...] = ()
 
 
 def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> Forecast:
@@ -72,6 +94,9 @@ def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> 
         finished=len(finished),
         texts=sum(dataset.shape.texts(dataset[language]) for language in todo),
     )
+    if plan.protocol == "fine-tune" and todo:
+        seeds = fine_tune.seeds(plan.settings)
+        return replace(found, seeds=seeds, training=_training(plan, seeds[0]))
     if identity.kind != "chat":
         return found
     asked = [question for language in todo for question in questions(dataset, language)]
@@ -91,6 +116,15 @@ def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> 
 def estimate_tokens(question: str) -> int:
     """Returns about how many tokens a model reads with a question."""
     return MESSAGE_TOKENS + math.ceil(len(question.encode()) / BYTES_PER_TOKEN)
+
+
+def _training(plan: Plan, seed: int) -> tuple[Training, ...]:
+    """Returns the stages of a seed."""
+    return tuple(
+        Training(stage=x.stage.name, languages=x.languages, items=x.epoch_items, steps=x.steps)
+        for job in fine_tune.jobs(plan.dataset, plan.settings, seed)
+        for x in job.stages
+    )
 
 
 def _finished(plan: Plan) -> Collection[str]:

@@ -128,6 +128,10 @@ class SharedEncoder:
         """Returns one vector a text, float32 [len(texts), dimension], in the order of `texts`."""
         return self._ask(list(texts))[1]
 
+    def limited(self, max_length: int | None, /) -> SharedEncoder:
+        """Returns one that reads at most `max_length` tokens of a text; every process opens the model again."""
+        return SharedEncoder(partial(_limited, self._build, max_length), self._team)
+
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
         """Says which texts are longer than what the model reads, bool [len(texts)]."""
         return self._ask(list(texts))[2]
@@ -173,6 +177,10 @@ class SharedEncoder:
                 raise answer
         self._team.holds = self
         return answers
+
+
+def _limited(build: Build, max_length: int | None) -> TransformerEncoder:
+    return build().limited(max_length)
 
 
 def _answer(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
+from xrete.errors import XreteError
 from xrete.files import digest
 
 if TYPE_CHECKING:
@@ -117,6 +118,15 @@ class ModelIdentity:
 
     kind: ClassVar[Kind] = "encoder"
 
+    def limited(self, max_length: int | None) -> Self:
+        """Returns the identity of the same model reading no more than `max_length` tokens.
+
+        It is this one where there is no limit, and where the model reads no more anyway or has no limit of its own.
+        """
+        if max_length is None or self.max_length is None or self.max_length <= max_length:
+            return self
+        return replace(self, max_length=max_length)
+
     @property
     def digest(self) -> str:
         """A short digest over all fields."""
@@ -148,6 +158,15 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Returns one vector a text, float array of shape [len(texts), dimension]."""
+        ...
+
+
+@runtime_checkable
+class LimitedEncoder(Encoder, Protocol):
+    """An encoder that can read less: one whose identity has a `max_length` needs it for tasks with a limit."""
+
+    def limited(self, max_length: int | None, /) -> Encoder:
+        """Returns an encoder of the same weights that reads no more than `max_length` tokens of a text."""
         ...
 
 
@@ -248,6 +267,22 @@ class LoadedModel:
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns the encoder's vectors for `texts`, float32 [n, dimension]."""
         return self.encoder.encode(texts)
+
+    def limited(self, max_length: int | None) -> LoadedModel:
+        """Returns the same model reading no more than `max_length` tokens of a text, as `ModelIdentity.limited`.
+
+        Raises:
+            XreteError: its encoder cannot.
+        """
+        identity = self.identity.limited(max_length)
+        if identity == self.identity:
+            return self
+        if not isinstance(self.encoder, LimitedEncoder):
+            raise XreteError(
+                f"{identity.name} reads {self.identity.max_length} tokens of a text, the task wants {max_length} "
+                f"at most; give its encoder a method limited(max_length)"
+            )
+        return replace(self, identity=identity, encoder=self.encoder.limited(max_length))
 
 
 def wrap(model: Any) -> LoadedModel:

@@ -82,7 +82,7 @@ class Number:
 
     def read(self, text: str) -> float | None:
         """Returns the number, or None; "4/5" and "4 out of 5" are 4, and a comma may stand for the point."""
-        said = re.sub(rf"\s*(?:/|\bout of\b|\bof\b)\s*{self.high:g}(?![.,]?\d)", "", _said(text))
+        said = re.sub(rf"\s*(?:/|\bout of\b|\bof\b)\s*{self.high:g}(?:[.,]0+)?(?![.,]?\d)", "", _said(text))
         lines = [line for line in map(_bare, said.splitlines()) if _NUMBER.fullmatch(line)]
         value = _only(float(number.replace(",", ".")) for number in lines or _MENTIONED_NUMBER.findall(said))
         if value is None or not self.low <= value <= self.high or (self.whole and value % 1):

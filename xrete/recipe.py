@@ -28,11 +28,14 @@ ENCODERS: frozenset[str] = frozenset({"cosine", "softmax", "in-batch"})
 class Stage:
     """One training run of a recipe; it starts from the weights of the stage before.
 
+    The head's too, where that stage trained one for the same objective.
+
     Attributes:
         name: For settings and messages.
         task: Whose training data it is; None: the task's that is scored.
         objective: What is trained.
         epochs: Passes over the data; 0 leaves the stage out.
+        one_language: A pass reads each item once, in one of its languages, drawn anew; else in all of them.
         rate: Highest learning rate.
         batch: Items in a step, over all processes. With "in-batch" also the number of candidates.
         warmup: Share of the steps in which the rate rises to the highest.
@@ -53,6 +56,7 @@ class Stage:
     task: Task | None = field(default=None, repr=False)
     objective: Objective
     epochs: int
+    one_language: bool = False
     rate: float
     batch: int
     warmup: float = 0.0
@@ -81,7 +85,7 @@ _SETTABLE = {
 _LOWEST = {"epochs": 0, "rate": 0, "batch": 1, "max_length": 8, "max_length_second": 0, "dropout": 0, "warmup": 0}
 _WORDS: dict[str, tuple[str, ...]] = {
     "objective": get_args(Objective), "decay": ("linear", "none"), "head": ("dense", "linear"),
-    "select": ("true", "false"),
+    **{name: ("true", "false") for name, type_ in _SETTABLE.items() if type_ == "bool"},
 }  # fmt: skip
 
 
@@ -136,7 +140,7 @@ def _read(key: str, value: str) -> Any:
     if words := _WORDS.get(key):
         if value not in words:
             raise UsageError(f"--set {key}={value}: use one of {', '.join(words)}")
-        return value == "true" if key == "select" else value
+        return value == "true" if _SETTABLE[key] == "bool" else value
     try:
         number = int(value) if _SETTABLE[key] == "int" else float(value)
     except ValueError:

@@ -168,13 +168,16 @@ class TrainingRun(_Part):
 class FineTuning(_Part):
     """How the model was fine-tuned before it was scored.
 
-    `stages` are the settings of the recipe as they were used; `lora` is the rank of low-rank adapters. The record's
-    score is the mean over `runs`, and `spread` the standard deviation over them (of a sample; None of one run).
+    `stages` are the settings of the recipe as they were used; `train_languages` are those of all that was trained
+    on, and `train_split` the split of the task that was, where the user named one; `lora` is the rank of low-rank
+    adapters. The record's score is the mean over `runs`, and `spread` the standard deviation over them (of a
+    sample; None of one run).
     """
 
     recipe: str
     stages: tuple[dict[str, Any], ...]
     train_languages: str
+    train_split: str | None = None
     lora: int | None
     runs: tuple[TrainingRun, ...]
     spread: float | None

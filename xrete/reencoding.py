@@ -67,7 +67,7 @@ class Models:
 
     def _open(self, asked: ModelIdentity) -> LoadedModel:
         request = registry.request_model(asked.name, device=self.device, dtype=asked.dtype)
-        here = request.identity
+        here = request.identity.limited(asked.max_length)  # a task may want a model to read less
         if here.kind == "chat":
             raise UncheckedError(f"{asked.name} answers in words, which are not asked for again: they cost money")
         for name in ("revision", "pooling", "prefix", "max_length"):
@@ -75,7 +75,7 @@ class Models:
                 raise XreteError(
                     f"{asked.name} here has {name} {getattr(here, name)!r}, the record {getattr(asked, name)!r}"
                 )
-        return request.load()
+        return request.load().limited(asked.max_length)
 
 
 def check_fingerprint(case: Case, models: Models) -> Iterator[str]:

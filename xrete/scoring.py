@@ -31,10 +31,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of one language or a macro mean, its interval, and the shape's other metrics."""
+    """A metric of one language or a macro mean, its interval (None of one item), and the shape's other metrics."""
 
     score: float
-    ci95: Interval
+    ci95: Interval | None
     variants: dict[str, float]
 
 
@@ -96,7 +96,9 @@ def score_items(
     values = {x: {name: own.statistic(columns) for name, own in metrics.items()} for x, columns in items.items()}
     draws = {x: stats.replicates(metric, [columns], stats.generator(seed, x)) for x, columns in items.items()}
 
-    def drawn(members: Sequence[str]) -> NDArray[np.float64]:
+    def drawn(members: Sequence[str]) -> NDArray[np.float64] | None:
+        if not all(stats.varies(items[x]) for x in members):
+            return None
         if not parallel or len(members) == 1:
             return np.asarray(np.mean([draws[x] for x in members], axis=0))
         joined, together = stats.across(metric, {x: items[x] for x in members})
@@ -107,7 +109,7 @@ def score_items(
         for name, members in groups.items()
     }
     return (
-        {x: _score(values[x], headline, draws[x]) for x in items},
+        {x: _score(values[x], headline, drawn([x])) for x in items},
         {name: _score(means[name], headline, drawn(members)) for name, members in groups.items()},
     )
 
@@ -167,10 +169,9 @@ def _groups(card: TaskCard, scored: Iterable[str]) -> Iterator[tuple[str, tuple[
             yield name, present, tuple(x for x in members if x not in known)
 
 
-def _score(values: Mapping[str, float], headline: str, draws: NDArray[np.float64]) -> Score:
-    return Score(
-        values[headline], stats.interval(draws), {x: value for x, value in values.items() if x != headline}
-    )
+def _score(values: Mapping[str, float], headline: str, draws: NDArray[np.float64] | None) -> Score:
+    interval = None if draws is None else stats.interval(draws)
+    return Score(values[headline], interval, {x: value for x, value in values.items() if x != headline})
 
 
 def _variants(values: Mapping[str, float], metric: str) -> dict[str, float]:

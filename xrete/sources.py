@@ -60,9 +60,7 @@ class Folder:
             DataError: as `lines`, or a line that has not exactly `columns` cells.
         """
         rows = [line.split("\t") for line in self.lines(path)]
-        for number, row in enumerate(rows, start=1):
-            if len(row) != columns:
-                raise DataError(f"{self.root / path}, line {number}: {len(row)} cells, not {columns}")
+        self._check_cells(path, rows, columns)
         return rows[1:] if header else rows
 
     def table(self, path: str, names: tuple[str, ...]) -> list[list[str]]:
@@ -71,12 +69,20 @@ class Folder:
         Raises:
             DataError: as `rows` (the header says how many cells), or there is no such column.
         """
-        header = self.lines(path)[0].split("\t")
+        rows = [line.split("\t") for line in self.lines(path)]
+        header = rows[0]
         absent = [name for name in names if name not in header]
         if absent:
-            raise DataError(f"{self.root / path}, line 1: no column {absent[0]!r} among {', '.join(header)}")
-        rows = self.rows(path, len(header), header=True)
-        return [[row[header.index(name)] for row in rows] for name in names]
+            raise DataError(
+                f"{self.root / path}, line 1: no column {absent[0]!r} among {', '.join(map(repr, header))}"
+            )
+        self._check_cells(path, rows, len(header))
+        return [[row[header.index(name)] for row in rows[1:]] for name in names]
+
+    def _check_cells(self, path: str, rows: Sequence[Sequence[str]], columns: int) -> None:
+        for number, row in enumerate(rows, start=1):
+            if len(row) != columns:
+                raise DataError(f"{self.root / path}, line {number}: {len(row)} cells, not {columns}")
 
     def json(self, path: str) -> Any:
         """Reads one JSON document.

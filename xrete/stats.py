@@ -3,15 +3,18 @@
 Everything is computed for a *stratum*: items that are drawn together. Strata are the languages of a task, drawn
 apart; or, where all languages hold the same items in translation, all of them together (`across`), because what is
 hard in one language is hard in the others. A macro mean is the mean over strata, and so are its replicates.
+
+One item shows no variance, so that a stratum of one has no interval (`varies`), nor has a mean over such strata.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Items, Metric
+from xrete.shapes import RUN, Items, Metric, join_runs, runs
 
 STRATIFIED = "percentile bootstrap over items, stratified by language"
 PARALLEL = "percentile bootstrap over items, drawn for all languages together"
@@ -36,6 +39,11 @@ Strata = Mapping[str, tuple[Metric, Sequence[Items]]]
 def generator(seed: int, name: str) -> np.random.Generator:
     """Returns a random generator that depends on seed and language (or stratum) only, not on the order of work."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def varies(items: Items) -> bool:
+    """Says whether a stratum has items enough to tell by resampling how much chance there is in its score."""
+    return _size(items) > 1
 
 
 def replicates(
@@ -77,7 +85,8 @@ def differences_by_chance(
 ) -> NDArray[np.float64]:
     """Draws differences of two models in one stratum as they would be if it were chance which model did what.
 
-    Each item's outcomes are swapped between the models with probability one half.
+    Each item's outcomes, those of all training runs of a model, are swapped between the models with probability
+    one half.
 
     Args:
         metric: What is compared.
@@ -100,6 +109,9 @@ def differences_by_chance(
                 total += size * (2 * random.binomial(count, 0.5, permutations) - count)
         return total / n
     permutations = permutations or SLOW_PERMUTATIONS
+    if metric.in_one_unit is not None:
+        first, second = metric.in_one_unit(first), metric.in_one_unit(second)
+    first, second = _as_many_runs(first, second)
     unequal = [name for name in first if not np.array_equal(first[name], second[name])]
     drawn = np.empty(permutations)
     for permutation in range(permutations):
@@ -160,15 +172,35 @@ def across(metric: Metric, languages: Mapping[str, Items]) -> tuple[Metric, Item
     Returns:
         The metric of the stratum, and its items: the columns of all languages side by side.
     """
-    names = {language: tuple(columns) for language, columns in languages.items()}
-    together = {f"{language} {name}": languages[language][name] for language in names for name in names[language]}
+    together = {f"{code} {name}": column for code, columns in languages.items() for name, column in columns.items()}
+    # A metric is handed one training run at a time, whose columns have plain names.
+    names = {code: [name for name in columns if RUN not in name] for code, columns in languages.items()}
 
     def apart(columns: Items) -> list[Items]:
         return [{name: columns[f"{language} {name}"] for name in names[language]} for language in names]
 
     if (per_item := metric.per_item) is not None:
         return Metric.mean_of(lambda items: np.mean([per_item(x) for x in apart(items)], axis=0)), together
-    return Metric(lambda items: float(np.mean([metric.statistic(x) for x in apart(items)]))), together
+
+    def in_one_unit(columns: Items) -> Items:
+        assert metric.in_one_unit is not None
+        changed = map(metric.in_one_unit, apart(columns))
+        return {
+            f"{code} {x}": column for code, own in zip(names, changed, strict=True) for x, column in own.items()
+        }
+
+    def statistic(columns: Items) -> float:
+        return float(np.mean([metric.statistic(x) for x in apart(columns)]))
+
+    return Metric(statistic, in_one_unit=in_one_unit if metric.in_one_unit else None), together
+
+
+def _as_many_runs(first: Items, second: Items) -> tuple[Items, Items]:
+    """Repeats the training runs of two models until both have as many, which changes no mean over runs."""
+    sides = runs(first), runs(second)
+    count = math.lcm(*map(len, sides))
+    one, other = (join_runs({place: side[place % len(side)] for place in range(count)}) for side in sides)
+    return one, other
 
 
 def _size(items: Items) -> int:

@@ -41,6 +41,7 @@ class TaskCard:
         counts: Items expected in each language, by split: one number for all languages or one for each; a
             tuple where several published versions differ. A source that holds another number is an error.
         training: Names of the splits that are trained on and never scored.
+        aliases: Other codes that a language goes by, to the card's own.
         groups: Named sets of languages that get a mean of their own, beside "all".
         protocols: Names of the protocols that make sense, the default one first.
         prompt: How a chat model is asked, where the protocols have "prompt".
@@ -52,6 +53,8 @@ class TaskCard:
         higher_is_better: False for errors such as MAE.
         parallel: Row i of every language is the same item in translation, so that items are resampled for all
             languages together: what is hard in one is hard in the others, and a macro mean is less certain.
+        max_length: Most tokens that an encoder reads of a text, which its own limit may undercut; None leaves it
+            to the encoder.
         notes: Known problems of the data and how they are handled.
     """
 
@@ -67,6 +70,7 @@ class TaskCard:
     citation: str
     layout: str
     training: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = ("zero-shot",)
     prompt: Prompt | None = None
@@ -74,6 +78,7 @@ class TaskCard:
     hub: HubData | None = None
     higher_is_better: bool = True
     parallel: bool = False
+    max_length: int | None = None
     notes: tuple[str, ...] = ()
 
     def expected(self, language: str, split: str) -> tuple[int, ...]:

@@ -105,7 +105,8 @@ class Checkpoints:
                 "best": self._best,
             }
             self._write(folder, run, tensors, state)
-            for old in checkpoints(self.folder)[: -self._keep]:
+            done = [one for one in checkpoints(self.folder) if one.name <= folder.name]  # later ones are damaged
+            for old in done[: -self._keep]:
                 if old.name != self._best:
                     shutil.rmtree(old)
         run.team.wait()

@@ -44,6 +44,12 @@ class Scratch(Section):
     feed_forward: Size = Field(1024, description="Width of the feed-forward layers.")
     vocabulary: Size = Field(8_000, description="Most pieces of the tokenizer.")
 
+    @model_validator(mode="after")
+    def _divides(self) -> Scratch:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
+
 
 class EncoderConfig(Section):
     """The cross-lingual encoder M and its momentum copy."""
@@ -58,7 +64,7 @@ class EncoderConfig(Section):
         description="Sentence vector: the first token's state (Eq. 1), the mean over tokens, or the pooler and one "
         "more linear layer, as the official code has it.",
     )
-    max_length: Size = Field(128, description="Most tokens read of a sentence, special tokens included.")
+    max_length: int = Field(128, ge=3, description="Most tokens read of a sentence, two special tokens included.")
     dropout: Share | Literal["own"] = Field("own", description="Dropout of the query encoder, or its own.")
     attention_dropout: Share | Literal["own"] = Field(
         0.0, description="Dropout of attention weights; 0 lets the fast kernels run. Or the encoder's own."

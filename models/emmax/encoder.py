@@ -15,7 +15,7 @@ import transformers
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from xrete.errors import XreteError
+from xrete.errors import UsageError, XreteError
 from xrete.quiet import quiet
 
 from ..tokenizer import load_tokenizer, unigram, wrap_unigram
@@ -112,7 +112,8 @@ def _seed_dropout(tokens: Tokens) -> None:
         case "cpu":
             torch.default_generator.manual_seed(tokens.seed)
         case "cuda":
-            torch.cuda.manual_seed(tokens.seed)
+            with torch.cuda.device(tokens.ids.device):  # which need not be the current one
+                torch.cuda.manual_seed(tokens.seed)
         case _:
             torch.manual_seed(tokens.seed)
 
@@ -377,6 +378,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
 
     Returns:
         The file of `read_tokenizer`; of the same texts always the same.
+
+    Raises:
+        UsageError: the texts have more characters than that.
     """
     from tokenizers import trainers
 
@@ -387,7 +391,14 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
         show_progress=False,
     )
     core = unigram()
-    core.train_from_iterator(texts, trainer)
+    try:
+        core.train_from_iterator(texts, trainer)
+    except XreteError:  # of the texts
+        raise
+    except Exception as error:  # all that the library raises is of this class
+        raise UsageError(
+            f"encoder.scratch.vocabulary = {vocabulary}: no tokenizer of this text ({error}); raise it"
+        ) from error
     saved = json.loads(core.to_str())
     saved["model"]["vocab"] = _in_one_order(saved["model"]["vocab"], first=len(SPECIAL) + 1)
     return json.dumps(saved, ensure_ascii=False)

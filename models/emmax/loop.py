@@ -119,7 +119,7 @@ def expectation_maximisation(run: Training) -> None:
         )
         run.typical.update(team.sum(sums), team.sum(counts))  # Eq. 11
         run.queue.push(keys, step.ids)
-        watch_em(run, step, similarities.detach(), by_classifier, by_encoder, candidates.allowed, known)
+        watch_em(run, step, similarities.detach(), by_classifier, by_encoder, candidates, known)
 
 
 @torch.no_grad()
@@ -162,20 +162,20 @@ def start_classifier(run: Training) -> None:
 def check_ranks(run: Training) -> None:
     """Refuses to begin phase 2 with typical similarities that do not fall: c_M would mean nothing.
 
+    Where they do not start from data, as in both published readings, it only warns.
+
     Raises:
-        XreteError: they do not, and nothing in the config says that they need not.
+        XreteError: they started from data, and do not fall.
     """
-    if (
-        run.config.em.steps
-        and run.begins("em")
-        and run.config.ranks.typical_start == "data"
-        and not run.typical.falls
-    ):
+    if run.config.em.steps and run.begins("em") and not run.typical.falls:
         values = ", ".join(f"{value:.3f}" for value in run.typical.values.tolist())
-        raise XreteError(
+        text = (
             f"the typical similarities of the ranks do not fall after phase 1 ({values}): the encoder does not "
             "tell translations from random pairs yet; give phase 1 more steps or bitexts"
         )
+        if run.config.ranks.typical_start == "data":
+            raise XreteError(text)
+        run.watch.warn(text)
 
 
 def _contrast(run: Training, step: Step, queries: Tensor, candidates: Candidates) -> Tensor:

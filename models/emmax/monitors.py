@@ -16,10 +16,12 @@ from .mixture import LOG_VARIANCES, GaussianMixture
 from .ranks import PARAPHRASE
 
 if TYPE_CHECKING:
-    from .training import Step, Training
+    from .training import Candidates, Step, Training
 
 COLLAPSE = 0.995
-"""Share of all pairs in one rank at which the classifier has collapsed."""
+"""Share of all pairs in one rank at which the classifier has collapsed; not so for the second rank of two."""
+OWN = 0.5
+"""Share of own keys that a classifier of two ranks must call paraphrases, or else it has collapsed."""
 RARE = 1e-4
 """Share of paraphrases below which phase 2 trains the lower ranks only."""
 EMPTY_STEPS = 1_000
@@ -51,7 +53,7 @@ def watch_em(
     similarities: Tensor,
     by_classifier: Tensor,
     by_encoder: Tensor,
-    compared: Tensor,
+    candidates: Candidates,
     known: Tensor,
 ) -> None:
     """Adds to the metrics of a step of phase 2, before the ranks that were given.
@@ -62,12 +64,12 @@ def watch_em(
         similarities: Cosines [b, C].
         by_classifier: c_G [b, C].
         by_encoder: c_M [b, C].
-        compared: Which cells count, bool [b, C].
+        candidates: Which cells count, and which are own keys.
         known: Cells whose rank is given, bool [b, C].
     """
     if not run.watch.is_due(step):
         return
-    number = run.config.ranks.number
+    number, compared, own = run.config.ranks.number, candidates.allowed, candidates.own
     distances = (2.0 - 2.0 * similarities).clamp(min=0).sqrt()
     rows: list[Tensor] = []
     for rank in range(number):
@@ -87,9 +89,10 @@ def watch_em(
     agreeing = (compared & (by_classifier == by_encoder)).sum()
     nearest = similarities.masked_fill(~compared, -2.0).argmax(dim=1)
     hits = given.gather(1, nearest.unsqueeze(1)).sum()
-    last = [agreeing, compared.sum(), given.sum(), (given & (by_classifier == PARAPHRASE)).sum(), hits]
-    table = run.team.sum(torch.stack([*rows, torch.stack(last)]).float()).tolist()
-    ranks, (agreed, total, golden, found, top) = table[:-1], table[-1]
+    paraphrases = by_classifier == PARAPHRASE
+    last = [agreeing, compared.sum(), given.sum(), (given & paraphrases).sum(), hits, (own & paraphrases).sum()]
+    ranks = run.team.sum(torch.stack(rows).float()).tolist()
+    agreed, total, golden, found, top, known_own = run.team.sum(torch.stack(last).float()).tolist()
     total = total or 1.0  # nothing is compared with a queue that is still empty
     anchors = len(similarities) * run.team.size
     step.metrics |= {
@@ -99,6 +102,7 @@ def watch_em(
         "cosine": [row[2] / row[0] if row[0] else None for row in ranks],
         "distance": [row[3] / row[0] if row[0] else None for row in ranks],
         "anchors": [row[4] / anchors for row in ranks],
+        "own_paraphrase": known_own / anchors,
         "typical": run.typical.values.tolist(),
         **_widths(run),
     }
@@ -145,6 +149,16 @@ def _widths(run: Training) -> dict[str, Any]:
     return {"prior": torch.softmax(run.classifier.prior, 0).tolist(), "log_variance": spread.tolist()}
 
 
+def _is_irrelevance(metrics: dict[str, Any]) -> bool:
+    """Whether one rank has nearly all pairs by right: of two, the second, since few sentences are paraphrases.
+
+    Then whether the classifier still tells the ranks apart shows in the one pair that is surely of the first: a
+    sentence and its own key.
+    """
+    paraphrases, *others = metrics["ranks_classifier"]
+    return len(others) == 1 and others[0] > paraphrases and metrics["own_paraphrase"] > OWN
+
+
 class Alarms:
     """Notices the ways in which phase 2 fails, and says each once."""
 
@@ -165,7 +179,7 @@ class Alarms:
         shares, cosines, typical = metrics["ranks_classifier"], metrics["cosine"], metrics["typical"]
         self._agreement = metrics["agreement"]
         news = []
-        if max(shares) > COLLAPSE:
+        if max(shares) > COLLAPSE and not _is_irrelevance(metrics):
             news.append(
                 (
                     "collapse",

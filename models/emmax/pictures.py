@@ -97,7 +97,8 @@ def _scores(axes: Axes, scores: Sequence[Entry], starts: Mapping[str, int]) -> N
         {(task, group) for entry in scores for task, found in entry["tasks"].items() for group in found}
     )
     for colour, (task, group) in zip(COLOURS, groups, strict=False):
-        points = [(_place(entry, starts), entry["tasks"][task][group]) for entry in scores]
+        judged = [entry for entry in scores if group in entry["tasks"].get(task, {})]  # tasks may change on the way
+        points = [(_place(entry, starts), entry["tasks"][task][group]) for entry in judged]
         axes.plot(*zip(*points, strict=True), color=colour, lw=1.2, marker="o", ms=3, label=f"{task} {group}")
     if groups:
         axes.legend(loc="best", fontsize=8)

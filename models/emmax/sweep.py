@@ -33,7 +33,7 @@ from xrete.model import PretrainOptions
 from .checkpoint import leaves
 from .config import Config, read
 from .pretrain import pretrain
-from .runs import checkpoints
+from .runs import STATE, checkpoints
 
 LATER = ("ranks.", "em.", "loss.low", "loss.high", "loss.ranking", "loss.self_positive", "warmup.classifier_steps")
 """Settings that phases 0 and 1a of a sequential run do not read."""
@@ -103,7 +103,7 @@ def collect(sweep: Sweep, folder: Path) -> dict[str, list[list[dict[str, Any]]]]
     """Returns each variant's scores: for each seed, what was scored on the way."""
     return {
         variant: [
-            json.loads(read_text(checkpoints(folder / slug(variant, seed))[-1] / "state.json"))["scores"]
+            json.loads(read_text(checkpoints(folder / slug(variant, seed))[-1] / STATE))["scores"]
             for seed in sweep.seeds
         ]
         for variant in sweep.variants
@@ -142,19 +142,24 @@ def _after_phase_1(run: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _fork(config: Config, place: Path, others: Sequence[Path]) -> None:
-    """Starts a run from another's last checkpoint of phase 1a, where both are the same up to there."""
+    """Starts a run from another's last checkpoint of phase 1a, where both are the same up to there.
+
+    Another that was better by then comes along, since it may stay the best.
+    """
     name = f"1-encoder-{config.warmup.encoder_steps:07d}"
     if config.warmup.order == "joint":
         return
-    for source in [other / name for other in others if (other / name).is_dir()]:
-        state = json.loads(read_text(source / "state.json"))
-        if _early(state["config"]) == _early(config.model_dump(mode="json")):
-            aside = place / f".{name}.part"
+    settings = config.model_dump(mode="json")
+    for other in [other for other in others if (other / name).is_dir()]:
+        last = json.loads(read_text(other / name / STATE))
+        if _early(last["config"]) == _early(settings):
             shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(source, aside)
-            state |= {"config": config.model_dump(mode="json")}
-            write_text(aside / "state.json", json.dumps(state, indent=1, ensure_ascii=False) + "\n")
-            aside.rename(place / name)
+            for kept in dict.fromkeys((last["best"] or name, name)):
+                aside = place / f".{kept}.part"
+                shutil.copytree(other / kept, aside)
+                state = json.loads(read_text(aside / STATE)) | {"config": settings}
+                write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
+                aside.rename(place / kept)
             return
 
 

@@ -118,8 +118,7 @@ class Watch:
         }
         values |= {"sentences_per_second": rate, "tokens_per_second": tokens, "seconds_left": left}
         if peak := _peak(self._team):
-            passes = 2 if step.phase == "classifier" else 8  # forward; or forward, backward, and the keys' forward
-            values["mfu"] = passes * parameters * tokens / (peak * self._team.size)
+            values["mfu"] = operations(self._config, step.phase) * parameters * tokens / (peak * self._team.size)
         self._write({"event": "step", "phase": step.phase, "step": done, **values})
         for tracker in self._trackers:
             tracker(
@@ -233,6 +232,17 @@ class Watch:
     def _reset(self) -> None:
         self._sentences = self._tokens = 0
         self._since = time.perf_counter()
+
+
+def operations(config: Config, phase: str) -> int:
+    """Returns how many operations a token takes in a step, for each parameter of the transformer.
+
+    A forward pass takes 2 and a backward pass 4. Vectors need both and a forward pass for the keys, in phase 1b one
+    forward pass alone; masked language modelling has a forward and a backward pass of its own.
+    """
+    vectors = {"mlm": 0, "classifier": 2}.get(phase, 8)
+    hidden = phase == "mlm" or (config.mlm.weight > 0 and phase != "classifier")
+    return vectors + (6 if hidden else 0)
 
 
 def _line(entry: dict[str, Any]) -> str:

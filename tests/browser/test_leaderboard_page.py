@@ -288,6 +288,35 @@ def test_a_cell_opens_its_languages_and_the_keyboard_gets_there(made: Path, open
     assert "view" not in address(page)
 
 
+def test_models_that_were_fine_tuned_are_told_apart(
+    make_tuned: MakeRecord, make_entries: MakeEntries, open_page: Open, tmp_path: Path
+) -> None:
+    """Also on a phone, by the end of their names; and bars of correlations below zero stay on their track."""
+    scores = {"en-de": 40.0, "ro-en": -30.0}
+    name = "somebody/a-model-with-a-long-name"
+    entries = make_entries(
+        [
+            make_tuned(name, "qe", scores, seeds=(1, 2)),
+            make_tuned(name, "qe", scores, recipe_name="cross"),
+            make_tuned(name, "qe", {"en-de": 5.0, "ro-en": -60.0}, lora=16),
+        ]
+    )
+    list(pages.write(entries, Request(), tmp_path, []))
+    page = open_page(tmp_path, viewport=PHONE, is_mobile=True, has_touch=True)
+    names = page.locator(".board tbody th bdi")
+    assert names.all_inner_texts() == [name, f"{name} (LoRA 16)", f"{name} (recipe cross)"]
+    assert all(x.evaluate("x => x.scrollHeight <= x.clientHeight + 2") for x in names.all()), "nothing is cut off"
+    assert "σ 0.5" in page.locator("td > button").first.inner_text()
+    page.locator("td > button").first.click()
+    dialog = page.get_by_role("dialog")
+    assert "fine-tuned by recipe siamese on all languages, seeds 1, 2" in dialog.inner_text()
+    assert "seed 1: 5.00, seed 2: 6.00" in dialog.inner_text()
+    outside = """tracks => tracks.flatMap((track) => [...track.children].filter((mark) =>
+        mark.getBoundingClientRect().left < track.getBoundingClientRect().left - 5)).length"""
+    assert dialog.locator(".track").evaluate_all(outside) == 0
+    assert axe.Axe().run(page).response["violations"] == []
+
+
 def test_why_a_number_is_missing(made: Path, open_page: Open) -> None:
     page = open_page(made)
     cell = page.get_by_role("row", name="epsilon").locator("td.none", has_text="failed")

@@ -585,6 +585,15 @@ def test_debug_shows_the_traceback(shell: Run, fake_models: Fakes, bitext_folder
         assert done.stdout == ""
 
 
+def test_a_card_is_laid_out_to_be_read(xrete: Run) -> None:
+    lines = xrete("tasks", "multists").stdout.splitlines()
+    card = {line[:18].strip(): line[18:].strip() for line in lines if line[:1].strip()}
+    assert (card["name"], card["metric"], card["counts"]) == ("multists", "spearman", "test 250")
+    assert (card["recipes"], card["higher is better"]) == ("sentence-bert", "yes")
+    assert any(line.strip().startswith("name nli, objective softmax, epochs 1") for line in lines)
+    assert "training" not in card  # nothing to say
+
+
 def test_an_error_of_ours_is_one_sentence_too(xrete: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "names", lambda kind: 1 / 0)
     done = xrete("tasks")

@@ -182,7 +182,7 @@ def test_a_model_of_several_revisions_is_named_whole(xrete: Xrete, results: Path
     write_record(path.with_name("newer.json"), newer)
     done = xrete("compare", *MODELS)
     assert done.returncode == 2
-    assert "'words' has 2 revisions here: name one of 'words (1)', 'words (2)', or a record file" in done.stderr
+    assert "'words' stands for 2 models here: name one of 'words (1)', 'words (2)', or a record file" in done.stderr
     assert xrete("compare", "words (1)", "words (2)", "--task", "tatoeba").returncode == 0
 
 

@@ -190,7 +190,7 @@ def test_a_hostile_name_is_harmless_in_every_format(
 def test_help_ends_with_commands_that_work() -> None:
     docstring = report.__doc__ or ""
     examples = [line.split()[2:] for line in docstring.splitlines() if line.strip().startswith("xrete report")]
-    assert len(examples) == 4
+    assert len(examples) == 5
     assert docstring.strip().splitlines()[-1].strip().startswith("xrete report")
     for example in examples:
         assert run.invoke(app, example).exit_code == 0

@@ -51,7 +51,7 @@ def test_they_are_listed_beside_ours(acme: Run) -> None:
     assert "acme needs a part that nobody makes any more" in tasks["acme/torn"]["error"]
     models = {row["name"]: row for row in lines(acme("models", "--json").stdout)}
     assert models["acme/hash"]["origin"] == "acme-xrete"
-    assert acme("models", "acme/hash").stdout.startswith("name: ")
+    assert acme("models", "acme/hash").stdout.startswith("name  ")
 
 
 def test_they_keep_the_contract(acme: Run) -> None:

@@ -290,6 +290,20 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(
     assert_equal_states(tmp_path / "run/1-encoder-0000004", whole(*SHORT) / "1-encoder-0000004")
 
 
+def test_a_new_checkpoint_stays_though_later_ones_that_are_damaged_are_there(
+    configure: Configure, whole: Any, tmp_path: Path, console: Any, kill: Any
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole(*SHORT), run)
+    for folder in checkpoints(run)[-2:]:
+        flip(folder)
+    settings = (*SHORT, "watch.keep=1")
+    kill(configure(*settings), run, 2)  # steps 3 and 4 are done again, of which 3 is saved
+    pretrain(configure(*settings), run, console=console)
+    assert "going on after encoder 3" in console.file.getvalue()
+    assert [folder.name for folder in checkpoints(run)] == ["1-encoder-0000004"]
+
+
 def test_if_all_are_damaged_the_run_does_not_start_anew_by_itself(
     configure: Configure, whole: Any, tmp_path: Path, console: Any
 ) -> None:

@@ -134,6 +134,8 @@ def test_a_setting_may_be_a_whole_source() -> None:
         (["loss.low=0.2"], r"loss\.low must not be above loss\.high"),
         (["warmup.encoder_steps=0", "warmup.classifier_steps=0", "em.steps=0"], "every phase has 0 steps"),
         (["a=1", "b=1", "c=1", "d=1", "e=1"], "; and 2 more"),
+        (["encoder.max_length=2"], r"encoder\.max_length: Input should be greater than or equal to 3"),
+        (["encoder.scratch.heads=3"], r"encoder\.scratch: .*width 256 must be a multiple of heads 3"),
         (["em.steps"], r"--set em\.steps: write key\.path=value, as in --set em\.steps=1000"),
         (["=3"], r"--set =3: write key\.path=value"),
         (['data.monolingual=[{kind="csv", path="x"}]'], r"data\.monolingual\.0: .*'csv'"),

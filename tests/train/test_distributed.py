@@ -126,10 +126,6 @@ def test_two_processes_are_one(
     found, expected = log(two / name), log(tmp_path / "run")
     assert [entry["event"] for entry in found] == [entry["event"] for entry in expected]
     for ours, theirs in zip(found, expected, strict=True):
-        if (
-            name == "scratch"
-        ):  # random weights make all sentences alike: which is the nearest is a matter of rounding
-            ours.pop("retrieved", None), theirs.pop("retrieved", None)
         assert_close(ours, theirs)
     one = load_file(checkpoints(tmp_path / "run")[-1] / "state.safetensors")
     both = load_file(checkpoints(two / name)[-1] / "state.safetensors")

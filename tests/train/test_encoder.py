@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from xrete.models.emmax.encoder import (
 )
 from xrete.models.emmax.feed import Group, Grouping, Hiding, order_of, pad
 
-from xrete.errors import UsageError, XreteError
+from xrete.errors import DataError, UsageError, XreteError
 
 Open = Callable[..., Start]
 TEXTS = ["pöpòpö pönô", "wôhu", "gìhįjù cǫhįpö", "nôdó dówômũ nôdó"]
@@ -45,6 +47,23 @@ def opened(start: Path) -> Open:
 
 def tokens_of(start: Start, texts: Sequence[str], seed: int = 0) -> Tokens:
     return pad(start.tokenizer(list(texts))["input_ids"], 1, torch.device("cpu"), seed)
+
+
+def test_dropout_is_seeded_on_the_gpu_of_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or else the second pass of gradient caching on cuda:1 would not drop what the first one dropped."""
+    current, seeded = [0], []
+
+    @contextlib.contextmanager
+    def device(wanted: torch.device) -> Iterator[None]:
+        current.append(wanted.index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append((current[-1], seed)))
+    elsewhere: Any = SimpleNamespace(device=torch.device("cuda:1"))
+    encoders._seed_dropout(Tokens(elsewhere, elsewhere, 5))
+    assert seeded == [(1, 5)]
 
 
 # --- the queue ----------------------------------------------------------------------------------------------
@@ -236,6 +255,22 @@ def test_the_length_is_what_the_encoder_can_read(opened: Open) -> None:
 
 
 # --- tokenizers ---------------------------------------------------------------------------------------------
+
+
+def test_a_vocabulary_that_is_too_small_is_named() -> None:
+    with pytest.raises(
+        UsageError, match=r"encoder\.scratch\.vocabulary = 6: no tokenizer of this text \(.*\); raise"
+    ):
+        train_tokenizer(["abcdefgh ijklmnop"] * 9, 6)
+
+
+def test_a_damaged_corpus_is_no_fault_of_the_vocabulary() -> None:
+    def texts() -> Iterator[str]:
+        yield "abc"
+        raise DataError("the corpus is damaged")
+
+    with pytest.raises(DataError, match="the corpus is damaged"):
+        train_tokenizer(texts(), 300)
 
 
 def test_training_a_tokenizer_twice_gives_the_same(world: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from xrete.models.emmax.config import read
 from xrete.models.emmax.losses import classifier_loss, info_nce, ranking_info_nce
 from xrete.models.emmax.ranks import temperatures
 
@@ -127,3 +128,12 @@ def test_the_classifiers_loss_is_torchs_cross_entropy(seed: int, smoothing: floa
         cells = allowed & (ranks == rank)
         assert sums[rank].item() == pytest.approx(expected[cells].sum().item(), abs=1e-4)
         assert counts[rank].item() == cells.sum().item()
+
+
+def test_the_official_preset_smooths_as_the_official_code() -> None:
+    """Its targets are 0.7 for the right rank and 0.1 for each other: the gradient is posterior less target."""
+    scores = torch.zeros(4, 1, requires_grad=True)
+    smoothing = read("official", None, []).ranks.smoothing
+    sums, _ = classifier_loss(scores, torch.tensor([0]), torch.tensor([True]), smoothing)
+    (gradient,) = torch.autograd.grad(sums.sum(), scores)
+    assert (0.25 - gradient).flatten().tolist() == pytest.approx([0.7, 0.1, 0.1, 0.1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -33,6 +34,18 @@ def plain() -> ModuleType:
     sys.modules[spec.name] = module  # where dataclasses look their annotations up
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_script_for_gpus_runs(plain: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a small shape, without a GPU; its embeddings are those of XLM-R all the same."""
+    spec = importlib.util.spec_from_file_location("pretraining", FILE.with_name("pretraining.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shape = ("layers=1", "width=8", "heads=2", "feed_forward=8", "vocabulary=300")
+    module.large("cpu", 8, 1, [f"encoder.scratch.{value}" for value in shape])
+    assert re.search(r"^2 M weights, B = 8: \d+ sentences/s, [\d,]+ tokens/s$", capsys.readouterr().out, re.M)
 
 
 def unit(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -414,6 +414,13 @@ def test_ranks_that_do_not_fall_stop_before_phase_2(assemble: Assemble) -> None:
         loop.check_ranks(run)
 
 
+def test_ranks_that_do_not_start_from_data_and_do_not_fall_are_warned_of(assemble: Assemble) -> None:
+    run = assemble("ranks.typical_start=zeros", "warmup.encoder_steps=0")
+    loop.check_ranks(run)  # phase 2 without a warm-up would call every pair a paraphrase
+    (entry,) = entries(run._checkpoints.folder)
+    assert "do not fall after phase 1 (0.000, 0.000, 0.000, 0.000)" in entry["text"]
+
+
 def test_too_few_pairs_to_start_from(assemble: Assemble) -> None:
     run = assemble("ranks.start_pairs=1", "ranks.virtual=1", "optimisation.batch=4", "ranks.number=30")
     with pytest.raises(XreteError, match=r"no labelled pair of rank 2 and .*; raise ranks\.start_pairs"):

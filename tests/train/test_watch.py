@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,8 +22,8 @@ from xrete.models.emmax.pictures import draw
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.runs import Progress
 from xrete.models.emmax.scoring import Scorer
-from xrete.models.emmax.training import Training
-from xrete.models.emmax.watch import Watch
+from xrete.models.emmax.training import Candidates, Training
+from xrete.models.emmax.watch import Watch, operations
 
 from xrete import registry
 from xrete.distributed import Team
@@ -54,7 +55,7 @@ def test_every_monitor_is_in_the_log(assemble: Callable[..., Training], log: Rea
     assert em.keys() == {
         "event", "phase", "step", "loss_encoder", "loss_classifier", "loss_mlm", "norm_encoder", "norm_classifier",
         "ranks_classifier", "ranks_encoder", "agreement", "cosine", "distance", "anchors", "typical", "prior",
-        "log_variance", "golden_paraphrase", "golden_retrieved",
+        "log_variance", "golden_paraphrase", "golden_retrieved", "own_paraphrase",
     }  # fmt: skip
     for key in ("ranks_classifier", "ranks_encoder", "prior"):
         assert len(em[key]) == RANKS
@@ -81,7 +82,9 @@ def test_monitors_are_what_they_say(assemble: Callable[..., Training], log: Read
     allowed = torch.tensor([[False, True, True, True, True], [True, False, True, True, True]])
     known = torch.zeros_like(allowed)
     known[0, 1] = known[1, 0] = True
-    watch_em(run, step, cosines, by_classifier, by_encoder, allowed, known)
+    own = torch.tensor([[True, False, False, False, False], [False, True, False, False, False]])
+    by_classifier[1, 1] = 2
+    watch_em(run, step, cosines, by_classifier, by_encoder, Candidates(torch.zeros(5, 2), allowed, own), known)
     found = step.metrics
     assert found["ranks_classifier"] == pytest.approx([2 / 8, 2 / 8, 2 / 8, 2 / 8])
     assert found["ranks_encoder"] == pytest.approx([3 / 8, 1 / 8, 1 / 8, 3 / 8])
@@ -89,6 +92,7 @@ def test_monitors_are_what_they_say(assemble: Callable[..., Training], log: Read
     assert found["cosine"] == pytest.approx([(0.9 + 0.8) / 2, (0.5 + 0.9) / 2, 0.25, 0.0], abs=1e-6)
     assert found["distance"][2] == pytest.approx((1.6**0.5 + 1.4**0.5) / 2)
     assert found["anchors"] == pytest.approx([1.0, 1.0, 1.0, 1.0])
+    assert found["own_paraphrase"] == pytest.approx(1 / 2)
     assert found["golden_paraphrase"] == pytest.approx(1 / 2)
     assert found["golden_retrieved"] == pytest.approx(2 / 2)
 
@@ -112,6 +116,14 @@ def test_a_log_goes_on_from_the_checkpoint(
     assert watch.scores == [{"score": 1.0}]
     watch.rewind(Progress("mlm", 0, {}), [])  # no checkpoint: everything is done again
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("phase", "alone", "with_mlm"), [("mlm", 6, 6), ("encoder", 8, 14), ("classifier", 2, 2), ("em", 8, 14)]
+)
+def test_operations_of_a_token(configure: Configure, phase: str, alone: int, with_mlm: int) -> None:
+    assert operations(configure("mlm.weight=0"), phase) == alone
+    assert operations(configure("mlm.weight=0.5"), phase) == with_mlm
 
 
 # --- alarms -------------------------------------------------------------------------------------------------
@@ -157,6 +169,24 @@ def test_an_alarm_goes_off_once(metrics: dict[str, Any], sentence: str) -> None:
     assert looks(alarms, healthy()) == []
     assert len([text for text in looks(alarms, metrics) if sentence in text]) == 1
     assert looks(alarms, metrics) == []
+
+
+@pytest.mark.parametrize(
+    ("shares", "own", "says"),
+    [
+        ([0.001, 0.999], 1.0, None),  # by right: no two of a batch's sentences say the same
+        ([0.001, 0.999], 0.1, "99.9% of all pairs into rank 2"),
+        ([0.999, 0.001], 1.0, "99.9% of all pairs into rank 1"),
+        ([0.001, 0.0, 0.999], 1.0, "99.9% of all pairs into rank 3"),
+    ],
+)
+def test_a_collapse_is_told_from_pairs_that_are_irrelevant_by_right(
+    shares: list[float], own: float, says: str | None
+) -> None:
+    cosines = [0.9, 0.5, 0.1][: len(shares)]
+    metrics = healthy(ranks_classifier=shares, cosine=cosines, typical=cosines, own_paraphrase=own)
+    said = Alarms().look(0, metrics)
+    assert said == ([] if says is None else [f"the classifier puts {says}"])
 
 
 def test_an_empty_rank_must_be_empty_without_a_break() -> None:
@@ -271,6 +301,17 @@ def test_pictures_of_a_run(assemble: Callable[..., Training], tmp_path: Path) ->
     train(run)
     names = {file.name for file in draw(tmp_path / "run" / "log.jsonl", tmp_path / "drawn")}
     assert names == {file.name for file in (tmp_path / "drawn").iterdir()} >= {"curves.svg", "curves.png"}
+
+
+def test_pictures_of_a_run_whose_tasks_changed_on_the_way(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures come with the extra 'pictures'")
+    log = tmp_path / "log.jsonl"
+    entries = [
+        {"event": "score", "phase": "encoder", "step": step, "tasks": {task: {"all": 50.0}}, "score": 50.0}
+        for step, task in ((1, "tatoeba"), (2, "flores"))
+    ]
+    log.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), "utf-8")
+    assert {file.name for file in draw(log, tmp_path)} == {"curves.svg", "curves.png"}
 
 
 # --- scores and trackers ------------------------------------------------------------------------------------

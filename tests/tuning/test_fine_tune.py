@@ -16,14 +16,18 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, XLMRobertaForSequenceClassification, XLMRobertaModel
 
 import xrete
+from xrete.cli.output import print_plan
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError, XreteError
+from xrete.evaluation import RunOptions
+from xrete.forecast import forecast
 from xrete.protocols import Settings, Tuning, load_protocol
 from xrete.record import Record, read_record
-from xrete.shapes import runs
+from xrete.shapes import Part, runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
 from xrete.tuning.job import Step
+from xrete.tuning.tuner import Tuner, trainable
 
 Open = Callable[..., Dataset]
 BRIEF = ("epochs=1",)
@@ -64,7 +68,7 @@ def test_low_rank_adapters_learn_and_leave_the_rest(
     toy: Open, toy_model: Any, toy_encoder: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("peft", reason="adapters come with the extra 'lora'")
-    record = tuned(toy_model, toy("pairs"), "rate=1e-2", lora=8, results=tmp_path)
+    record = tuned(toy_model, toy("pairs"), "epochs=8", lora=8, results=tmp_path)
     assert record.score is not None
     assert record.score > 95
     assert record.fine_tuning is not None
@@ -74,6 +78,65 @@ def test_low_rank_adapters_learn_and_leave_the_rest(
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all("query" in name or "key" in name or "value" in name or "dense" in name for name in changed)
+
+
+def test_a_stage_goes_on_with_the_head_of_the_one_before(toy: Open, toy_model: Any) -> None:
+    """As COPA does with SIQa's: a stage at no rate changes nothing."""
+    score = tuned(toy_model, toy("again"), "second.rate=0", "second.epochs=1").score
+    assert score is not None
+    assert score > 95
+
+
+def test_an_epoch_may_read_each_item_in_one_of_its_languages(
+    toy: Open, toy_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ("one_language=true", "select=false", "epochs=4")
+    seen: list[NDArray[np.intp]] = []
+
+    def step(stage: Any, rows: NDArray[np.intp], number: int) -> float:
+        seen.append(rows)
+        return 0.0
+
+    monkeypatch.setattr("xrete.tuning.trainer._Stage._step", step)
+    record = tuned(toy_model, toy("topics"), *changes)
+    assert record.fine_tuning is not None
+    (stage,) = record.fine_tuning.runs[0].stages
+    assert (stage["items"], stage["steps"]) == (240, 4 * 8)  # 120 in each of two languages, in batches of 16
+    epochs = [np.concatenate(seen[start : start + 8]) for start in range(0, 32, 8)]
+    for rows in epochs:
+        assert sorted(rows % 120) == list(range(120))
+        assert 40 < np.count_nonzero(rows < 120) < 80
+    assert len({tuple(np.sort(rows)) for rows in epochs}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("staged", ("epochs=1", "sts.epochs=2")), ("topics", ("one_language=true", "epochs=2"))],
+)
+def test_a_forecast_is_what_is_done(
+    toy: Open,
+    toy_model: Any,
+    name: str,
+    changes: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tuning = Tuning(changes=changes, seeds=(1, 2))
+    said = forecast(toy_model.identity, toy(name), RunOptions(protocol="fine-tune", tuning=tuning))
+    assert said.seeds == (1, 2)
+    record = tuned(toy_model, toy(name), *changes, seeds=(1,))
+    assert record.fine_tuning is not None
+    (run,) = record.fine_tuning.runs
+    done = [(stage["stage"], stage["languages"], stage["steps"]) for stage in run.stages]
+    assert [(stage.stage, stage.languages, stage.steps) for stage in said.training] == done
+    assert [stage.items for stage in said.training] == {"staged": [216, 240], "topics": [120]}[name]
+    monkeypatch.setenv("COLUMNS", "400")
+    print_plan([said], error=False)
+    shown = {
+        "staged": "nli: 216 items, 14 steps; sts: 240 items, 30 steps; with each of 2 seeds; then 240 sentences",
+        "topics": "train: 120 items, 16 steps; with each of 2 seeds; then 120 sentences",
+    }
+    assert shown[name] in capsys.readouterr().out
 
 
 # --- scores are those of a plain forward pass ----------------------------------------------------------------
@@ -102,9 +165,6 @@ def test_classes_are_those_of_transformers(toy: Open, toy_model: Any, tmp_path: 
 
 def test_scores_do_not_depend_on_batches(toy: Open, toy_model: Any, tmp_path: Path) -> None:
     """Each objective whose head gives scores, against the texts of one item at a time."""
-    from xrete.shapes import Part
-    from xrete.tuning.tuner import Tuner, trainable
-
     for name in ("pairs", "topics", "choose", "score"):
         dataset = toy(name)
         protocol: Any = load_protocol("fine-tune")
@@ -119,8 +179,6 @@ def test_scores_do_not_depend_on_batches(toy: Open, toy_model: Any, tmp_path: Pa
 
 
 def test_vectors_are_those_of_transformers(toy: Open, toy_model: Any, tmp_path: Path) -> None:
-    from xrete.tuning.tuner import Tuner, trainable
-
     protocol: Any = load_protocol("fine-tune")
     (job,) = protocol.jobs(toy("cosine"), Settings(tuning=Tuning(changes=BRIEF)), 42)
     model = Tuner(trainable(toy_model.encoder), tmp_path).train(job)
@@ -137,6 +195,18 @@ def test_vectors_are_those_of_transformers(toy: Open, toy_model: Any, tmp_path: 
     np.testing.assert_allclose(
         exported.encode(texts) @ expected.T, exported.encode(texts) @ model.encode(texts).T, atol=1e-4
     )
+
+
+def test_a_trained_encoder_reads_as_much_as_it_was_trained_on(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    protocol: Any = load_protocol("fine-tune")
+    changes = ("epochs=1", "max_length=8", "max_length_second=10")
+    (job,) = protocol.jobs(toy("search"), Settings(tuning=Tuning(changes=changes)), 42)
+    model = Tuner(trainable(toy_model.encoder), tmp_path).train(job)
+    eight = " ".join(f"w{x}" for x in range(8))  # and two special tokens
+    longer, other = model.encode([eight, f"{eight} red", f"w9 {eight}"])[1:]
+    np.testing.assert_allclose(longer, model.encode([eight])[0], atol=1e-6)
+    assert not np.allclose(other, longer, atol=1e-3)
+    assert toy_model.encoder.max_length == 64, "the model that was started from stays"
 
 
 # --- what the record says -------------------------------------------------------------------------------------
@@ -166,20 +236,21 @@ def test_a_record_says_how_the_model_was_trained(toy: Open, toy_model: Any, tmp_
     record = tuned(toy_model, toy("staged"), "epochs=1", "sts.rate=1e-3", train_languages="xx", results=tmp_path)
     assert record.fine_tuning is not None
     assert [(x["name"], x["objective"], x["rate"]) for x in record.fine_tuning.stages] == [
-        ("nli", "softmax", 3e-3),
+        ("nli", "softmax", 1e-2),
         ("sts", "cosine", 1e-3),
     ]
     assert record.fine_tuning.stages[0]["data"] == "toy-nli"
     (run,) = record.fine_tuning.runs
     assert run.score == record.score
     # A tenth of NLI, which has no other split for that, chooses its weights.
-    assert [(x["stage"], x["items"], x["steps"]) for x in run.stages] == [
-        ("nli", 432, 27),
-        ("sts", 240, 15),
+    assert [(x["stage"], x["languages"], x["items"], x["steps"]) for x in run.stages] == [
+        ("nli", ["xx", "yy"], 216, 14),
+        ("sts", ["xx"], 120, 8),
     ]
-    assert run.stages[1]["best_step"] == 15
+    assert record.fine_tuning.train_languages == "xx,yy"
+    assert run.stages[1]["best_step"] == 8
     assert run.stages[1]["dev"] is not None
-    assert any("trained on train in xx (240 items); best by dev in xx (60 items)" in note for note in record.notes)
+    assert any("trained on train in xx (120 items); best by dev in xx (40 items)" in note for note in record.notes)
     kept = {file.name for file in trained(tmp_path)[0].rglob("*")}
     assert {"model.safetensors", "head.safetensors", "tokenizer.json", "tuned.json"} <= kept
     assert not any("state" in name or "best" in name for name in kept)
@@ -191,7 +262,7 @@ def test_the_best_weights_are_kept(toy: Open, toy_model: Any) -> None:
     record = tuned(toy_model, toy("pairs"), *changes)
     assert record.fine_tuning is not None
     (stage,) = record.fine_tuning.runs[0].stages
-    assert stage["steps"] < 900
+    assert stage["steps"] < 450
     assert stage["best_step"] == stage["steps"] - 15
     last = tuned(toy_model, toy("pairs"), *changes, "select=false", "epochs=1")
     assert last.fine_tuning is not None
@@ -206,7 +277,8 @@ def test_halves_that_are_trained_on_are_not_scored(toy: Open, toy_model: Any) ->
     stages = record.fine_tuning.runs[0].stages
     assert len(stages) == 2
     assert any("cross-fitted" in note for note in record.notes)
-    assert sum(stage["items"] for stage in stages) == pytest.approx(200 * 0.9, abs=4)  # a tenth chooses the weights
+    assert record.fine_tuning.train_split == "test"
+    assert sum(stage["items"] for stage in stages) == pytest.approx(120 * 0.9, abs=4)  # a tenth chooses the weights
 
 
 # --- going on -------------------------------------------------------------------------------------------------
@@ -216,14 +288,14 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
-@pytest.mark.parametrize("name", ["pairs", "staged"])
+@pytest.mark.parametrize(("name", "moments"), [("pairs", (10, 5, 12, 1)), ("staged", (10, 5, 30, 1))])
 def test_a_run_that_is_killed_ends_as_an_unbroken_one(
-    toy: Open, toy_model: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    toy: Open, toy_model: Any, tmp_path: Path, name: str, moments: tuple[int, ...]
 ) -> None:
     changes = ("epochs=2", "evaluate_every=7")
     unbroken = tuned(toy_model, toy(name), *changes, results=tmp_path / "whole")
 
-    for moment in (10, 5, 30, 1):
+    for moment in moments:
 
         def kill(step: Step, left: list[int] = [moment]) -> None:  # noqa: B006
             left[0] -= 1

@@ -1,4 +1,4 @@
-"""Two processes train what one trains, on the same global batches."""
+"""Runs of the command: two processes train what one trains, and one that is killed loses nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+import xrete
+from xrete.dataset import Dataset
+from xrete.protocols import Tuning
 from xrete.record import Record, read_record
 from xrete.store import find_records
+from xrete.tuning.job import Step
+
+Open = Callable[..., Dataset]
 
 PLUGIN = Path(__file__).parents[1] / "toys.py"
 TASKS = ("toy-pairs", "toy-choose", "toy-search", "toy-staged")
@@ -23,40 +31,48 @@ NO_GRADIENT = "attention.self.key.bias"
 """Attention does not depend on it, so its gradient is rounding alone, of which AdamW makes whole steps."""
 
 
-def command(encoder: Path, data: Path, results: Path, tasks: str, *more: str, processes: int = 1) -> list[str]:
+def command(
+    encoder: Path,
+    data: Path,
+    results: Path,
+    tasks: str,
+    *changes: str,
+    limit: int | None = None,
+    processes: int = 1,
+) -> list[str]:
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return [
         *(sys.executable, *(launch if processes > 1 else []), "-m", "xrete", "run", "--plugin", str(PLUGIN)),
         *("--model", f"hf:{encoder}?pooling=mean", "--task", tasks, "--protocol", "fine-tune"),
         *("--data", str(data), "--results", str(results), "--device", "cpu"),
-        *("--set", "dropout=0", "--set", "epochs=1", *more),
+        *(word for change in changes for word in ("--set", change)),
+        *(("--limit", str(limit)) if limit else ()),
     ]
 
 
-def records(results: Path) -> dict[str, Record]:
-    found = map(read_record, find_records(results))
-    return {record.task: record for record in found}
+def here(model: Any, dataset: Dataset, results: Path, *changes: str, **options: Any) -> Record:
+    """The same, in this process."""
+    tuning = Tuning(changes=changes)
+    return xrete.evaluate(model, dataset, protocol="fine-tune", tuning=tuning, results=results, **options)
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(toy_encoder: Path, toy_data: Path, tmp_path: Path) -> None:
-    batches = ("--set", "batch=15")  # the last batch of an epoch has an odd number of items
-    for processes in (1, 2):
-        subprocess.run(
-            command(
-                toy_encoder, toy_data, tmp_path / str(processes), ",".join(TASKS), *batches, processes=processes
-            ),
-            check=True,
-            timeout=300,
-            capture_output=True,
-        )
-    one, two = (records(tmp_path / name) for name in "12")
-    assert set(one) == set(two) == set(TASKS)
-    for task, record in one.items():
-        assert record.score == pytest.approx(two[task].score, abs=1e-3), task
-        assert two[task].environment.processes == 2
+def test_two_processes_are_one(
+    toy: Open, toy_encoder: Path, toy_data: Path, toy_model: Any, tmp_path: Path
+) -> None:
+    changes = ("dropout=0", "epochs=1", "batch=15")  # the last of 6 batches has 5 items, 3 and 2
+    two = command(toy_encoder, toy_data, tmp_path / "two", ",".join(TASKS), *changes, limit=40, processes=2)
+    subprocess.run(two, check=True, timeout=300, capture_output=True)
+    found = {record.task: record for record in map(read_record, find_records(tmp_path / "two"))}
+    assert set(found) == set(TASKS)
+    for task in TASKS:
+        dataset = toy(task.removeprefix("toy-"), limit=40)
+        record = here(toy_model, dataset, tmp_path / "one", *changes)
+        assert record.score == pytest.approx(found[task].score, abs=1e-3), task
+        assert (record.environment.processes, found[task].environment.processes) == (1, 2)
         weights, others = (
-            load_file(next((tmp_path / name).rglob(f"{task}.weights/*/*/model/model.safetensors"))) for name in "12"
+            load_file(next((tmp_path / name).rglob(f"{task}.weights/*/*/model/model.safetensors")))
+            for name in ("one", "two")
         )
         for name in weights:
             if not name.endswith(NO_GRADIENT):
@@ -64,26 +80,30 @@ def test_two_processes_are_one(toy_encoder: Path, toy_data: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_process_that_gets_sigkill_loses_nothing(toy_encoder: Path, toy_data: Path, tmp_path: Path) -> None:
-    changes = ("--set", "evaluate_every=5", "--set", "epochs=3")
-    whole, broken = (
-        command(toy_encoder, toy_data, tmp_path / x, "toy-pairs", *changes) for x in ("whole", "broken")
+def test_a_process_that_gets_sigkill_loses_nothing(
+    toy: Open, toy_encoder: Path, toy_data: Path, toy_model: Any, tmp_path: Path
+) -> None:
+    changes = ("evaluate_every=5", "epochs=4")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    child = subprocess.Popen(
+        command(toy_encoder, toy_data, broken, "toy-pairs", *changes),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    subprocess.run(whole, check=True, timeout=300, capture_output=True)
-    child = subprocess.Popen(broken, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "broken").rglob("state-*/progress.json")):
+    while not list(broken.rglob("state-*/progress.json")):
         assert child.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    assert not records(tmp_path / "broken")
-    subprocess.run(broken, check=True, timeout=300, capture_output=True)
-    first, second = (records(tmp_path / x)["toy-pairs"] for x in ("whole", "broken"))
+    assert not list(find_records(broken))
+    steps: list[Step] = []
+    second = here(toy_model, toy("pairs"), broken, *changes, watch=steps.append)
+    assert steps[0].done > 5  # what the killed process left is gone on with
+    first = here(toy_model, toy("pairs"), whole, *changes)
     assert second.score == first.score
     assert second.fine_tuning == first.fine_tuning
-    files = [
-        [file.read_bytes() for file in sorted((tmp_path / x).rglob("*.safetensors"))] for x in ("whole", "broken")
-    ]
+    files = [[file.read_bytes() for file in sorted(x.rglob("*.safetensors"))] for x in (whole, broken)]
     assert files[0] == files[1]
+    assert files[0]

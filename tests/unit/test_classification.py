@@ -96,12 +96,13 @@ def test_a_tie_goes_to_the_first_class_and_the_lower_star() -> None:
     assert list(stars["prediction"]) == [2, 1]
     assert list(stars["gold"]) == [5, 1]
     assert ORDINAL.metrics["mae"].statistic(stars) == 1.5
+    assert ORDINAL.metrics["mae_x100"].statistic(stars) == 150
     assert ORDINAL.metrics["accuracy"].statistic(stars) == 50
 
 
 def test_error_in_stars_is_no_metric_of_names() -> None:
     assert list(SHAPE.metrics) == ["accuracy", "macro_f1"]
-    assert list(ORDINAL.metrics) == ["mae", "accuracy"]
+    assert list(ORDINAL.metrics) == ["mae", "mae_x100", "accuracy"]
     assert list(MULTI.metrics) == ["r_precision", "subset_accuracy", "micro_f1", "label_accuracy"]
 
 

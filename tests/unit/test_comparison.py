@@ -14,7 +14,7 @@ from xrete import stats
 from xrete.comparison import Run, compare_task, corrected_over_tasks, standings
 from xrete.errors import RecordError, XreteError
 from xrete.record import Record
-from xrete.shapes import Items
+from xrete.shapes import Items, join_runs, load_shape
 from xrete.shapes.mining import SHAPE as MINING
 from xrete.store import Outcome, Slot, read_items
 
@@ -43,11 +43,12 @@ def make(results: Path, make_record: MakeRecord) -> Make:
         *,
         data: Mapping[str, Any] | None = None,
         method: str = stats.STRATIFIED,
+        size: int = 200,
         **options: Any,
     ) -> Run:
         rows = dict(zip(("deu", "swh", "tzl"), range(3), strict=True))
-        items = {x: bitext(rows[x], skill) for x in languages.split()}
-        scores = {x: 100 * float(np.mean(columns["xx2en"] == np.arange(200))) for x, columns in items.items()}
+        items = {x: bitext(rows[x], skill, size) for x in languages.split()}
+        scores = {x: 100 * float(np.mean(columns["xx2en"] == np.arange(size))) for x, columns in items.items()}
         record = make_record(model, scores=scores, **options)
         digests = {x: f"digest of {x}" for x in items}
         record = record.model_copy(
@@ -68,6 +69,7 @@ def test_differences_are_those_of_the_records(make: Make) -> None:
     for language, difference in found.languages.items():
         assert difference.first == pytest.approx(first.record.languages[language].score)
         assert difference.second == pytest.approx(second.record.languages[language].score)
+        assert difference.ci95
         low, high = difference.ci95
         assert low < difference.difference < high
         assert difference.better == "first"
@@ -96,6 +98,7 @@ def test_the_other_way_round_everything_turns_around(make: Make) -> None:
     found, turned = (compare_task(*runs, "accuracy", True) for runs in ((first, second), (second, first)))
     assert turned.mean.difference == -found.mean.difference
     assert turned.mean.p == pytest.approx(found.mean.p, abs=0.01)
+    assert turned.mean.ci95
     low, high = turned.mean.ci95
     assert (-high, -low) == pytest.approx(found.mean.ci95, abs=0.3)
 
@@ -130,6 +133,7 @@ def test_items_that_languages_share_are_drawn_together(make: Make) -> None:
     items = [read_items(run.path, run.record) for run in runs]
     right = [np.mean([x["xx2en"] == np.arange(200) for x in side.values()], axis=0) for side in items]
     difference = 100 * (right[0] - right[1])
+    assert found.mean.ci95
     low, high = found.mean.ci95
     assert (high - low) / 2 == pytest.approx(1.96 * difference.std() / np.sqrt(200), rel=0.1)
     exact = scipy_stats.permutation_test(
@@ -246,3 +250,35 @@ def test_mined_pairs_are_paired_by_what_they_are() -> None:
         }
         for metric in MINING.metrics.values():
             assert metric.statistic(after) == pytest.approx(metric.statistic(before))
+
+
+def test_of_one_item_nothing_is_known(make: Make) -> None:
+    """A resample of one item is that item: no interval, and no order, however far apart the scores are."""
+    runs = make("good", 2.0, "deu", size=1), make("poor", 0.0, "deu", size=1)
+    found = compare_task(*runs, "accuracy", higher_is_better=True)
+    assert (found.mean.first, found.mean.second, found.mean.ci95, found.mean.p) == (100, 0, None, 1)
+    assert found.languages["deu"].ci95 is None
+    assert standings(runs, "accuracy", ["deu"], higher_is_better=True) is None
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_correlations_are_compared_whatever_the_unit_of_a_models_cosines(
+    metric: str, seeds: tuple[int, ...]
+) -> None:
+    """A swap of cosines about 0.95 with others about 0.3 would make noise, and a better model could never win."""
+    random = np.random.default_rng(5)
+    own = load_shape("similarity").metrics[metric]
+    gold = random.standard_normal(100)
+
+    def predicted(noise: float, scale: float, center: float) -> Items:
+        drawn = {x: center + scale * (gold + noise * random.standard_normal(100)) for x in seeds}
+        return join_runs({seed: {"gold": gold, "prediction": prediction} for seed, prediction in drawn.items()})
+
+    better, worse = predicted(0.5, 0.01, 0.95), predicted(1.5, 0.3, 0.3)
+    for in_unit in (better, {x: column * 30 - 7 if "prediction" in x else column for x, column in better.items()}):
+        by_chance = stats.differences_by_chance(own, in_unit, worse, stats.generator(0, ""), 400)
+        assert stats.p_value(own.statistic(in_unit) - own.statistic(worse), by_chance) < 0.01
+        joined, together = stats.across(own, {"de": in_unit, "sw": in_unit})
+        assert joined.in_one_unit
+        assert joined.statistic(joined.in_one_unit(together)) == pytest.approx(joined.statistic(together))

@@ -141,6 +141,20 @@ def test_the_larger_split_is_taken_where_both_halves_are_there(tmp_path: Path) -
         assert (dataset.split, len(dataset["deu_Latn"].source)) == (split, size)
 
 
+@pytest.mark.parametrize(
+    ("alias", "code"), [("hye_Armen", "hye_Armn"), ("uzb_Latn", "uzn_Latn"), ("sat_Beng", "sat_Olck")]
+)
+def test_other_codes_of_flores_are_known(alias: str, code: str, tmp_path: Path) -> None:
+    for language in (alias, "eng_Latn"):
+        flores(tmp_path, language, "devtest")
+    for task in (FLORES, registry.task("flores-geometry")):
+        dataset = open_dataset(task, tmp_path, languages=[alias])
+        assert (dataset.split, dataset.languages) == ("devtest", (code,))
+    assert open_dataset(FLORES, tmp_path)[code].source[0] == f"{alias} devtest 0"
+    flores(tmp_path, code, "devtest")
+    assert open_dataset(FLORES, tmp_path)[code].source[0] == f"{code} devtest 0"
+
+
 def test_half_of_a_split_is_another_split(tmp_path: Path) -> None:
     for language in ("deu_Latn", "eng_Latn"):
         flores(tmp_path, language, "devtest")

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,12 @@ from xrete.models import MODELS
 from xrete.models.tokenizer import load_tokenizer, read_sentencepiece, read_xlmr
 from xrete.models.transformer import max_length
 
+from xrete import registry
+from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.model import LoadOptions, ModelPlugin
+from xrete.evaluation import RunOptions, run
+from xrete.model import LoadOptions, ModelIdentity, ModelPlugin, wrap
+from xrete.sources import Mini
 
 SENTENCES = [
     "The cat sleeps on the warm roof.",
@@ -153,6 +158,37 @@ def test_identity_follows_the_files(folder: Path) -> None:
         model.embeddings.word_embeddings.weight[5, 5] += 1
     model.save_pretrained(folder)
     assert plugin("xlmr").identify(options).revision != before.revision
+
+
+def test_a_task_may_want_a_model_to_read_less(folder: Path, tokenizer: Any, tmp_path: Path) -> None:
+    class Short(type(registry.task("tatoeba"))):  # type: ignore[misc]  # the class is known by name only
+        card = replace(registry.task("tatoeba").card, max_length=8)
+
+    request = registry.request_model(f"hf:{folder}?pooling=cls", device="cpu")
+    dataset = Dataset(Short(), Mini(), languages=["deu"])
+    record = run(request.identity, request.load, dataset, RunOptions())
+    assert (request.identity.max_length, record.model.max_length) == (62, 8)
+    sides = dataset["deu"].source, dataset["deu"].target
+    longer = [sum(len(tokenizer(text)["input_ids"]) > 8 for text in set(side)) for side in sides]
+    assert record.cost.truncated == sum(longer) > 0
+    model = request.load()
+    inputs = tokenizer(SENTENCES, truncation=True, max_length=8, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = tiny_model()(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state
+    np.testing.assert_allclose(model.limited(8).encode(SENTENCES), states[:, 0].numpy(), atol=1e-5)
+    assert np.abs(model.encode(SENTENCES) - states[:, 0].numpy()).max() > 0.01
+    assert model.limited(62) is model.limited(None) is model
+
+
+def test_a_model_that_cannot_read_less_says_so() -> None:
+    class Whole:
+        def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+            return np.ones((len(texts), 2), dtype=np.float32)
+
+    model = replace(wrap(Whole()), identity=ModelIdentity(name="whole", revision="1", pooling="", max_length=512))
+    assert model.limited(512) is model
+    with pytest.raises(XreteError, match=r"whole reads 512 tokens .* the task wants 256 at most; .* limited"):
+        model.limited(256)
 
 
 @pytest.mark.parametrize(

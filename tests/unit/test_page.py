@@ -79,7 +79,7 @@ def test_numbers_are_the_records_own(make_record: MakeRecord, make_entries: Make
     assert (part["languages"], part["missing"], part["items"]) == (["deu", "swh"], ["yid"], [1000, 1000])
     assert (first["scores"], first["low"], first["high"]) == ([90.0, 60.0], [88.5, 58.5], [91.3, 61.3])
     assert first["groups"]["all"] == {
-        "value": 75.0, "shown": "75.0", "interval": [73.5, 76.3], "mark": "best", "rank": [1, 1],
+        "value": 75.0, "shown": "75.0", "interval": [73.5, 76.3], "spread": None, "mark": "best", "rank": [1, 1],
     }  # fmt: skip
     assert second["groups"]["all"]["rank"] == [2, 2]
     assert first["groups"]["long-tail"]["value"] == 60.0

@@ -522,7 +522,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
     ]  # fmt: skip
     encoder, asked = plans(xrete(*command, "--dry-run", "--json"))
     questions = [question for language in dataset.languages for question in prompt.questions(dataset, language)]
-    common = {"task": "qe", "source": "mini", "split": "test", "languages": 2, "finished": 0}
+    common = {
+        "task": "qe", "source": "mini", "split": "test", "languages": 2, "finished": 0, "seeds": [], "training": [],
+    }  # fmt: skip
     assert encoder == common | {
         "model": "hash", "protocol": "zero-shot", "texts": 32, "answered": None, "tokens_in": None,
         "tokens_out": None, "price": None,

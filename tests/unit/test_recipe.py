@@ -61,6 +61,34 @@ def test_recipes_fit_what_they_train_on() -> None:
                 assert isinstance(load_shape(card(name).shape), ZeroShotShape)
 
 
+@pytest.mark.parametrize(
+    ("task", "recipe", "objective", "epochs", "rate", "batch", "max_length", "every", "patience"),
+    [
+        ("xnli", "translate-train", "classes", 2, 1e-5, 32, 128, 2500, 0),
+        ("xnli", "xtreme", "classes", 5, 3e-5, 32, 128, 100, 0),
+        ("americasnli", "translate-train", "classes", 5, 5e-6, 16, 256, 2500, 15),
+        ("americasnli", "english", "classes", 5, 5e-6, 16, 256, 2500, 15),
+        ("pawsx", "translate-train", "classes", 4, 1e-5, 32, 128, 1000, 0),
+        ("pawsx", "xtreme", "classes", 5, 2e-5, 32, 128, 200, 0),
+        ("qe", "siamese", "cosine", 4, 2e-5, 16, 128, 0, 0),
+        ("qe", "cross", "score", 4, 2e-5, 16, 200, 0, 0),
+        ("multieurlex", "multieurlex", "labels", 70, 3e-5, 8, 512, 0, 5),
+        ("multiarc", "translate-train", "classes", 2, 1e-5, 32, 256, 0, 0),
+    ],
+)
+def test_recipes_of_one_stage(
+    task: str, recipe: str, objective: str, epochs: int, rate: float, batch: int, max_length: int, every: int,
+    patience: int,
+) -> None:  # fmt: skip
+    (x,) = choose(card(task), recipe, ())
+    found = (x.objective, x.epochs, x.rate, x.batch, x.max_length, x.evaluate_every, x.patience)
+    assert found == (objective, epochs, rate, batch, max_length, every, patience)
+    assert x.select
+    # MultiEURLEX's trainer: the rate stays, no dense layer in the head, each law once an epoch in some language.
+    special = (x.decay, x.head, x.one_language)
+    assert special == (("none", "linear", True) if task == "multieurlex" else ("linear", "dense", False))
+
+
 SETTINGS = {
     "sentence-bert": [("nli", "softmax", 1, 16, 2e-5, 0.1, False), ("sts", "cosine", 4, 16, 2e-5, 0.1, True)],
     "xtreme": [("siqa", "choices", 5, 32, 3e-5, 0.0, False), ("copa", "choices", 5, 32, 3e-5, 0.0, False)],
@@ -95,8 +123,9 @@ def test_a_setting_changes_every_stage_or_one() -> None:
 
 def test_every_kind_of_value() -> None:
     said = ("select=false", "decay=none", "head=linear", "objective=score", "dropout=0.2", "patience=3")
-    (stage,) = choose(card("qe"), "cross", said)
-    assert (stage.select, stage.decay, stage.head, stage.objective) == (False, "none", "linear", "score")
+    (stage,) = choose(card("qe"), "cross", (*said, "one_language=true"))
+    assert (stage.select, stage.one_language) == (False, True)
+    assert (stage.decay, stage.head, stage.objective) == ("none", "linear", "score")
     assert (stage.dropout, stage.patience) == (0.2, 3)
     assert choose(card("qe"), "cross", ("select=true",))[0].select is True
 

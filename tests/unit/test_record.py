@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from xrete.errors import RecordError
@@ -137,7 +137,9 @@ def test_a_record_that_is_cut_or_torn_is_refused(
     tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "torn.json"
-    path.write_bytes(GOLDEN.read_bytes()[:cut] + junk)
+    whole = GOLDEN.read_bytes()
+    assume((whole[:cut] + junk).strip() != whole.strip())  # the junk may be what was cut
+    path.write_bytes(whole[:cut] + junk)
     with pytest.raises(RecordError):
         read_record(path)
 

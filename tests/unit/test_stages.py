@@ -21,7 +21,7 @@ from xrete.tasks.stages.wikipedia import WIKIPEDIA
 
 from xrete import registry
 from xrete.dataset import Dataset
-from xrete.errors import DataError
+from xrete.errors import DataError, UsageError
 from xrete.files import digest
 from xrete.protocols import Settings, Tuning, fine_tune
 from xrete.shapes.choice import SHAPE as CHOICE
@@ -665,7 +665,7 @@ def test_what_notes_say(tmp_path: Path) -> None:
     )
 
 
-def test_each_stage_is_read_from_its_own_repository(snapshot: MakeSnapshot) -> None:
+def test_each_stage_is_read_from_its_own_repository(snapshot: MakeSnapshot, tmp_path: Path) -> None:
     """Not from the one of the task that is scored."""
     task = unlimited("multists")
     pairs = [{"sentence1": "a", "sentence2": "b", "score": 1.0}, {"sentence1": "c", "sentence2": "d", "score": 0.5}]
@@ -676,6 +676,59 @@ def test_each_stage_is_read_from_its_own_repository(snapshot: MakeSnapshot) -> N
     dataset = Dataset(task, Hub(task.card.hub), languages=["en-en"])
     (job,) = fine_tune.jobs(dataset, Settings(), 42)
     assert [(len(x.examples), sum(part.used for part in x.dev)) for x in job.stages] == [(2, 0), (2, 1)]
+    # The same where what is scored lies in a folder, which may even hold other training data.
+    multists(tmp_path)
+    scored = Dataset(task, Folder(tmp_path))
+    (same,) = fine_tune.jobs(scored, Settings(train_data="hub"), 42)
+    assert fine_tune.content(same) == fine_tune.content(job)
+    with pytest.raises(DataError, match=r"copa.* is not to be had with --train-data hub"):
+        fine_tune.jobs(Dataset(registry.task("xcopa"), Mini()), Settings(train_data="hub", tuning=COPA_ALONE), 42)
+
+
+COPA_ALONE = Tuning(changes=("siqa.epochs=0",))
+
+
+def test_own_training_data_may_come_from_the_hub(snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    task = unlimited("xnli")
+    rows = [{"premise": f"p {x}", "hypothesis": f"h {x}", "label": x % 3} for x in range(30)]
+    features = CLASSES.replace("pair-class", "de")
+    put_on_hub(snapshot, task, hub_files("de", features, train=rows, validation=rows[:6]))
+    write(tmp_path, nli_table("xnli/dev-de.tsv")(8))
+    dataset = Dataset(task, Folder(tmp_path), languages=["de"])
+    (job,) = fine_tune.jobs(dataset, Settings(train_data="hub", train_languages="de"), 42)
+    (stage,) = job.stages
+    assert stage.languages == ["de"]
+    assert len(stage.examples) + sum(part.used for part in stage.dev) == 30
+    with pytest.raises(DataError, match=r"no 'train' to train on in .*--train-data"):
+        fine_tune.jobs(dataset, Settings(train_languages="de"), 42)
+
+
+def test_languages_that_no_stage_is_trained_on(tmp_path: Path) -> None:
+    multists(tmp_path)
+    dataset = Dataset(unlimited("multists"), Folder(tmp_path))
+    (job,) = fine_tune.jobs(dataset, Settings(train_languages="en"), 42)
+    assert [stage.languages for stage in job.stages] == [["en"], ["en"]]
+    with pytest.raises(
+        UsageError, match=r"--train-languages de: stage nli of multists trains on SNLI.*in en; leave"
+    ):
+        fine_tune.jobs(dataset, Settings(train_languages="de"), 42)
+
+
+def test_stages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    multists(tmp_path)
+    read: list[str] = []
+    from_folder = SNLI.from_folder
+
+    def counted(folder: Folder, language: str, split: str) -> Any:
+        read.append(split)
+        return from_folder(folder, language, split)
+
+    monkeypatch.setattr(SNLI, "from_folder", counted)
+    settings = Settings(tuning=Tuning(seeds=(1, 2, 3)))
+    dataset = Dataset(unlimited("multists"), Folder(tmp_path))
+    fine_tune.fingerprint(dataset, settings)
+    fine_tune.notes(dataset, settings)
+    assert read == ["train"]
 
 
 @pytest.mark.parametrize("source", [Mini(), Hub(HubData(repo="a/b", revision="0" * 40))], ids=["mini", "hub"])
@@ -700,6 +753,16 @@ def test_translated_training_data_of_americasnli(tmp_path: Path) -> None:
     train: Task = unlimited("americasnli")
     data = train.from_folder(Folder(tmp_path), "gn", "train")
     assert (data.first[1], data.second[1], data.labels[1]) == ("p 1", "h 1", "contradiction")
+
+
+def test_a_task_without_training_data_of_its_own_names_other_recipes(tmp_path: Path) -> None:
+    americasnli(tmp_path)
+    (tmp_path / "americasnli/translate_train/train/gn.tsv").unlink()
+    dataset = Dataset(unlimited("americasnli"), Folder(tmp_path))
+    with pytest.raises(
+        DataError, match=r"no 'train' to train on .*, or .* --recipe english or spanish or english\+sp"
+    ):
+        fine_tune.jobs(dataset, Settings(), 42)
 
 
 def test_stages_are_no_tasks_that_users_score() -> None:

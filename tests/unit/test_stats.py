@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from xrete.shapes import Items, Metric
+from xrete.shapes import Items, Metric, join_runs, runs
 from xrete.stats import (
     across,
     differences_by_chance,
@@ -312,3 +312,27 @@ def test_holm_rejects_step_by_step(p_values: list[float], level: float) -> None:
     rejected = len(list(itertools.takewhile(lambda step: step[1] * (len(ordered) - step[0]) <= level, steps)))
     assert sum(p <= level for p in holm(p_values)) == rejected
     assert all(old <= new <= 1 for old, new in zip(p_values, holm(p_values), strict=True))
+
+
+def trained(random: np.random.Generator, seeds: Sequence[int]) -> Items:
+    """Outcomes of training runs, as `join_runs` keeps them."""
+    return join_runs({seed: {"gold": np.arange(60), "x": right(random, 0.6, (60,))} for seed in seeds})
+
+
+@pytest.mark.parametrize("metric", [MEAN, SLOW_MEAN], ids=["short", "general"])
+def test_training_runs_on_the_same_items_are_drawn_together(metric: Metric) -> None:
+    random = np.random.default_rng(3)
+    languages = {code: trained(random, (1, 2, 3)) for code in ("de", "sw")}
+    joined, items = across(metric, languages)
+    assert joined.statistic(items) == pytest.approx(np.mean([metric.statistic(x) for x in languages.values()]))
+    assert one(joined, items, generator(0, ""), 500).mean() == pytest.approx(joined.statistic(items), abs=1)
+
+
+@pytest.mark.parametrize("metric", [MEAN, SLOW_MEAN], ids=["short", "general"])
+def test_models_with_unequal_numbers_of_training_runs_are_compared(metric: Metric) -> None:
+    """All runs of an item are swapped at once, as if their mean were its outcome: theory says the variance."""
+    random = np.random.default_rng(4)
+    first, second = trained(random, (1, 2, 3)), trained(random, (7, 9))
+    drawn = differences_by_chance(metric, first, second, generator(0, ""), 4000)
+    means = [np.mean([run["x"] for run in runs(side)], axis=0) for side in (first, second)]
+    assert drawn.std() == pytest.approx(np.sqrt(((means[0] - means[1]) ** 2).sum()) / 60, rel=0.05)

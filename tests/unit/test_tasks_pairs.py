@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrete.tasks.multieurlex import CONCEPTS
+from xrete.tasks.multieurlex import CONCEPTS, MultiEurlex
 from xrete.tasks.pawsx import PawsX
 from xrete.tasks.xnli import labelled
 
@@ -356,7 +356,10 @@ def test_a_file_of_another_language(tmp_path: Path) -> None:
 
 def test_a_table_without_the_column(tmp_path: Path) -> None:
     write(tmp_path, {"pawsx/x-final/de/test_2k.tsv": [tsv("id", "sentence1", "sentence2"), tsv(1, "a", "b")]})
-    with pytest.raises(DataError, match=r"test_2k\.tsv, line 1: no column 'label' among id, sentence1, sentence2"):
+    with pytest.raises(DataError, match=r"test_2k\.tsv, line 1: no column 'label' among 'id', 'sentence1', 'sen"):
+        Dataset(task("pawsx"), Folder(tmp_path))["de"]
+    (tmp_path / "pawsx/x-final/de/test_2k.tsv").write_bytes(b"id\tsentence1\tsentence2\tlabel\r\n1\ta\tb\t0\r\n")
+    with pytest.raises(DataError, match=r"no column 'label' among .*, 'label\\r'"):
         Dataset(task("pawsx"), Folder(tmp_path))["de"]
 
 
@@ -374,11 +377,45 @@ def test_items_without_a_key(tmp_path: Path) -> None:
             Dataset(task(name), Folder(tmp_path))[language]
 
 
+@pytest.mark.parametrize(
+    ("name", "language", "path", "line", "says"),
+    [
+        ("xcopa", "et", "xcopa/data/et/test.et.jsonl", {**copa(1), "premise": None}, "'first' of item 2 is None"),
+        ("xcopa", "et", "xcopa/data/et/test.et.jsonl", {**copa(1), "choice2": 5}, "'choice2' of item 2 is 5"),
+        ("xcopa", "et", "xcopa/data/et/test.et.jsonl", {**copa(1), "label": [0]}, r"label of item 2 is \[0\]"),
+        ("multiarc", "de", "multiarc/dataset_de_test.json", {**review(1), "review_title": None}, "is None, which"),
+        ("multieurlex", "de", "multieurlex/test.jsonl", {**law(1), "text": {"de": 5}}, "'first' of item 2 is 5"),
+    ],
+)
+def test_a_value_that_is_no_text(
+    name: str, language: str, path: str, line: Mapping[str, Any], says: str, tmp_path: Path
+) -> None:
+    good = {"xcopa": copa, "multiarc": review, "multieurlex": law}[name]
+    write(tmp_path, {path: [json.dumps(good(0)), json.dumps(line), json.dumps(good(2))]})
+    with pytest.raises(DataError, match=says) as error:
+        Dataset(task(name), Folder(tmp_path))[language]
+    assert str(tmp_path / path) in str(error.value)
+
+
+def test_missing_texts_are_not_the_word_none() -> None:
+    with pytest.raises(ValueError, match="'second' of item 1 is None, which is no text"):
+        labelled([("p", None, "neutral")])
+
+
+def test_a_file_of_dropped_rows_only_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path, {"xnli/dev-sw.tsv": [tsv("p", "h", "-")] * 3})
+    for counts, says in (({"dev": 3}, "0 items where the published xnli has 3;"), ({}, "0 items; the file")):
+        with pytest.raises(DataError, match=says):
+            Dataset(task("xnli", counts), Folder(tmp_path))["sw"]
+
+
 def test_placeholders_of_pawsx_are_kept_unless_asked(tmp_path: Path) -> None:
     write(tmp_path, {"pawsx/dev-de.tsv": [tsv("NS", "b", 0), tsv("a", "b", 1), tsv("a", "NS", 0)]})
     kept = task("pawsx").from_folder(Folder(tmp_path), "de", "dev")
     assert (len(kept), kept.dropped) == (3, 0)
-    without = PawsX(drop_placeholders=True).from_folder(Folder(tmp_path), "de", "dev")
+    variant = PawsX(drop_placeholders=True)
+    assert variant.card.name == "pawsx-without-ns", "its records are not those of pawsx"
+    without = variant.from_folder(Folder(tmp_path), "de", "dev")
     assert (without.labels, without.ids, without.dropped) == (["1"], ["1"], 2)
 
 
@@ -406,6 +443,29 @@ def test_a_law_that_is_not_translated_is_no_item(tmp_path: Path) -> None:
     write(tmp_path, json_lines("multieurlex/dev.jsonl", partly)(range(6)))
     data = task("multieurlex").from_folder(Folder(tmp_path), "mt", "dev")
     assert (data.first, data.ids) == (["m 0", "m 2", "m 4"], ["c0", "c2", "c4"])
+
+
+def test_laws_have_labels_of_other_levels(tmp_path: Path) -> None:
+    deep = [f"c{number}" for number in range(567)]
+
+    def labelled_at_3(row: int) -> Mapping[str, Any]:
+        return {**law(row), "eurovoc_concepts": {"level_1": [CONCEPTS[0]], "level_3": [deep[row], deep[-1]]}}
+
+    variant = MultiEurlex(level=3)
+    assert (variant.card.name, variant.card.hub, variant.card.prompt) == ("multieurlex-level-3", None, None)
+    variant.card = replace(variant.card, counts={})
+    write(tmp_path, json_lines("multieurlex/dev.jsonl", labelled_at_3)(range(6)))
+    with pytest.raises(DataError, match=r"^missing data file: .*/eurovoc_concepts\.json \("):
+        Dataset(variant, Folder(tmp_path))
+    for level, says in (({"level_3": deep}, ""), ({"level_3": deep[:9]}, "9 concepts where level 3 of EuroVoc has"),
+                        ({}, "0 concepts where"), ([], "0 concepts where")):  # fmt: skip
+        write(tmp_path, {"multieurlex/eurovoc_concepts.json": [json.dumps(level)]})
+        if says:
+            with pytest.raises(DataError, match=says):
+                Dataset(variant, Folder(tmp_path))["de"]
+        else:
+            data = Dataset(variant, Folder(tmp_path))["de"]
+            assert (data.classes, data.labels[1]) == (tuple(deep), ["c1", "c566"])
 
 
 def sample() -> Iterator[tuple[str, Dataset]]:

@@ -38,6 +38,8 @@ def _small_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lareqa_module.CANDIDATES, "de", 3)
     monkeypatch.setattr(mewslix_module, "ENTITIES", 2)
     monkeypatch.setitem(bucc_module.ENGLISH, "de-en", 3)
+    sample: Any = BUCC.card.counts["dev"]
+    monkeypatch.setitem(sample, "de-en", 1)
 
 
 def put(root: Path, name: str, content: str | bytes) -> Folder:
@@ -65,6 +67,14 @@ def test_lareqa_reads_xquad_r(tmp_path: Path) -> None:
     assert data.parallel
 
 
+def test_candidates_may_be_sentences_alone(tmp_path: Path) -> None:
+    variant = lareqa_module.Lareqa(sentences=True)
+    assert (variant.card.name, variant.card.protocols) == ("lareqa-sentences", ("zero-shot",))
+    data = variant.from_folder(lareqa(tmp_path), "de", "test")
+    assert list(data.pool.texts) == ["Der Fluss ist lang.", "Er ist tief.", "Er ist tief."]
+    assert list(map(list, data.relevant)) == [["de_1_0"], ["de_1_1", "de_1_2"]]
+
+
 def asked(start: int) -> list[dict[str, Any]]:
     return [{"id": "a", "question": "?", "answers": [{"answer_start": start, "text": "x"}]}]
 
@@ -77,6 +87,8 @@ def asked(start: int) -> list[dict[str, Any]]:
         ({"qas": asked(0) * 2}, "query 'a' occurs twice"),
         ({"qas": [{"id": "a", "question": "?"}]}, r"not laid out as XQuAD-R \(KeyError: 'answers'\)"),
         ({"qas": [{"id": "a", "question": "?", "answers": []}]}, "not laid out as XQuAD-R .IndexError"),
+        ({"qas": [asked(0)[0] | {"question": None}]}, "not laid out as XQuAD-R .AttributeError"),
+        ({"qas": [asked(0)[0] | {"id": 3}]}, "'query name' of item 1 is 3, which is no text"),
         ({"sentence_breaks": None}, "not laid out as XQuAD-R .TypeError"),
         ({"sentence_breaks": [[0, 45]]}, "1 candidate sentences where XQuAD-R has 3"),
     ],
@@ -249,6 +261,13 @@ def test_a_damaged_sample_is_an_error_and_not_a_missing_one(tmp_path: Path) -> N
     folder = bucc(tmp_path)
     bucc(tmp_path, "sample", de="eins\n")
     with pytest.raises(DataError, match=r"sample\.de, line 1: id 'eins' has no tab"):
+        Dataset(BUCC, folder)["de-en"]
+
+
+def test_a_truncated_sample_is_an_error(tmp_path: Path) -> None:
+    folder = bucc(tmp_path)
+    bucc(tmp_path, "sample")
+    with pytest.raises(DataError, match=r"sample\.gold: 2 gold pairs where BUCC's sample has 1; fetch it again"):
         Dataset(BUCC, folder)["de-en"]
 
 

@@ -30,12 +30,17 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def score(
-    results: Path, model: str = "words", task: str = "tatoeba", languages: str = "de fr sw", **options: Any
+    results: Path,
+    model: str = "words",
+    task: str = "tatoeba",
+    languages: str = "de fr sw",
+    limit: int | None = None,
+    **options: Any,
 ) -> Path:
     """Scores one of the two models on a part of the mini sample; returns its record."""
     registry.add_plugin_file(PLUGIN)
     request = registry.request_model(model)
-    dataset = registry.load_task(task, "mini", languages=languages.split())
+    dataset = registry.load_task(task, "mini", languages=languages.split(), limit=limit)
     known = set(find_records(results))
     run(request.identity, request.load, dataset, RunOptions(results=results, **options))
     (path,) = set(find_records(results)) - known
@@ -116,6 +121,16 @@ def test_what_has_no_items_says_so(results: Path) -> None:
     assert (found["digest"], found["file name"], found["means"]) == ("right", "right", "right")
     assert (found["items"], found["scores"], found["intervals"]) == ("unchecked", "unchecked", "unchecked")
     assert Sample(Models(), "auto", 1.0, 0).check(case).state == "unchecked"
+
+
+def test_a_language_of_one_item_has_no_interval(results: Path) -> None:
+    """Records of the first release gave it one, and are right all the same."""
+    path = score(results, languages="de", limit=1)
+    record = case_of(path).record
+    assert [x.ci95 for x in (record, record.languages["deu"], record.groups["all"])] == [None] * 3
+    assert not wrong(verify(case_of(path)))
+    old = (put("languages", "deu", "ci95", value=[0.0, 0.0]), put("groups", "all", "ci95", value=[0.0, 0.0]))
+    assert not wrong(change(path, lambda x: [how(x) for how in (*old, put("ci95", value=[0.0, 0.0]))], sealed=True))
 
 
 def put(*places: str | int, value: Any) -> Change:
@@ -210,6 +225,18 @@ def test_a_change_is_caught_and_named(path: Path, name: str) -> None:
     else:
         assert found[check].state == "wrong"
         assert says in found[check].sentence
+
+
+@pytest.mark.parametrize(
+    ("shift", "spread", "says"), [(1, None, "runs have the scores"), (0, 2.0, "spread is 2.0")]
+)
+def test_made_up_runs_of_fine_tuning_are_caught(path: Path, shift: float, spread: float | None, says: str) -> None:
+    def tune(content: dict[str, Any]) -> None:
+        runs = [{"seed": 1, "score": content["score"] + shift, "stages": []}]
+        tuning = {"recipe": "x", "stages": [], "train_languages": "all", "lora": None, "runs": runs}
+        content["fine_tuning"] = tuning | {"spread": spread}
+
+    assert says in wrong(change(path, tune, sealed=True))["scores"]
 
 
 @pytest.mark.parametrize("name", [*CHANGES, "command", "device", "seconds", "fingerprint", "created"])

@@ -191,7 +191,9 @@ def _todo(row: Forecast) -> str:
     left = row.languages - row.finished
     if not left:
         return "finished"
-    parts = [f"{row.texts:,} {'sentences' if row.answered is None else 'questions'}"]
+    stages = "".join(f"{x.stage}: {x.items:,} items, {x.steps:,} steps; " for x in row.training)
+    runs = f"with each of {len(row.seeds)} seeds; then " if len(row.seeds) > 1 else "then " if stages else ""
+    parts = [f"{stages}{runs}{row.texts:,} {'sentences' if row.answered is None else 'questions'}"]
     if row.finished:
         parts.append(f"in {left} of {row.languages} languages")
     if row.answered:

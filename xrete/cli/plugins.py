@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -126,15 +127,49 @@ def _card(card: dict[str, Any], json_: bool) -> None:
     if json_:
         typer.echo(json.dumps(card, ensure_ascii=False))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
     for key, value in card.items():
-        typer.echo(f"{key.replace('_', ' ')}: {_plain(value)}")
+        if lines := list(_lines(value)):
+            grid.add_row(Text(key.replace("_", " "), style="bold"), Text("\n".join(lines)))
+    Console().print(grid)
+
+
+def _lines(value: Any) -> Iterator[str]:
+    """Yields a value as lines to read: what is nested stands below its name, two spaces further in."""
+    if not value and isinstance(value, dict):
+        return
+    if isinstance(value, dict) and all(isinstance(item, int) for item in value.values()):
+        yield ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            lines = list(_lines(item))
+            if len(lines) == 1 and not _nested(item):
+                yield f"{key}: {lines[0]}"
+            else:
+                yield key
+                yield from (f"  {line}" for line in lines)
+    elif _nested(value):
+        for item in value:
+            yield ", ".join(f"{key} {_plain(inner)}" for key, inner in item.items())
+    elif isinstance(value, list | tuple) and any(" " in str(item) for item in value):  # sentences, not codes
+        yield from map(str, value)
+    else:
+        yield from _plain(value).splitlines()
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value)
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "unknown" if value is None else str(value)
 
 

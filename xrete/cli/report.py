@@ -44,6 +44,9 @@ def report(
     ] = "table",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; may be repeated.")] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option("--protocol", help="Only this protocol; may be repeated.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", help="Another metric of the records than their headline one.")
     ] = None,
@@ -64,6 +67,7 @@ def report(
 
     Examples:
         xrete report
+        xrete report --protocol zero-shot --intervals
         xrete report --table long-tail --reference paper --format markdown
         xrete report --format html --out leaderboard
         xrete report --table per-language --task tatoeba
@@ -74,6 +78,7 @@ def report(
     request = Request(
         models=tuple(model or ()),
         tasks=tuple(task or ()),
+        protocols=tuple(protocol or ()),
         metric=metric,
         kind=data,
         with_paper=reference == "paper",

@@ -49,7 +49,7 @@ def run(
         str | None, typer.Option("--train-split", help="Split that is trained on; fine-tuning takes train.")
     ] = None,
     train_data: Annotated[
-        Path | None, typer.Option("--train-data", help="Folder of files to train on, as for --data.")
+        str | None, typer.Option("--train-data", help="hub, or a folder of files to train on, as for --data.")
     ] = None,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Of fine-tuning; else the first one.")] = None,
     changes: Annotated[

@@ -104,7 +104,7 @@ def print_plan(rows: Mapping[Cell, Forecast], *, json_: bool, dry_run: bool) -> 
     if json_:
         for row in rows.values():
             typer.echo(json.dumps(asdict(row), ensure_ascii=False))
-    else:
+    elif rows:  # every cell may have failed
         output.print_plan(list(rows.values()), error=not dry_run)
 
 
@@ -158,7 +158,7 @@ def _score(title: str, request: ModelRequest, dataset: Dataset, settings: RunOpt
         total, unit = row.texts, "questions"
     else:
         total, unit = sum(dataset.shape.texts(dataset[x]) for x in dataset.languages), "sentences"
-    if settings.protocol == "fine-tune":
+    if (settings.protocol or dataset.card.protocols[0]) == "fine-tune":
         with output.steps(title) as watch:
             return evaluation.run(request.identity, request.load, dataset, replace(settings, watch=watch))
     with output.sentences(title, total, unit) as progress:

@@ -48,7 +48,7 @@ class Settings:
         seed: For everything that is random.
         train_languages: Languages that are trained on: "all", "en", or codes with commas; "all" where nothing is.
         train_split: Split of the task that is trained on; None: the protocol's choice.
-        train_data: Folder of upstream files to train on; None: the source of what is scored.
+        train_data: "hub", or a folder of upstream files to train on; None: the source of what is scored.
         tuning: Of fine-tuning.
     """
 
@@ -56,7 +56,7 @@ class Settings:
     train_languages: str = "all"
     # What these decide is in the protocol's fingerprint.
     train_split: str | None = field(default=None, repr=False)
-    train_data: Path | None = field(default=None, repr=False)
+    train_data: str | Path | None = field(default=None, repr=False)
     tuning: Tuning = field(default=Tuning(), repr=False)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrete import recipe
-from xrete.errors import DataError
+from xrete.errors import DataError, UsageError
 from xrete.files import digest
 from xrete.folds import split_items
 from xrete.model import Kind
 from xrete.protocols import Settings
-from xrete.protocols.training import TRAIN, Material, material
+from xrete.protocols.training import TRAIN, Material, material, training_source
 from xrete.recipe import Recipe, Stage
 from xrete.shapes import (
     Certificate,
@@ -27,12 +28,10 @@ from xrete.shapes import (
     join_runs,
     load_shape,
 )
-from xrete.sources import Folder, Hub, Source
 from xrete.tuning.job import Job, StageJob
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-    from xrete.task import Task
     from xrete.tuning.tuner import Tuned, Tuner
 
 KIND: Kind = "encoder"
@@ -48,7 +47,7 @@ def outcomes(
     """Trains once for each seed, and for each half where one is trained on and the other scored; then scores."""
     halves = _own(dataset, settings).halves
     runs: dict[int, dict[str, Items]] = {}
-    for seed in _seeds(settings):
+    for seed in seeds(settings):
         tuned = [tuner.train(job) for job in jobs(dataset, settings, seed)]
         runs[seed] = _scored(dataset, tuned, languages, halves)
     for language in languages:
@@ -69,17 +68,31 @@ def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[Job]:
     ]
 
 
+def seeds(settings: Settings) -> tuple[int, ...]:
+    """Returns the seeds of the training runs."""
+    return settings.tuning.seeds or (settings.seed,)
+
+
 def plan(dataset: Dataset, settings: Settings) -> Recipe:
     """Returns the stages.
 
     Where the user names a split of the task to train on, the last stage takes that in place of other data.
 
     Raises:
-        UsageError: there is no such recipe or setting.
+        UsageError: there is no such recipe or setting, or nothing that is trained on is in the languages that the
+            user named to train on.
     """
     stages = recipe.choose(dataset.card, settings.tuning.recipe, settings.tuning.changes)
     if settings.train_split is not None:
         stages = (*stages[:-1], replace(stages[-1], task=None))
+    asked = {code.strip() for code in settings.train_languages.split(",")}
+    for stage in () if _uses_own(stages) or asked == {"all"} else stages:
+        assert stage.task is not None
+        if asked != set(stage.task.card.languages):
+            raise UsageError(
+                f"--train-languages {settings.train_languages}: stage {stage.name} of {dataset.card.name} trains "
+                f"on {stage.task.card.title}, which is in {', '.join(stage.task.card.languages)}; leave it out"
+            )
     return stages
 
 
@@ -90,7 +103,7 @@ def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterabl
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:
     """Returns a digest of all that is trained on, and how."""
-    return digest(content(job) for seed in _seeds(settings) for job in jobs(dataset, settings, seed))
+    return digest(content(job) for seed in seeds(settings) for job in jobs(dataset, settings, seed))
 
 
 def content(job: Job) -> str:
@@ -129,20 +142,26 @@ def _counted(parts: Sequence[Part]) -> str:
     return f"{sum(part.used for part in parts):,} items" + (f", {dropped:,} left out" if dropped else "")
 
 
-def _seeds(settings: Settings) -> tuple[int, ...]:
-    return settings.tuning.seeds or (settings.seed,)
-
-
 def _uses_own(stages: Recipe) -> bool:
     return any(stage.task is None for stage in stages)
 
 
 def _own(dataset: Dataset, settings: Settings) -> Material:
-    """Returns what is there of the task's own training data; nothing where no stage needs it."""
+    """Returns what is there of the task's own training data; nothing where no stage needs it.
+
+    Raises:
+        DataError: it is not there.
+    """
     if not _uses_own(plan(dataset, settings)):
         return Material("", ((),))
     seed = replace(settings, tuning=replace(settings.tuning, seeds=()))  # the data is the same for all seeds
-    return material(dataset, replace(seed, train_split=settings.train_split or TRAIN[0]), whole=True)
+    try:
+        return material(dataset, replace(seed, train_split=settings.train_split or TRAIN[0]), whole=True)
+    except DataError as error:
+        others = [name for name, stages in dataset.card.recipes.items() if not _uses_own(stages)]
+        if not others or settings.train_split:
+            raise
+        raise DataError(f"{error}, or train on other data with --recipe {' or '.join(others)}") from None
 
 
 def _stage_job(dataset: Dataset, stage: Stage, settings: Settings, own: Material, half: int) -> StageJob:
@@ -166,8 +185,11 @@ def _stage_job(dataset: Dataset, stage: Stage, settings: Settings, own: Material
     )
 
 
+_known: WeakKeyDictionary[Dataset, dict[tuple[Any, ...], tuple[Part, ...]]] = WeakKeyDictionary()
+
+
 def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -> tuple[Part, ...]:
-    """Reads the training data of another task.
+    """Reads the training data of another task, once.
 
     Raises:
         DataError: it is not there; the sentence says which stage needs it.
@@ -175,9 +197,15 @@ def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -
     from xrete.dataset import Dataset as Data
 
     assert stage.task is not None
+    known, key = _known.setdefault(dataset, {}), (stage.task, settings.train_data, split)
+    if key in known:
+        return known[key]
     try:
-        data = Data(stage.task, _source(stage.task, dataset, settings), split=split, limit=dataset.limit)
-        return tuple(Part(x, data[x], data.shape.size(data[x]), data.shape.size(data[x])) for x in data.languages)
+        place = training_source(stage.task, dataset, settings)
+        data = Data(stage.task, place, split=split, limit=dataset.limit)
+        sizes = {language: data.shape.size(data[language]) for language in data.languages}
+        known[key] = tuple(Part(language, data[language], size, size) for language, size in sizes.items())
+        return known[key]
     except DataError as error:
         others = ""
         if split != "train":
@@ -187,23 +215,6 @@ def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -
         raise DataError(
             f"{dataset.card.name}, stage {stage.name}: {error}; name a folder that has it with --train-data{others}"
         ) from None
-
-
-def _source(task: Task, dataset: Dataset, settings: Settings) -> Source:
-    """Returns where the training data of another task is.
-
-    That is the folder that the user named for it, the one of the scored data, or its own repository.
-
-    Raises:
-        DataError: there is none of these.
-    """
-    if settings.train_data:
-        return Folder(settings.train_data)
-    if isinstance(dataset.source, Folder):
-        return dataset.source
-    if isinstance(dataset.source, Hub) and task.card.hub:
-        return Hub(task.card.hub)
-    raise DataError(f"{task.card.layout} is not to be had with --data {dataset.source.kind}")
 
 
 def _held_out(parts: Sequence[Part], shape: TrainShape, seed: int) -> tuple[tuple[Part, ...], tuple[Part, ...]]:

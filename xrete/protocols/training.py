@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,12 +15,13 @@ from xrete.errors import DataError, unknown_name
 from xrete.folds import split_items
 from xrete.protocols import Settings
 from xrete.shapes import Part, TrainShape
-from xrete.sources import Folder, Mini, Source
+from xrete.sources import Folder, Hub, Mini, Source
 from xrete.stats import generator
 from xrete.task import layouts
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+    from xrete.task import Task
 
 TRAIN = ("train",)
 SELECT = ("dev", "val")
@@ -89,8 +91,8 @@ def _choose(dataset: Dataset, settings: Settings, whole: bool) -> Material:
 
 def missing_split(dataset: Dataset, split: str, settings: Settings) -> str:
     """Says in a sentence that a split to train on is not there, and what to do."""
-    card, source = dataset.card, dataset.source
-    where = settings.train_data or (source.root if isinstance(source, Folder) else f"--data {source.kind}")
+    card, source = dataset.card, training_source(dataset.task, dataset, settings)
+    where = source.root if isinstance(source, Folder) else f"--data {source.kind}"
     there = [name for name in (*card.training, *card.splits) if name != split and _open(dataset, name, Settings())]
     others = f", or train on another with --train-split {' or '.join(there)}" if there else ""
     return f"{card.name} has no '{split}' to train on in {where}; name a folder with --train-data{others}"
@@ -146,7 +148,7 @@ def _open(dataset: Dataset, split: str, settings: Settings, *, strict: bool = Tr
     card = dataset.card
     if split not in (*card.splits, *card.training) and not isinstance(dataset.source, Mini):
         return None
-    place = Folder(settings.train_data) if settings.train_data else dataset.source
+    place = training_source(dataset.task, dataset, settings)
     try:
         whole = Dataset(dataset.task, place, split=split, limit=dataset.limit)
     except DataError:
@@ -167,6 +169,31 @@ def _open(dataset: Dataset, split: str, settings: Settings, *, strict: bool = Tr
             f"{', '.join(whole.languages)}; name some of these with --train-languages"
         )
     return None if absent else chosen
+
+
+def training_source(task: Task, dataset: Dataset, settings: Settings) -> Source:
+    """Returns where the training data of a task is.
+
+    That is what the user named for it; else the source of the scored data or, for another task's data on the hub,
+    its own repository.
+
+    Args:
+        task: Whose training data it is.
+        dataset: What is scored.
+        settings: With what the user named.
+
+    Raises:
+        DataError: there is none of these.
+    """
+    asked, card = settings.train_data, task.card
+    if asked is not None and asked != "hub":
+        return Folder(Path(asked))
+    if asked is None and (task is dataset.task or isinstance(dataset.source, Folder)):
+        return dataset.source
+    if card.hub and "hub" in (asked, dataset.source.kind):
+        return Hub(card.hub)
+    where = "--train-data hub" if asked else f"--data {dataset.source.kind}"
+    raise DataError(f"{card.layout} is not to be had with {where}")
 
 
 def _has_files(dataset: Dataset, place: Source, split: str) -> bool:

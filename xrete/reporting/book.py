@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from xrete.record import GroupScore, Interval, LanguageScore, ModelPart, Record
 from xrete.reporting.ablation import Setting, published_name
 from xrete.reporting.collect import Entry
 from xrete.reporting.leaderboard import ALL, NOT_RUN, NOT_SCORED, Cell, Evidence, Measure, Subject
+from xrete.reporting.tuning import Tuned, variant
 
 SHORT_REVISION = 8
 GEOMETRY = {"kl": False, "ch": True, "pr": True}
@@ -29,7 +30,8 @@ class Book:
     """An index over records.
 
     Attributes:
-        subjects: The models, by name and revision; a revision is printed where a name has several.
+        subjects: The models, by name and revision, which is printed where a name has several. What was fine-tuned
+            in another way than usual is a model of its own.
         tasks: The tasks that have a record.
         groups: The groups of languages that some record has a mean of, all first, and the tasks that have it.
     """
@@ -37,18 +39,22 @@ class Book:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries: dict[tuple[Subject, str], dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))
         self._ranked: dict[tuple[Subject, str, str, str], list[Entry]] = {}
-        subjects = _subjects(entry.record.model for entry in entries)
+        self._subjects = _subjects(entry.record for entry in entries)
         self.groups = {ALL: {entry.record.task for entry in entries}}
         for entry in entries:
             for name in entry.record.groups:
                 self.groups.setdefault(name, set()).add(entry.record.task)
         self._shapes = {entry.record.task: entry.record.shape for entry in entries}
-        self._models = {subjects[x.record.model.name, x.record.model.revision]: x.record.model for x in entries}
+        self._models = {self.subject(entry.record): entry.record.model for entry in entries}
         for entry in entries:
-            subject = subjects[entry.record.model.name, entry.record.model.revision]
+            subject = self.subject(entry.record)
             self._entries[subject, entry.record.task][entry.record.protocol].append(entry)
         self.subjects = sorted({key[0] for key in self._entries}, key=lambda x: (x.label.casefold(), x.label))
         self.tasks = self.groups[ALL]
+
+    def subject(self, record: Record) -> Subject:
+        """Returns whose record it is."""
+        return self._subjects[_identity(record)]
 
     def protocols(self, subject: Subject, task: str) -> tuple[set[str], set[str]]:
         """Returns the protocols with a usable record of a model on a task, and those with any."""
@@ -80,7 +86,8 @@ class Book:
     def ranked(self, subject: Subject, measure: Measure) -> list[Entry]:
         """Returns the complete, unlimited records that hold the metric.
 
-        The first one speaks for the model: it has the most languages, and is the newest of those.
+        The first one speaks for the model: it has the most languages, of those the most runs of fine-tuning, and is
+        the newest of those.
         """
         key = (subject, measure.task, measure.protocol, measure.metric)
         if key not in self._ranked:
@@ -102,13 +109,15 @@ class Book:
             return Cell(subject=subject, measure=measure, reason=reason)
         if not math.isfinite(score.value):
             return Cell(subject=subject, measure=measure, reason="its record holds no finite number")
+        tuned = Tuned.of(entry.record)
         return Cell(
             subject=subject,
             measure=measure,
             value=score.value,
             ci95=score.ci95 if score.ci95 and all(map(math.isfinite, score.ci95)) else None,
             higher_is_better=direction(entry.record, measure.metric),
-            evidence=_evidence(entry, score),
+            evidence=_evidence(entry, score, measure, tuned),
+            notes=(tuned.sentence,) if tuned else (),
         )
 
 
@@ -129,8 +138,10 @@ def direction(record: Record, metric: str) -> bool | None:
     return record.higher_is_better if is_known else None
 
 
-def _precedence(entry: Entry) -> tuple[int, str, str]:
-    return len(entry.record.languages), entry.record.created, entry.file
+def _precedence(entry: Entry) -> tuple[int, int, str, str]:
+    record = entry.record
+    runs = len(record.fine_tuning.runs) if record.fine_tuning else 1
+    return len(record.languages), runs, record.created, entry.file
 
 
 def _is_usable(entry: Entry) -> bool:
@@ -169,8 +180,10 @@ def _score(record: Record, measure: Measure) -> _Score | None:
     return None if value is None else _Score(value, interval, tuple(sorted(languages)), tuple(sorted(missing)))
 
 
-def _evidence(entry: Entry, score: _Score) -> Evidence:
+def _evidence(entry: Entry, score: _Score, measure: Measure, tuned: Tuned | None) -> Evidence:
     record = entry.record
+    if tuned and (measure.group != ALL or measure.metric != record.metric):  # a record has the spread of its score
+        tuned = replace(tuned, spread=None)
     return Evidence(
         record=entry.file,
         split=record.data.split,
@@ -180,11 +193,20 @@ def _evidence(entry: Entry, score: _Score) -> Evidence:
         languages=score.languages,
         missing=score.missing,
         n=sum(record.languages[code].n for code in score.languages if code in record.languages),
+        tuned=tuned,
     )
 
 
-def _subjects(models: Iterable[ModelPart]) -> Mapping[tuple[str, str], Subject]:
-    parts = {(model.name, model.revision): model for model in models}
+_Identity = tuple[str, str, str]
+"""Name and revision of a model, and what sets its fine-tuning apart."""
+
+
+def _identity(record: Record) -> _Identity:
+    return record.model.name, record.model.revision, variant(record)
+
+
+def _subjects(records: Iterable[Record]) -> Mapping[_Identity, Subject]:
+    parts = {_identity(record): record.model for record in records}
     labels = _labels(parts)
     return {
         key: Subject(
@@ -192,21 +214,30 @@ def _subjects(models: Iterable[ModelPart]) -> Mapping[tuple[str, str], Subject]:
             revision=model.revision,
             label=labels[key],
             origin="measured",
-            published=published_name(model),
+            # The paper names one way to fine-tune: all weights, on all languages.
+            published=None if key[2] else published_name(model),
             setting=Setting.of(model),
+            variant=key[2],
         )
         for key, model in parts.items()
     }
 
 
-def _labels(models: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+def _labels(models: Collection[_Identity]) -> Mapping[_Identity, str]:
     revisions: dict[str, set[str]] = defaultdict(set)
-    for name, revision in models:
+    for name, revision, _ in models:
         revisions[name].add(revision)
+    shown = {name: _shown_revisions(known) for name, known in revisions.items()}
     labels = {}
-    for name, known in revisions.items():
-        is_short_enough = len({revision[:SHORT_REVISION] for revision in known}) == len(known)
-        for revision in known:
-            short = revision[:SHORT_REVISION] if is_short_enough else revision
-            labels[name, revision] = f"{name} ({short})" if len(known) > 1 else name
+    for name, revision, tuned in models:
+        additions = ", ".join(filter(None, (shown[name][revision], tuned)))
+        labels[name, revision, tuned] = f"{name} ({additions})" if additions else name
     return labels
+
+
+def _shown_revisions(known: Collection[str]) -> Mapping[str, str]:
+    """Returns what is shown of each revision of a model: none of a lone one, its beginning where that will do."""
+    if len(known) == 1:
+        return dict.fromkeys(known, "")
+    is_short_enough = len({revision[:SHORT_REVISION] for revision in known}) == len(known)
+    return {revision: revision[:SHORT_REVISION] if is_short_enough else revision for revision in known}

@@ -74,29 +74,40 @@ def read_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
 
 
 def narrow(
-    entries: Sequence[Entry], *, kind: Kind | None, models: Collection[str], tasks: Collection[str]
+    entries: Sequence[Entry],
+    *,
+    kind: Kind | None,
+    models: Collection[str] = (),
+    tasks: Collection[str] = (),
+    protocols: Collection[str] = (),
 ) -> Narrowed:
-    """Keeps the named models and tasks (all where none is named), and one kind of data.
+    """Keeps the named models, tasks and protocols (all where none is named), and one kind of data.
 
     Args:
         entries: The records.
         kind: Real data or the mini sample; None takes the mini sample only where there is nothing else.
         models: Names of models.
         tasks: Names of tasks.
+        protocols: Names of protocols.
 
     Raises:
-        UsageError: there is no record of a named model or task.
+        UsageError: there is no record of a named model, task or protocol.
         XreteError: nothing is left.
     """
     _check("model", models, {entry.record.model.name for entry in entries})
     _check("task", tasks, {entry.record.task for entry in entries})
+    _check("protocol", protocols, {entry.record.protocol for entry in entries})
     named = [
         entry
         for entry in entries
-        if (not models or entry.record.model.name in models) and (not tasks or entry.record.task in tasks)
+        if (not models or entry.record.model.name in models)
+        and (not tasks or entry.record.task in tasks)
+        and (not protocols or entry.record.protocol in protocols)
     ]
     if not named:
-        raise XreteError(f"no record of {' or '.join(models)} on {' or '.join(tasks)}; {HOW_TO_RUN}")
+        asked = (("of", models), ("on", tasks), ("under", protocols))
+        wanted = " ".join(f"{word} {' or '.join(names)}" for word, names in asked if names)
+        raise XreteError(f"no record {wanted}; {HOW_TO_RUN}")
     mini = [entry for entry in named if entry.is_mini]
     real = [entry for entry in named if not entry.is_mini]
     kind = kind or ("real" if real else "mini")

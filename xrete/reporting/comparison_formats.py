@@ -119,7 +119,7 @@ def to_json(comparison: Comparison) -> str:
 
 def _fields(comparison: Comparison, task: TaskDifference, language: str, difference: Difference) -> dict[str, Any]:
     numbers = _numbers(difference)
-    low, high = numbers.pop("ci95")
+    low, high = numbers.pop("ci95") or (None, None)
     return {
         "first": comparison.first,
         "second": comparison.second,
@@ -174,12 +174,12 @@ def _digits(task: TaskDifference) -> int:
 
 
 def _cells(x: Difference, digits: int) -> tuple[str, ...]:
-    low, high = x.ci95
+    ends = [f"{end:.{digits}f}".replace("-", "−") for end in x.ci95 or ()]
     return (
         f"{x.first:.{digits}f}",
         f"{x.second:.{digits}f}",
         signed(x.difference, digits),
-        f"[{low:.{digits}f}, {high:.{digits}f}]".replace("-", "−"),
+        f"[{', '.join(ends)}]" if ends else MISSING,
         f"{x.corrected:.4f}",
         _SIDES[x.better],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from xrete.record import read_record
 from xrete.reporting.book import Book, direction
 from xrete.reporting.collect import Entry, Kind, narrow
 from xrete.reporting.leaderboard import ALL, Measure, Subject
+from xrete.reporting.remarks import TUNED_REMARK
 from xrete.reporting.text import plain
+from xrete.reporting.tuning import Tuned
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,20 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
 
     Raises:
         RecordError: the file is not a record.
-        UsageError: there is no such model, or several revisions of it.
+        UsageError: there is no such model, or several revisions of it, or ways in which it was fine-tuned.
     """
     if is_file(name):
         return [Entry(name, read_record(Path(name)), Path(name))]
-    subjects = Book(entries).subjects
+    book = Book(entries)
+    subjects = book.subjects
     found = [x for x in subjects if x.label == name] or [x for x in subjects if x.model == name]
     if not found:
         known = (plain(x.label) for x in subjects)
         raise unknown_name("model", name, known, "run 'xrete report', or name a record file")
     if len(found) > 1:
         labels = ", ".join(f"'{plain(x.label)}'" for x in found)
-        raise UsageError(f"'{name}' has {len(found)} revisions here: name one of {labels}, or a record file")
-    wanted = (found[0].model, found[0].revision)
-    return [x for x in entries if (x.record.model.name, x.record.model.revision) == wanted]
+        raise UsageError(f"'{name}' stands for {len(found)} models here: name one of {labels}, or a record file")
+    return [x for x in entries if book.subject(x.record) == found[0]]
 
 
 def build(
@@ -89,7 +91,7 @@ def build(
         UsageError: there is no record of a task.
         XreteError: nothing can be compared; the sentence says why.
     """
-    narrowed = narrow([*first, *second], kind=kind, models=(), tasks=tasks)
+    narrowed = narrow([*first, *second], kind=kind, tasks=tasks)
     kept = set(map(id, narrowed.entries))
     sides = [
         _Side(Book([x for x in entries if id(x) in kept]), Book(entries).subjects[0]) for entries in (first, second)
@@ -98,10 +100,13 @@ def build(
     if labels[0] == labels[1]:
         labels = [f"{label} ({entries[0].file})" for label, entries in zip(labels, (first, second), strict=True)]
     compared: list[TaskDifference] = []
+    trained: list[str] = []
     missing: list[NotCompared] = []
     for task, protocol in sorted({(x.record.task, x.record.protocol) for x in narrowed.entries}):
         try:
-            compared.append(_compare(sides, labels, task, protocol, metric))
+            own, other, name = _chosen(sides, labels, task, protocol, metric)
+            compared.append(compare_task(_run(own), _run(other), name, direction(own.record, name)))
+            trained += _trained(own, other)
         except XreteError as reason:
             missing.append(NotCompared(task, protocol, str(reason)))
     if not compared:
@@ -112,7 +117,7 @@ def build(
         second=labels[1],
         tasks=tuple(corrected_over_tasks(compared)),
         missing=tuple(missing),
-        remarks=narrowed.remarks,
+        remarks=(*trained, *([TUNED_REMARK] if trained else ()), *narrowed.remarks),
     )
 
 
@@ -124,10 +129,10 @@ class _Side:
     subject: Subject
 
 
-def _compare(
+def _chosen(
     sides: Sequence[_Side], labels: Sequence[str], task: str, protocol: str, metric: str | None
-) -> TaskDifference:
-    """Compares two models on a task, by records of the same data where they have such."""
+) -> tuple[Entry, Entry, str]:
+    """Returns the records by which two models are compared on a task, of the same data if any are, and in what."""
     headline = [name for side in sides for name in side.book.metrics(task, protocol, None)]
     measure = Measure(task=task, protocol=protocol, metric=metric or headline[0], group=ALL)
     for side, label in zip(sides, labels, strict=True):
@@ -136,8 +141,14 @@ def _compare(
     first, second = (side.book.ranked(side.subject, measure) for side in sides)
     pairs = [(a, b) for a in first for b in second]
     same = [(a, b) for a, b in pairs if a.record.data.fingerprint == b.record.data.fingerprint]
-    a, b = (same or pairs)[0]
-    return compare_task(_run(a), _run(b), measure.metric, direction(a.record, measure.metric))
+    return *(same or pairs)[0], measure.metric
+
+
+def _trained(*entries: Entry) -> Iterator[str]:
+    """Says how models were fine-tuned."""
+    for side, entry in zip("AB", entries, strict=True):
+        if tuned := Tuned.of(entry.record):
+            yield f"{side} on {entry.record.task}: {tuned.sentence}."
 
 
 def _run(entry: Entry) -> Run:

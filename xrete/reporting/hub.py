@@ -16,10 +16,11 @@ from xrete.errors import XreteError
 from xrete.files import atomic_writer, write_text
 from xrete.reporting import columns, views
 from xrete.reporting.book import GEOMETRY, Book
-from xrete.reporting.collect import Entry, narrow
+from xrete.reporting.collect import Entry
 from xrete.reporting.leaderboard import ALL, Cell, Measure
 from xrete.reporting.markdown import escape, to_markdown
 from xrete.reporting.text import NAME_LIMIT, plain
+from xrete.reporting.tuning import Tuned
 from xrete.store import find_items, safe_name
 
 TASK_TYPES = {
@@ -52,7 +53,7 @@ def write(
         XreteError: there is no such record.
         RecordError: a record's items are missing or are not those that it was written with.
     """
-    narrowed = narrow(entries, kind="real", models=request.models, tasks=request.tasks)
+    narrowed = request.narrowed(entries, kind="real")
     kept = [x for x in narrowed.entries if x.record.status == "complete" and x.record.data.limit is None]
     if not kept:
         raise XreteError("no complete record of real data, without --limit, is here to be published")
@@ -115,14 +116,15 @@ def _result(cell: Cell, book: Book) -> dict[str, Any]:
     measure, evidence = cell.measure, cell.evidence
     assert evidence is not None
     coverage = f"{len(evidence.languages)} of {evidence.expected} languages"
+    protocol = f"{measure.protocol} ({cell.subject.variant})" if cell.subject.variant else measure.protocol
     return {
         "task_type": TASK_TYPES.get(book.shape(measure.task), OTHER_TASKS),
-        "task_name": plain(f"{measure.task}, {measure.protocol}"),
+        "task_name": plain(f"{measure.task}, {protocol}"),
         **_dataset(measure.task),
         "dataset_split": plain(evidence.split),
         "dataset_revision": evidence.revision and plain(evidence.revision),
         "metric_type": plain(measure.metric),
-        "metric_name": plain(f"{measure.metric}, {measure.protocol}, mean over {coverage}"),
+        "metric_name": plain(f"{measure.metric}, {protocol}, mean over {coverage}"),
         "metric_value": round(cell.value or 0.0, 4),
         "metric_args": {
             "protocol": plain(measure.protocol),
@@ -131,7 +133,17 @@ def _result(cell: Cell, book: Book) -> dict[str, Any]:
             "ci95": None if cell.ci95 is None else [round(end, 4) for end in cell.ci95],
             "higher_is_better": cell.higher_is_better,
             "data_fingerprint": plain(evidence.fingerprint),
+            **(_tuning(evidence.tuned) if evidence.tuned else {}),
         },
+    }
+
+
+def _tuning(tuned: Tuned) -> dict[str, Any]:
+    return {
+        "recipe": plain(tuned.recipe),
+        "changes": plain(tuned.variant),
+        "seeds": list(tuned.seeds),
+        "spread": None if tuned.spread is None else round(tuned.spread, 4),
     }
 
 

@@ -35,6 +35,7 @@ _SPECIAL = {character: f"\\{character}" for character in "{}$&#%_"} | {
     "…": r"\ldots{}",
     "±": r"$\pm$",
     "−": "$-$",
+    "σ": r"$\sigma$",
     "≈": r"$\approx$",
     "≠": r"$\neq$",
     "↑": r"$\uparrow$",

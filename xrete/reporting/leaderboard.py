@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from xrete.files import digest
 from xrete.record import Interval
 from xrete.reporting.ablation import Setting
+from xrete.reporting.tuning import Tuned
 
 if TYPE_CHECKING:
     from xrete.comparison import Standing
@@ -36,6 +37,7 @@ class Subject:
         origin: Who measured it.
         published: The name by which `results/paper` knows the model, None where it cannot be there.
         setting: How XRETE trained it, where its records say so.
+        variant: What sets its fine-tuning apart from the usual one (`xrete.reporting.tuning.variant`).
     """
 
     model: str
@@ -44,6 +46,7 @@ class Subject:
     origin: Origin
     published: str | None = None
     setting: Setting | None = None
+    variant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ class Evidence:
         languages: The languages that the number was taken over, sorted.
         missing: Those that it should have been taken over too.
         n: Number of items.
+        tuned: How the model was fine-tuned, where it was.
     """
 
     record: str
@@ -80,6 +84,7 @@ class Evidence:
     languages: tuple[str, ...]
     missing: tuple[str, ...]
     n: int
+    tuned: Tuned | None = None
 
     @property
     def expected(self) -> int:

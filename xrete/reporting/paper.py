@@ -90,18 +90,23 @@ class Paper:
         subjects: Its rows, in the paper's order, labelled as the paper's.
     """
 
-    def __init__(self, table: int, *, tasks: Sequence[str] = (), ablations: bool = False) -> None:
+    def __init__(
+        self, table: int, *, tasks: Sequence[str] = (), protocols: Sequence[str] = (), ablations: bool = False
+    ) -> None:
         """Reads the table.
 
         Args:
             table: Its number.
             tasks: Only these; all where none is named.
+            protocols: The same of protocols.
             ablations: Whether ablated models are among the rows.
         """
         cells = [
             cell
             for cell in paper_cells(table)
-            if (ablations or not cell.model.startswith(_ABLATED)) and (not tasks or cell.task in tasks)
+            if (ablations or not cell.model.startswith(_ABLATED))
+            and (not tasks or cell.task in tasks)
+            and (not protocols or cell.protocol in protocols)
         ]
         subjects = {cell.row: _subject(cell) for cell in cells}
         self.table = table
@@ -141,12 +146,12 @@ class Paper:
 
         Prompted numbers stand in the columns of the fine-tuned ones, as in the paper; their rows say so.
         """
-        found = self._cells.get((subject, measure))
+        asked, found = measure, self._cells.get((subject, measure))
         if found is None and measure.protocol == "fine-tune":
             measure = replace(measure, protocol="prompt")
             found = self._cells.get((subject, measure))
         if found is None:
-            return Cell(subject=subject, measure=measure, reason=NOT_PUBLISHED)
+            return Cell(subject=subject, measure=asked, reason=NOT_PUBLISHED)
         notes = (f"paper: {found.note}",) if found.note else ()
         return Cell(subject=subject, measure=measure, value=found.value, printed=found.printed, notes=notes)
 

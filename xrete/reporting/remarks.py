@@ -15,6 +15,10 @@ MINI_REMARK = (
     "Measured on the small sample that ships with XRETE: it shows that everything works and says nothing about the "
     "real tasks."
 )
+TUNED_REMARK = (
+    "Of fine-tuned models, intervals, ranks and p-values are over items: "
+    "what another seed of training changes is not in them."
+)
 PROTOCOLS = {
     "fine-tune": "the whole model is trained on the task",
     "probe": "a linear head on frozen embeddings is trained",
@@ -43,7 +47,14 @@ def several(cells: Sequence[Cell], book: Book) -> Iterator[str]:
             counts[f"{cell.subject.label} on {cell.measure.task}, {cell.measure.protocol}"] = count
     if counts:
         parts = (f"{count} of {what}" for what, count in counts.items())
-        yield f"Several records: {'; '.join(parts)}. Shown is the one with most languages, then the newest."
+        runs = "then most runs, " if any(cell.evidence and cell.evidence.tuned for cell in cells) else ""
+        yield f"Several records: {'; '.join(parts)}. Shown is the one with most languages, {runs}then the newest."
+
+
+def tuned(cells: Sequence[Cell]) -> Iterator[str]:
+    """Says what is not in the intervals and ranks of models that were fine-tuned."""
+    if any(cell.evidence and cell.evidence.tuned for cell in cells):
+        yield TUNED_REMARK
 
 
 def intervals(cells: Sequence[Cell], book: Book) -> Iterator[str]:

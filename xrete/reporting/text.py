@@ -84,11 +84,13 @@ def superscripts(notes: Iterable[str], numbers: Mapping[str, int]) -> str:
 
 
 def addition(cell: Cell, notes: Mapping[str, int], *, intervals: bool) -> str:
-    """Writes what follows a cell's number: rank, interval, coverage, verdict, and the numbers of its notes."""
+    """Writes what follows a number: rank, interval, spread over runs, coverage, verdict, numbers of notes."""
     parts = [f" #{rank(cell.standing)}"] if cell.standing else []
     if intervals and cell.ci95:
         low, high = cell.ci95
         parts.append(f" ±{(high - low) / 2:.{cell.digits}f}")
+    if cell.evidence and cell.evidence.tuned and (spread := cell.evidence.tuned.spread) is not None:
+        parts.append(f" σ{spread:.{cell.digits}f}")
     if cell.evidence and cell.evidence.is_partial:
         parts.append(f" ({len(cell.evidence.languages)}/{cell.evidence.expected})")
     if cell.verdict and cell.verdict.difference is not None:
@@ -119,6 +121,8 @@ def key(board: Leaderboard, best: str, second: str) -> Iterator[str]:
         yield f"{best} best{others} beyond chance, among models scored on the same languages and data."
     if any(cell.standing for cell in cells):
         yield "#: the rank, or the ranks between which it lies, at 95 % confidence for all models compared."
+    if any(cell.evidence and cell.evidence.tuned and cell.evidence.tuned.spread is not None for cell in cells):
+        yield "σ: the standard deviation over runs of fine-tuning with other seeds; none where there was one run."
     if example := next((cell.evidence for cell in cells if cell.evidence and cell.evidence.is_partial), None):
         done, expected = len(example.languages), example.expected
         yield f"({done}/{expected}): the mean is over {done} of {expected} languages."

@@ -61,6 +61,7 @@ def safe_cell(value: Any) -> Any:
 def _fields(cell: Cell) -> dict[str, Any]:
     low, high = cell.ci95 or (None, None)
     evidence, verdict, setting = cell.evidence, cell.verdict, cell.subject.setting
+    standing, tuned = cell.standing, evidence and evidence.tuned
     return {
         "model": cell.subject.model,
         "revision": cell.subject.revision,
@@ -83,11 +84,18 @@ def _fields(cell: Cell) -> dict[str, Any]:
         "data": evidence and evidence.source,
         "data_revision": evidence and evidence.revision,
         "data_fingerprint": evidence and evidence.fingerprint,
+        "recipe": tuned and tuned.recipe,
+        "recipe_changes": cell.subject.variant or None,
+        "seeds": " ".join(map(str, tuned.seeds)) if tuned else None,
+        "spread": tuned and tuned.spread,
         "record": evidence and evidence.record,
         "printed": cell.printed,
         "status": verdict and verdict.status,
         "difference": verdict and verdict.difference,
         "measured_as": verdict and verdict.ours,
         "mark": cell.mark,
+        "rank_best": standing and standing.best,
+        "rank_worst": standing and standing.worst,
+        "tie_group": standing and standing.group,
         "missing": cell.reason,
     }

@@ -45,9 +45,21 @@ class Request:
     models: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     metric: str | None = None
+    protocols: tuple[str, ...] = ()
     kind: Kind | None = None
     with_paper: bool = False
     intervals: bool = False
+
+    def narrowed(self, entries: Sequence[Entry], *, kind: Kind | None = None) -> Narrowed:
+        """Returns the records that are asked for, by `xrete.reporting.collect.narrow`.
+
+        Args:
+            entries: All records.
+            kind: Of data, in place of what the user says.
+        """
+        return narrow(
+            entries, kind=kind or self.kind, models=self.models, tasks=self.tasks, protocols=self.protocols
+        )
 
     @property
     def paper_table(self) -> int | None:
@@ -79,7 +91,7 @@ def build(entries: Sequence[Entry], request: Request) -> Leaderboard:
     """
     if request.table == "per-language" and len(request.tasks) != 1:
         raise UsageError("the per-language table is of one task: name it with --task, as in --task tatoeba")
-    narrowed = narrow(entries, kind=request.kind, models=request.models, tasks=request.tasks)
+    narrowed = request.narrowed(entries)
     if request.with_paper and narrowed.kind == "mini":
         raise XreteError(
             "the paper's numbers cannot stand beside the mini sample, and there is nothing else here; "
@@ -87,7 +99,10 @@ def build(entries: Sequence[Entry], request: Request) -> Leaderboard:
         )
     _check_metric(narrowed.entries, request.metric)
     book, number = Book(narrowed.entries), request.paper_table
-    paper = Paper(number, tasks=request.tasks, ablations=request.table in ABLATIONS) if number else None
+    is_ablation = request.table in ABLATIONS
+    paper = (
+        Paper(number, tasks=request.tasks, protocols=request.protocols, ablations=is_ablation) if number else None
+    )
     draft = _DRAFTS.get(request.table, _by_model)(book, paper, request)
     if not any(cell.subject.origin == "measured" for row in draft.rows for cell in row.cells):
         raise XreteError(_nothing(request.table))
@@ -235,6 +250,7 @@ def _finish(draft: _Draft, book: Book, paper: Paper | None, request: Request, na
         remarks.unknown_directions(cells),
         remarks.unequal_columns(cells) if is_by_language else [],
         remarks.several(cells, book),
+        remarks.tuned(cells),
         remarks.no_records(VIEW_TASKS.get(request.table, ()), book),
         remarks.reference(cells, paper) if paper else [],
         problems,

@@ -66,13 +66,16 @@ class Metric:
     Attributes:
         statistic: Items to the metric's value, in the unit of reports (0-100 for shares and correlations).
         per_item: Items to one value for each item, whose mean is the statistic; None where it is no mean.
+        in_one_unit: Items to items of the same statistic whose columns have the same unit for every model, so that
+            the outcomes of two models may be swapped; None where they have that already.
     """
 
     statistic: Callable[[Items], float]
     per_item: Callable[[Items], NDArray[np.float64]] | None = None
+    in_one_unit: Callable[[Items], Items] | None = None
 
     def __post_init__(self) -> None:
-        statistic, per_item = self.statistic, self.per_item
+        statistic, per_item, in_one_unit = self.statistic, self.per_item, self.in_one_unit
 
         def over_runs(items: Items) -> float:
             return float(np.mean([statistic(run) for run in runs(items)]))
@@ -81,7 +84,12 @@ class Metric:
             assert per_item is not None
             return np.asarray(np.mean([per_item(run) for run in runs(items)], axis=0))
 
+        def in_one_unit_over_runs(items: Items) -> Items:
+            assert in_one_unit is not None
+            return join_runs({place: in_one_unit(run) for place, run in enumerate(runs(items))})
+
         object.__setattr__(self, "statistic", over_runs)
+        object.__setattr__(self, "in_one_unit", in_one_unit_over_runs if in_one_unit else None)
         object.__setattr__(self, "per_item", per_item_over_runs if per_item else None)
 
     @staticmethod

@@ -32,6 +32,7 @@ class Choices(Texts):
     choice2: Sequence[str]
     labels: Sequence[int]
     columns: ClassVar[tuple[str, ...]] = (*Texts.columns, "questions", "choice1", "choice2", "labels")
+    text_columns: ClassVar[tuple[str, ...]] = (*Texts.text_columns, "choice1", "choice2")
 
     def __post_init__(self) -> None:
         super().__post_init__()

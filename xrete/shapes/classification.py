@@ -215,6 +215,7 @@ class Ordinal(Classification):
     unread = "as the number farthest from the right one, the lower of two"
     metrics: Mapping[str, Metric] = {
         "mae": Metric.mean_of(lambda items: _absolute_errors(items["gold"], items["prediction"])),
+        "mae_x100": Metric.mean_of(lambda items: 100 * _absolute_errors(items["gold"], items["prediction"])),
         "accuracy": ACCURACY,
     }
     certified = "mae"

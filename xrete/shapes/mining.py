@@ -11,6 +11,7 @@ from xrete.lazy import NDArray, np
 from xrete.mining import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
 from xrete.retrieval import device_of, nearest_both
 from xrete.shapes import Certificate, Encode, Items, Metric
+from xrete.shapes.texts import check_texts
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -31,8 +32,8 @@ class Corpora:
         ids: Names of the sentences of both sides, where they have some; they decide no score.
 
     Raises:
-        ValueError: no gold, a gold pair twice, one that points past the end of its corpus, or not as many names as
-            sentences.
+        ValueError: a sentence is no text, no gold, a gold pair twice, one that points past the end of its corpus,
+            or not as many names as sentences.
     """
 
     source: Sequence[str]
@@ -42,6 +43,8 @@ class Corpora:
     ids: tuple[Sequence[str], Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
+        check_texts("source", self.source)
+        check_texts("target", self.target)
         if not self.gold:
             raise ValueError("no gold pairs")
         if len(set(self.gold)) < len(self.gold):

@@ -12,7 +12,7 @@ from xrete.files import digest
 from xrete.lazy import NDArray, np
 from xrete.retrieval import device_of, top_k
 from xrete.shapes import Certificate, Encode, Items, Metric, Segments
-from xrete.shapes.texts import pick
+from xrete.shapes.texts import check_texts, pick
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -35,12 +35,14 @@ class Pool:
         texts: What is encoded.
 
     Raises:
-        ValueError: the columns have unequal lengths, or a name occurs twice.
+        ValueError: the columns have unequal lengths, a name occurs twice, or a value is no text.
     """
 
     def __init__(self, ids: Sequence[str], texts: Sequence[str]) -> None:
         if len(ids) != len(texts):
             raise ValueError(f"{len(ids)} names of candidates and {len(texts)} texts")
+        check_texts("candidate name", ids)
+        check_texts("candidate", texts)
         self.ids = ids
         self.texts = texts
         if len(self.rows) < len(ids):
@@ -75,8 +77,8 @@ class Ranking:
         dropped: Rows that the adapter left out for a known data error.
 
     Raises:
-        ValueError: the columns have unequal lengths, a query has no right candidate, a name occurs twice, or a
-            right candidate is not in the pool.
+        ValueError: the columns have unequal lengths, a value is no text, a query has no right candidate or one
+            twice, a name occurs twice, or a right candidate is not in the pool.
     """
 
     ids: Sequence[str]
@@ -91,12 +93,16 @@ class Ranking:
             raise ValueError(
                 f"{len(self.queries)} queries with {len(self.ids)} names and {len(self.relevant)} lists of answers"
             )
+        check_texts("query name", self.ids)
+        check_texts("query", self.queries)
         if len(set(self.ids)) < len(self.ids):
             again = next(name for row, name in enumerate(self.ids) if name in self.ids[:row])
             raise ValueError(f"query {again!r} occurs twice")
         for name, relevant in zip(self.ids, self.relevant, strict=True):
             if not relevant:
                 raise ValueError(f"query {name!r} has no right candidate")
+            if len(set(relevant)) < len(relevant):
+                raise ValueError(f"query {name!r} names a right candidate twice")
             absent = [candidate for candidate in relevant if candidate not in self.pool.rows]
             if absent:
                 raise ValueError(f"query {name!r} asks for {absent[0]!r}, which is not among the candidates")

@@ -86,6 +86,14 @@ def average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
 
+def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns values less their mean, over their standard deviation; zeros where they are constant."""
+    if is_constant(values):
+        return np.zeros(len(values))
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.asarray((numbers - numbers.mean()) / numbers.std())
+
+
 def is_constant(values: NDArray[np.float64]) -> bool:
     """Says whether values differ by no more than rounding."""
     return not len(values) or bool(np.ptp(values) <= NOISE * max(1.0, float(np.abs(values).max())))
@@ -101,8 +109,14 @@ class Similarity:
         "range, and as the highest elsewhere"
     )
     metrics: Mapping[str, Metric] = {
-        "spearman": Metric(lambda items: 100 * spearman(items["gold"], items["prediction"])),
-        "pearson": Metric(lambda items: 100 * pearson(items["gold"], items["prediction"])),
+        "spearman": Metric(
+            lambda items: 100 * spearman(items["gold"], items["prediction"]),
+            in_one_unit=lambda items: {**items, "prediction": average_ranks(items["prediction"])},
+        ),
+        "pearson": Metric(
+            lambda items: 100 * pearson(items["gold"], items["prediction"]),
+            in_one_unit=lambda items: {**items, "prediction": standardised(items["prediction"])},
+        ),
     }
 
     def size(self, data: ScoredPairs) -> int:

@@ -25,9 +25,10 @@ class Texts:
         ids: What names an item; equal ids in two languages are translations of one item. None: the row number.
         dropped: Rows that the adapter left out for a known data error.
         columns: Names of the fields that have one value for each item.
+        text_columns: Names of those whose values are text.
 
     Raises:
-        ValueError: the columns have unequal lengths; the data set says where.
+        ValueError: the columns have unequal lengths, or a value is no text; the data set says where.
     """
 
     first: Sequence[str]
@@ -36,12 +37,15 @@ class Texts:
     dropped: int = 0
 
     columns: ClassVar[tuple[str, ...]] = ("first", "second", "ids")
+    text_columns: ClassVar[tuple[str, ...]] = ("first", "second", "ids")
 
     def __post_init__(self) -> None:
         for name in self.columns:
             column = getattr(self, name)
             if column is not None and len(column) != len(self.first):
                 raise ValueError(f"{len(self.first)} texts and {len(column)} in the column {name!r}")
+        for name in self.text_columns:
+            check_texts(name, getattr(self, name) or ())
 
     def __len__(self) -> int:
         return len(self.first)
@@ -80,6 +84,17 @@ class Texts:
         """All texts, in order."""
         yield from self.first
         yield from self.second or ()
+
+
+def check_texts(name: str, column: Iterable[object]) -> None:
+    """Makes sure that a column holds text only: JSON and the hub have null and numbers too.
+
+    Raises:
+        ValueError: a value is no text.
+    """
+    bad = next(((row, value) for row, value in enumerate(column, start=1) if not isinstance(value, str)), None)
+    if bad is not None:
+        raise ValueError(f"{name!r} of item {bad[0]} is {bad[1]!r}, which is no text")
 
 
 def pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:

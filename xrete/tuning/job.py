@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,7 @@ class Examples:
             parts: The data.
             objective: What for.
         """
+        self._shape, self._parts = shape, parts
         columns = [shape.segments(part.data) for part in parts]
         self._segments: Segments = [
             (
@@ -49,6 +51,12 @@ class Examples:
             for first, second in self._segments
         ]
         return np.asarray(np.max(sizes, axis=0), dtype=np.int64)
+
+    @cached_property
+    def names(self) -> NDArray[np.intp]:
+        """Number of each item's name, which it shares with its translations."""
+        names = [name for part in self._parts for name, *_ in self._shape.keys(part.data)]
+        return np.unique(names, return_inverse=True)[1]
 
     def segments(self, rows: NDArray[np.intp]) -> Segments:
         """Returns the texts of the items at `rows`."""
@@ -87,6 +95,28 @@ class StageJob:
     def held_out(self) -> Examples:
         """What the best weights are chosen on."""
         return self._examples(self.dev)
+
+    @cached_property
+    def epoch_items(self) -> int:
+        """Items that are read in an epoch."""
+        if self.stage.one_language:
+            return int(self.examples.names.max()) + 1
+        return sum(part.used for part in self.train)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(self.epoch_items / self.stage.batch)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole stage, if it does not end early."""
+        return self.stage.epochs * self.epoch_steps
+
+    @property
+    def languages(self) -> list[str]:
+        """Languages that are trained on."""
+        return [part.language for part in self.train]
 
     @property
     def outputs(self) -> int:
@@ -156,6 +186,7 @@ class Chosen:
     Attributes:
         stage: Its name.
         items: Number of items that were trained on.
+        languages: Of these items.
         steps: Steps that were made.
         best_step: The step whose weights were kept.
         dev: The metric on held-out data at that step, or None.
@@ -165,4 +196,5 @@ class Chosen:
     items: int
     steps: int
     best_step: int
-    dev: float | None = field(default=None)
+    dev: float | None = None
+    languages: list[str] = field(default_factory=list)

@@ -67,7 +67,11 @@ class Tokens:
 
 
 class Reader:
-    """Turns texts into what the transformer reads."""
+    """Turns texts into what the transformer reads.
+
+    Attributes:
+        lengths: Most tokens of first (or only) and of second texts that are read alone; of pairs, the first counts.
+    """
 
     def __init__(self, encoder: TransformerEncoder, stage: Stage, device: torch.device) -> None:
         self._tokenizer = encoder.tokenizer
@@ -76,7 +80,7 @@ class Reader:
         self._objective = stage.objective
         self._device = device
         most = encoder.max_length or stage.max_length
-        self._lengths = [min(most, stage.max_length), min(most, stage.max_length_second or stage.max_length)]
+        self.lengths = [min(most, stage.max_length), min(most, stage.max_length_second or stage.max_length)]
 
     def tokenise(self, segments: Segments, targets: NDArray[Any]) -> Tokens:
         """Tokenises items.
@@ -92,14 +96,14 @@ class Reader:
             assert second is not None
             if self._objective != "in-batch":
                 # One pass of the transformer, which fills the gradient of its large table of tokens once.
-                return Tokens((self._tokens(_in_turn([first, second]), None, self._lengths[0]),), 2, aims)
+                return Tokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
             sides = tuple(
-                self._tokens(x, None, most) for x, most in zip((first, second), self._lengths, strict=True)
+                self._tokens(x, None, most) for x, most in zip((first, second), self.lengths, strict=True)
             )
             return Tokens(sides, 1, aims)
         firsts = _in_turn([first for first, _ in segments])
         seconds = _in_turn([second for _, second in segments if second is not None])
-        return Tokens((self._tokens(firsts, seconds or None, self._lengths[0]),), len(segments), aims)
+        return Tokens((self._tokens(firsts, seconds or None, self.lengths[0]),), len(segments), aims)
 
     def pad(self, tokens: Tokens, items: Sequence[int]) -> Batch:
         """Makes a batch of some items; of none, one row stands in."""

@@ -60,9 +60,13 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch)
         if saved and saved.stage > number:
             continue
         torch.manual_seed(seed_of(job.seed, number))  # of the head's weights
-        network = Network(backbone, start, stage.stage, stage.outputs, precision).to(encoder.device)
+        before, network = network, Network(backbone, start, stage.stage, stage.outputs, precision)
+        network.to(encoder.device)
         if saved:
             take_weights(network, saved.weights)
+        elif before is not None and before.head is not None and _share_a_head(job.stages[number - 1], stage):
+            assert network.head is not None
+            network.head.load_state_dict(before.head.state_dict())
         done.append(_Stage(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
         saved = None
         # What exchanges the gradients of a stage stays with the weights that it was made for.
@@ -73,6 +77,12 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch)
         state.finish(network, encoder.tokenizer, done)
     team.wait()
     return done
+
+
+def _share_a_head(before: StageJob, stage: StageJob) -> bool:
+    """Says whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
+    heads = [(job.stage.objective, job.stage.head, job.outputs) for job in (before, stage)]
+    return heads[0] == heads[1]
 
 
 def seed_of(*parts: int) -> int:
@@ -119,8 +129,7 @@ class _Stage:
         # The limit of a processor is about its cache, not its memory, and small batches fill gradients often.
         on_cpu = self._device.type == "cpu"
         self._batch_tokens = MOST_TOKENS if on_cpu else min(encoder.batch_tokens, MOST_TOKENS)
-        self._epoch_steps = math.ceil(len(job.examples) / job.stage.batch)
-        self._steps = job.stage.epochs * self._epoch_steps
+        self._steps = job.steps
         self._optimiser = self._make_optimiser()
         self._best = _Best()
 
@@ -131,7 +140,7 @@ class _Stage:
             step = resumed.step
             self._best = _Best(resumed.best, resumed.best_step, resumed.looks)
             self._state.restore_optimiser(self._optimiser, resumed)
-        look_every = stage.evaluate_every or self._epoch_steps
+        look_every = stage.evaluate_every or job.epoch_steps
         while step < self._steps and not self._is_patient_no_more():
             for rows in self._batches(step):
                 loss = self._step(rows, step)
@@ -148,7 +157,7 @@ class _Stage:
             self._team.wait()  # the first process has written them
             take_weights(self._network, self._state.best(self._number))
         kept = self._best.step if stage.select else step
-        return Chosen(stage.name, len(job.examples), step, kept, self._shown())
+        return Chosen(stage.name, len(job.examples), step, kept, self._shown(), job.languages)
 
     def _step(self, rows: NDArray[np.intp], step: int) -> float:
         """Makes one step on a global batch; returns its mean loss."""
@@ -217,9 +226,11 @@ class _Stage:
 
     def _batches(self, step: int) -> Iterator[NDArray[np.intp]]:
         """Yields the rows of each global batch of an epoch, from a step on; items of like length come together."""
-        epoch, skip = divmod(step, self._epoch_steps)
+        epoch, skip = divmod(step, self._job.epoch_steps)
         random = np.random.default_rng([self._seed, self._number, epoch])
         order = random.permutation(len(self._job.examples))
+        if self._stage.one_language:  # whichever of them comes first
+            order = order[np.sort(np.unique(self._job.examples.names[order], return_index=True)[1])]
         lengths, size = self._job.examples.lengths, self._stage.batch
         batches: list[NDArray[np.intp]] = []
         for start in range(0, len(order), size * WINDOW):

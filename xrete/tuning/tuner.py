@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,7 +125,7 @@ class Tuned:
         self._network = network.to(before.device).eval()
         self._batch_tokens = before.batch_tokens
         self._reader = Reader(before, last.stage, torch.device(before.device))
-        self._encoder = copy.copy(before)
+        self._encoder = before.limited(max(self._reader.lengths))  # it was trained on no more
         self._encoder.model = backbone.to(before.device, precision).eval()
         self._encoder.head = network.extra
         self._encoder.on_progress = None

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from xrete.errors import XreteError
 from xrete.files import write_text
-from xrete.reporting.collect import Entry, narrow
+from xrete.reporting.collect import Entry
 from xrete.reporting.page.content import content
 from xrete.reporting.page.pictures import read_pictures
 from xrete.reporting.views import Request
@@ -42,7 +42,7 @@ def write(entries: Sequence[Entry], request: Request, folder: Path, sources: Seq
     Raises:
         XreteError: nothing passes the request, or the paper's rows would stand beside the mini sample.
     """
-    narrowed = narrow(entries, kind=request.kind, models=request.models, tasks=request.tasks)
+    narrowed = request.narrowed(entries)
     if request.with_paper and narrowed.kind == "mini":
         raise XreteError("the paper's numbers cannot stand beside the mini sample; leave out --reference paper")
     models = {(entry.record.model.name, entry.record.model.revision) for entry in narrowed.entries}

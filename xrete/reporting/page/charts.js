@@ -68,7 +68,7 @@ function labels(points, toX, toY, left, right) {
   const placed = [];
   for (const point of points) {
     if (placed.length >= MOST_LABELS) break;
-    const text = point.label.length > 22 ? `${point.label.slice(0, 21)}…` : point.label;
+    const text = point.label.length > 22 ? `${point.label.slice(0, 11)}…${point.label.slice(-10)}` : point.label;
     const wide = 6.4 * text.length;
     const [cx, cy] = [toX(point.x), toY(point.y)];
     const spots = [[cx + 8, cy + 4], [cx - 8 - wide, cy + 4], [cx - wide / 2, cy - 9], [cx - wide / 2, cy + 18]];
@@ -138,7 +138,9 @@ function renderQuality() {
   };
   const machines = unique(found.map(({ cell }) => data.runs[cell.run]).filter(({ speed }) => speed !== null).map(({ machine }) => machine));
   show("speed", "Quality and speed", `sentences a second, ${machines.length === 1 ? machines[0] : "each on its own machine"}`, (cell) => data.runs[cell.run].speed,
-    ["No speed is known: these records took every vector from the cache. ", make("code", {}, "xrete run --no-cache --force"), " measures it."]);
+    found.every(({ cell }) => data.runs[cell.run].tuning)
+      ? "No speed is known of models that were fine-tuned: training takes part of the time."
+      : ["No speed is known: these records took every vector from the cache. ", make("code", {}, "xrete run --no-cache --force"), " measures it."]);
   show("size", "Quality and size", "weights", (cell, model) => model.parameters, "The records do not say how large the models are.");
 }
 

@@ -20,6 +20,7 @@ from xrete.reporting.leaderboard import ALL, NOT_RUN, Cell, Measure, Row, Subjec
 from xrete.reporting.page.pictures import Picture
 from xrete.reporting.paper import Paper
 from xrete.reporting.text import number, plain
+from xrete.reporting.tuning import Tuned, setting
 from xrete.reporting.verdicts import judged
 
 NAME_LIMIT = 80
@@ -63,7 +64,12 @@ def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool
         "runs": board.runs,
         "paper": list(_published(book, papers, measures)),
         "pictures": [picture.content for picture in pictures],
-        "remarks": [*remarks.several(board.shown, book), *map(plain, board.problems), *narrowed.remarks],
+        "remarks": [
+            *map(plain, remarks.several(board.shown, book)),
+            *remarks.tuned(board.shown),
+            *map(plain, board.problems),
+            *narrowed.remarks,
+        ],
     }
 
 
@@ -176,6 +182,7 @@ def _number(cell: Cell) -> dict[str, Any]:
         "value": cell.value,
         "shown": number(cell),
         "interval": cell.ci95,
+        "spread": cell.evidence and cell.evidence.tuned and cell.evidence.tuned.spread,
         "mark": cell.mark,
         "rank": standing and [standing.best, standing.worst],
     }
@@ -208,10 +215,25 @@ def _run(entry: Entry) -> dict[str, Any]:
         "created": plain(record.created, NAME_LIMIT),
         "code": plain(_code(record), NAME_LIMIT),
         "machine": plain(f"{environment.platform}, {environment.device}, {environment.dtype}", NAME_LIMIT),
-        "speed": record.cost.sentences_per_second,
+        "tuning": _tuning(record),
+        # Of what was fine-tuned, the time is that of training too.
+        "speed": None if record.fine_tuning else record.cost.sentences_per_second,
         "truncated": record.cost.truncated,
         "interval": plain(record.interval.method, TEXT_LIMIT),
         "notes": [plain(note, TEXT_LIMIT) for note in record.notes],
+    }
+
+
+def _tuning(record: Record) -> dict[str, Any] | None:
+    tuned, tuning = Tuned.of(record), record.fine_tuning
+    if tuned is None or tuning is None:
+        return None
+    settings = [", ".join(setting(key, value) for key, value in stage.items()) for stage in tuning.stages]
+    return {
+        "words": plain("; ".join(filter(None, (tuned.sentence, tuned.variant))), TEXT_LIMIT),
+        "languages": plain(", ".join(tuned.languages), TEXT_LIMIT) if len(tuned.languages) > 1 else None,
+        "stages": [plain(stage, TEXT_LIMIT) for stage in settings],
+        "runs": [[run.seed, run.score] for run in tuning.runs],
     }
 
 

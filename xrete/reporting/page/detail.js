@@ -102,7 +102,7 @@ function renderDetail() {
 }
 
 function languageTable(measure, rows, rivals) {
-  const [low, high] = range(rows.flatMap(({ score, interval }) => [score, ...(interval ?? [])]));
+  const [low, high] = range(rows.flatMap(({ score, interval, rivals: others }) => [score, ...(interval ?? []), ...others]));
   const at = (value) => `${(100 * (value - low)) / (high - low)}%`;
   const body = rows.map((row) => {
     const track = make("div", { class: "track", "aria-hidden": "true" });
@@ -111,12 +111,14 @@ function languageTable(measure, rows, rivals) {
       tick.style.setProperty("--at", at(rival));
       track.append(tick);
     }
-    const point = make("i", { class: row.interval ? "point whisker" : "point" });
-    point.style.setProperty("--at", at(row.score));
     if (row.interval) {
-      point.style.setProperty("--low", at(row.interval[0]));
-      point.style.setProperty("--high", at(row.interval[1]));
+      const whisker = make("i", { class: "whisker" });
+      whisker.style.setProperty("--low", at(row.interval[0]));
+      whisker.style.setProperty("--high", at(row.interval[1]));
+      track.append(whisker);
     }
+    const point = make("i", { class: "point" });
+    point.style.setProperty("--at", at(row.score));
     track.append(point);
     const interval = row.interval ? row.interval.map((end) => fixed(end, measure.digits)).join("–") : "–";
     return make("tr", {},
@@ -138,15 +140,23 @@ function missingLanguages(codes) {
   return make("details", {}, make("summary", {}, `${plural(codes.length, "language")} missing from the data`), make("p", {}, names.join(", ")));
 }
 
+/** How the model was fine-tuned, and what each run came to. */
+function tuningFacts(tuning, measure) {
+  if (tuning === null) return [];
+  const runs = tuning.runs.map(([seed, score]) => `seed ${seed}${score === null ? "" : `: ${fixed(score, measure.digits + 1)}`}`);
+  return [["Fine-tuning", tuning.words], ["Runs", runs.join(", ")], ...(tuning.languages ? [["Trained on", tuning.languages]] : []), ...tuning.stages.map((stage) => ["Stage", stage])];
+}
+
 function provenance(cell, model, part) {
   const run = data.runs[cell.run];
   const facts = [
+    ...tuningFacts(run.tuning, data.measures[cell.measure]),
     ["Model", `${model.name}, revision ${model.revision}`],
     ["Vectors", [model.dimension && `${model.dimension} dimensions`, `pooling ${model.pooling}`, model.prefix && `prefix “${model.prefix}”`, model.tokens && `at most ${model.tokens} tokens`].filter(Boolean).join(", ")],
     ["Weights", model.parameters === null ? "unknown" : model.parameters.toLocaleString("en")],
     ["Data", `${part.source}${part.revision ? `, revision ${part.revision}` : ""}, split ${part.split}, fingerprint ${part.fingerprint.slice(0, 16)}`],
     ["Intervals", run.interval],
-    ["Speed", run.speed === null ? "not known: every sentence came from the cache" : `${run.speed.toLocaleString("en")} sentences a second on ${run.machine}`],
+    ["Speed", run.tuning ? "not known: training takes part of the time" : run.speed === null ? "not known: every sentence came from the cache" : `${run.speed.toLocaleString("en")} sentences a second on ${run.machine}`],
     ["Cut off", run.truncated === null ? "not known" : `${plural(run.truncated, "sentence")} longer than the model reads`],
     ["Command", run.command],
     ["Record", `${run.file}, ${run.created}, ${run.code}`],

@@ -36,7 +36,7 @@ function reading(cell) {
   if (scores.includes(null)) return { reason: "not measured for single languages" };
   const value = scores.reduce((sum, score) => sum + score, 0) / scores.length;
   const interval = scores.length === 1 && cell.low ? [cell.low[scored[0]], cell.high[scored[0]]] : null;
-  return { ...counts, value, interval, shown: fixed(value, measure.digits), mark: null, rank: null };
+  return { ...counts, value, interval, spread: null, shown: fixed(value, measure.digits), mark: null, rank: null };
 }
 
 /** Said in full, for a screen reader and for the tip of the mouse. */
@@ -46,6 +46,7 @@ function said(measure, found) {
   if (found.interval) {
     parts.push(`95 % interval ${found.interval.map((end) => fixed(end, measure.digits)).join(" to ")}`);
   }
+  if (found.spread !== null) parts.push(`standard deviation over runs of fine-tuning ${fixed(found.spread, measure.digits)}`);
   parts.push(`${found.done} of ${found.expected} languages`);
   if (found.rank) parts.push(`rank ${between(found.rank[0], found.rank[1])}`);
   if (found.mark) parts.push(found.mark);
@@ -64,8 +65,8 @@ function usual(readings) {
   return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0];
 }
 
-/** Zero and the end of what a column's numbers lie between, for bars and colours. */
+/** What a column's numbers lie between, with zero, for bars and colours. */
 function range(values) {
   const top = Math.max(...values);
-  return top > 5 && top <= 100 ? [0, 100] : [Math.min(0, ...values), top || 1];
+  return [Math.min(0, ...values), top > 5 && top <= 100 ? 100 : top > 0 ? top : 1];
 }

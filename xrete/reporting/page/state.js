@@ -49,7 +49,7 @@ const sizeOf = (model) => SIZES.find(([, from, to]) => model.parameters >= from 
 const passes = (name, value) => state[name].size === 0 || state[name].has(value);
 const showsModel = (model) =>
   (state.size.size === 0 || (model.parameters !== null && state.size.has(sizeOf(model)))) &&
-  model.name.toLowerCase().includes(state.find.toLowerCase());
+  `${model.name} ${model.label}`.toLowerCase().includes(state.find.toLowerCase());
 const showsMeasure = (measure) =>
   passes("task", measure.task) &&
   passes("protocol", measure.protocol) &&

@@ -87,7 +87,7 @@ function renderTable() {
   const spans = new Map(columns.map(({ place }) => {
     const values = rows.map((row) => row.readings.get(place)?.value).filter((value) => value !== undefined);
     const main = usual(rows.map((row) => row.readings.get(place)).filter(Boolean));
-    return [place, { range: range(values.length ? values : [0, 1]), main }];
+    return [place, { range: [0, range([0, ...values])[1]], main }];
   }));
   const head = make("tr", {},
     sortButton("name", "name", "", make("span", { class: "task" }, "Model")),
@@ -140,7 +140,7 @@ function modelRow(row, columns, spans, apart) {
     },
       make("span", { class: "value" }, found.shown),
       found.rank ? make("span", { class: "rank" }, between(found.rank[0], found.rank[1])) : null,
-      make("span", { class: "cover" }, `${found.done}/${found.expected}`),
+      make("span", { class: "cover" }, `${found.spread === null ? "" : `σ ${fixed(found.spread, measure.digits)} · `}${found.done}/${found.expected}`),
     );
     button.append(bar(found, (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low)));
     return make("td", { class: [found.mark, found.data === main ? null : "other"].filter(Boolean).join(" ") || null }, button);
@@ -201,6 +201,7 @@ function legend(rows, hasOthers, paper) {
   const second = found.some(({ mark }) => mark === "second") ? ", underlined second best," : "";
   if (found.some(({ mark }) => mark)) lines.push(`Bold is best${second} beyond chance, among models on the same languages and data.`);
   if (found.some(({ rank }) => rank)) lines.push("The small number is the rank, or the ranks between which it lies, at 95 % confidence for all models compared.");
+  if (found.some(({ spread }) => spread !== null && spread !== undefined)) lines.push("σ is the standard deviation over runs of fine-tuning with other seeds; without it there was one run.");
   const partial = found.find(({ done, expected }) => done < expected);
   if (partial) lines.push(`${partial.done}/${partial.expected}: the mean is over ${partial.done} of ${partial.expected} languages.`);
   lines.push("The bar is the score, its dark part the 95 % interval.");

@@ -1,0 +1,157 @@
+"""Sweeps over variants and seeds, and the study of what a run's checkpoints know of a world's true ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from scipy import stats
+from xrete.models.emmax import sweep
+from xrete.models.emmax.config import Config, read
+from xrete.models.emmax.pretrain import pretrain
+from xrete.models.emmax.runs import best_of, checkpoints
+from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.world import study
+
+from xrete import registry
+from xrete.errors import UsageError
+from xrete.model import PretrainOptions
+
+Configure = Callable[..., Config]
+Settings = Callable[..., list[str]]
+
+FILE = """
+seeds = [1]
+
+[variants]
+"N = 4" = []
+"N = 2" = ["ranks.number=2"]
+"long" = ["warmup.encoder_steps=2"]
+"""
+
+
+@pytest.fixture
+def swept(
+    settings: Settings, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Sequence[float]], Path]:
+    """Makes the sweep, in which held-out retrieval is what the test says, score after score."""
+
+    def make(values: Sequence[float]) -> Path:
+        left = iter(values)
+        monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
+        monkeypatch.setattr(Scorer, "score", lambda *given: {"fake": {"all": next(left)}})
+        file = tmp_path / "sweep.toml"
+        file.write_text(FILE, "utf-8")
+        chosen = settings("watch.score_every=1", "warmup.classifier_steps=1", "em.steps=1")
+        sweep.run(sweep.load(file), PretrainOptions(settings=tuple(chosen), out=tmp_path / "out", sweep=file))
+        return tmp_path / "out"
+
+    return make
+
+
+# --- sweeps -------------------------------------------------------------------------------------------------
+
+FIRST = [1.0, 10.0, 40.0, 30.0, 30.0, 50.0]
+"""Of the first run: the start, three steps of phase 1a, one of 1b, one of phase 2."""
+FORK = [20.0, 25.0]
+"""Of the second, which begins with phase 1b."""
+OTHER = [1.0, 10.0, 20.0, 20.0, 15.0]
+ALONE = [0.0, 0.0, 0.0, 0.0]
+"""Of a run that scores at the start and after each phase."""
+
+
+def test_variants_share_phase_1a_and_come_out_as_they_would_alone(
+    swept: Any, settings: Settings, tmp_path: Path, console: Any, log: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = swept([*FIRST, *FORK, *OTHER, *ALONE])
+    for name, phases in (("n---2-1", {"classifier", "em"}), ("long-1", {"start", "encoder", "classifier", "em"})):
+        assert {entry["phase"] for entry in log(out / name) if "phase" in entry} == phases
+    scores = json.loads((out / "sweep.json").read_text("utf-8"))
+    assert {name: [entry["score"] for entry in run] for name, (run,) in scores.items()} == {
+        "N = 4": FIRST, "N = 2": [*FIRST[:4], *FORK], "long": OTHER,
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    assert "30.0 → 50.0 (+20.0)" in said
+    assert "20.0 → 25.0 (+5.0)" in said
+
+    alone = settings("ranks.number=2", "seed=1", "warmup.classifier_steps=1", "em.steps=1")
+    pretrain(read(None, None, alone), tmp_path / "alone", console=console)
+    one, other = (
+        load_file(run / "3-em-0000001/state.safetensors") for run in (tmp_path / "alone", out / "n---2-1")
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_a_fork_knows_the_best_of_what_it_shares(swept: Any) -> None:
+    out = swept([*FIRST, *FORK, *OTHER])
+    assert best_of(out / "n---4-1") == "3-em-0000001"
+    assert best_of(out / "n---2-1") == "1-encoder-0000002"
+
+
+def test_a_sweep_that_is_done_does_nothing_again(swept: Any) -> None:
+    out = swept([*FIRST, *FORK, *OTHER])
+    files = sorted((file, file.stat().st_mtime_ns) for file in out.glob("*/*/state.json"))
+    swept([])
+    assert files == sorted((file, file.stat().st_mtime_ns) for file in out.glob("*/*/state.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("seeds = [", "is not TOML"),
+        ("seeds = [1]", "variants: Field required"),
+        ('[variants]\nx = []\n[variant]\ny = []', "variant: Extra inputs are not permitted"),
+        ("seeds = []\n[variants]\nx = []", "seeds: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_sweep_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "sweep.toml"
+    file.write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=sentence):
+        sweep.load(file)
+
+
+def test_intervals_are_those_of_students_t() -> None:
+    values = [4.0, 7.5, 5.0]
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert sweep.interval(values) == f"{np.mean(values):+.1f} ± {(high - low) / 2:.1f}"
+    assert sweep.interval([4.0]) == "+4.0"
+
+
+# --- the study ----------------------------------------------------------------------------------------------
+
+
+def test_the_study_knows_what_a_checkpoint_knows(
+    configure: Configure, world: Path, tmp_path: Path, console: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All languages of this world have the same words, so that vectors without any training know the ranks."""
+    registry.add_plugin_file(world / "world.py")
+    small = ("optimisation.encoder_rate=1e-6", "ranks.typical_start=data", "ranks.start_pairs=600")
+    pretrain(configure(*small), tmp_path / "run", console=console)
+    found = study.study(world, tmp_path / "run")
+    assert [one.name for one in found] == [folder.name for folder in checkpoints(tmp_path / "run")][-len(found) :]
+    assert found[-1].name == "3-em-0000003"
+    for one in found:
+        assert 0.1 < one.classifier <= 1
+        assert 0.1 < one.encoder <= 1
+        assert one.cosine == sorted(one.cosine, reverse=True)
+        assert one.found[0] > 0.5
+    Console().print(study.table([("run", found)]))
+    assert "3-em-0000003" in capsys.readouterr().out
+
+
+def test_a_run_without_ranks_has_nothing_to_study(
+    configure: Configure, world: Path, tmp_path: Path, console: Any
+) -> None:
+    config = configure("warmup.encoder_steps=1", "warmup.classifier_steps=0", "em.steps=0")
+    pretrain(config, tmp_path / "run", console=console)
+    with pytest.raises(UsageError, match="has no checkpoints of a phase with ranks"):
+        study.study(world, tmp_path / "run")
