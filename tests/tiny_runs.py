@@ -29,6 +29,7 @@ SETTINGS = (
     "optimisation.batch=16",
     "optimisation.encoder_rate=1e-3",
     "watch.tasks=[]",
+    "watch.overlap=",
     "watch.log_every=1",
     "compute.device=cpu",
 )

@@ -226,13 +226,20 @@ class Watching(Section):
     split: str | None = Field(None, description="Their split; none takes each task's first.")
     patience: Count = Field(0, description="Stop phase 2 after so many scores without a better one; 0 goes on.")
     overlap: str = Field(
-        "",
-        description="Test data (mini or a folder) whose sentences are looked for in the corpora; the card says "
-        "what was found. Empty looks for none.",
+        "auto",
+        description="Test data whose sentences are looked for in the corpora: mini, a folder, or auto, which is "
+        "`data` where that is a folder, else mini. The card says what was found. Empty looks for none.",
     )
     save_every: Size = Field(500, description="Steps between checkpoints.")
     keep: Size = Field(2, description="Checkpoints kept, the newest; the best is kept beside them.")
     trackers: tuple[Literal["tensorboard", "trackio"], ...] = Field((), description="Trackers, beside the log.")
+
+    @property
+    def test_data(self) -> str:
+        """What the corpora are compared with: "mini" or a folder; empty: nothing."""
+        if self.overlap != "auto":
+            return self.overlap
+        return "mini" if self.data in ("auto", "hub", "mini") else self.data
 
 
 class Config(Section):

@@ -81,8 +81,8 @@ def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
     prepared = prepare(config.data, folder / "corpora")
     team.wait()
     watch.corpora = prepared.card()
-    if config.watch.overlap:
-        watch.overlap = overlap(prepared, config.watch.overlap)
+    if team.leads and config.watch.test_data:
+        watch.overlap = overlap(prepared, config.watch.test_data)
     dtype = getattr(torch, config.compute.dtype)
     attention = config.compute.attention
     if attention == "auto":

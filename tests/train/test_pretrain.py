@@ -179,13 +179,13 @@ def checkpoint(made: Path, configure: Configure, world: Path, console: Any) -> P
     folder = made / "run"
     if not folder.exists():
         registry.add_plugin_file(world / "world.py")
-        scored = ('watch.tasks=["world"]', f"watch.data={world}", "watch.overlap=mini", "watch.score_every=1")
+        scored = ('watch.tasks=["world"]', f"watch.data={world}", "watch.overlap=auto", "watch.score_every=1")
         pretrain(configure(*QUICK, *scored), folder, console=console)
     newest: Path = runs.checkpoints(folder)[-1]
     return newest
 
 
-def test_the_card_says_how_it_was_trained(checkpoint: Path, configure: Configure) -> None:
+def test_the_card_says_how_it_was_trained(checkpoint: Path, configure: Configure, world: Path) -> None:
     card = json.loads((checkpoint / "model" / "training.json").read_text("utf-8"))
     assert card["xrete"] == package.__version__
     assert (card["phase"], card["step"]) == ("encoder", 1)
@@ -195,7 +195,8 @@ def test_the_card_says_how_it_was_trained(checkpoint: Path, configure: Configure
     assert card["overlap"]["found"] == 0
     text = (checkpoint / "model" / "README.md").read_text("utf-8")
     assert "- parallel en-qaa: 100 pairs of 100 (" in text
-    assert "- all of mini: 0 of " in text
+    assert f"- all of {world}: 0 of " in text
+    assert list(card["overlap"]["tasks"]) == ["world"]
     assert "arXiv 2310.17233" in text
 
 
