@@ -18,11 +18,14 @@ from .stages.sts import STS_B
 from .stages.wikipedia import WIKIPEDIA
 
 _PAIRS = Stage(objective="classes", epochs=5, rate=3e-5, batch=32)
+_SIAMESE = Stage(objective="cosine", epochs=4, rate=2e-5, batch=16, warmup=0.1)
 # On all languages at once there is so much data that fewer passes at a lower rate are enough.
 _TRANSLATED = replace(_PAIRS, epochs=2, rate=1e-5, warmup=0.06)
 INFERENCE = {
     "translate-train": (replace(_TRANSLATED, evaluate_every=2500),),
     "xtreme": (replace(_PAIRS, evaluate_every=100),),
+    # Sentence-BERT's first stage, on the task's own data: it keeps a sentence encoder one.
+    "siamese": (replace(_SIAMESE, objective="softmax", epochs=1),),
 }
 _AMERICAS = replace(_PAIRS, rate=5e-6, batch=16, max_length=256, evaluate_every=2500, patience=15)
 AMERICAS = {
@@ -35,7 +38,6 @@ PARAPHRASE = {
     "translate-train": (replace(_TRANSLATED, epochs=4, evaluate_every=1000),),
     "xtreme": (replace(_PAIRS, rate=2e-5, evaluate_every=200),),
 }
-_SIAMESE = Stage(objective="cosine", epochs=4, rate=2e-5, batch=16, warmup=0.1)
 QUALITY = {
     "siamese": (_SIAMESE,),
     "cross": (replace(_SIAMESE, objective="score", max_length=200),),

@@ -122,6 +122,7 @@ TASKS = {
     toy.card.name: toy
     for toy in (
         Toy("pairs", "classification", "accuracy", (STAGE,)),
+        Toy("siamese", "classification", "accuracy", (replace(STAGE, objective="softmax"),), rows="pairs"),
         Toy("single", "ordinal", "mae", (STAGE,), higher_is_better=False),
         Toy("topics", "multilabel", "r_precision", (replace(STAGE, objective="labels", head="linear"),)),
         Toy("choose", "choice", "accuracy", (replace(STAGE, objective="choices"),)),

@@ -21,7 +21,7 @@ number (squared error). Or it reads each text alone, and what is trained is thei
 (cross-entropy, the partner is right).
 """
 ENCODERS: frozenset[str] = frozenset({"cosine", "softmax", "in-batch"})
-"""Objectives after which the model is an encoder still, and is scored as such."""
+"""Objectives after which the model is an encoder still; it is scored as such where its task needs no head."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ def trained(results: Path) -> list[Path]:
 # --- learning -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["pairs", "topics", "choose", "score", "cosine", "search", "staged"])
+@pytest.mark.parametrize("name", ["pairs", "siamese", "topics", "choose", "score", "cosine", "search", "staged"])
 def test_every_objective_learns(toy: Open, toy_model: Any, name: str) -> None:
     score = tuned(toy_model, toy(name)).score
     assert score is not None
@@ -361,6 +361,17 @@ def test_no_training_data_is_said(toy: Open, toy_model: Any, toy_data: Path, tmp
     assert tuned(toy_model, dataset, *BRIEF, train_data=toy_data).status == "complete"
     with pytest.raises(UsageError, match="unknown split of toy-pairs 'tset'; did you mean test"):
         tuned(toy_model, dataset, train_split="tset")
+
+
+def test_an_objective_that_the_data_is_not_for_is_refused(toy: Open, toy_model: Any) -> None:
+    with pytest.raises(
+        UsageError, match=r"objective=cosine: that stage of toy-pairs has data for classes or softmax"
+    ):
+        tuned(toy_model, toy("pairs"), "objective=cosine")
+    pairs: Any = toy("pairs").task
+    one = type(pairs)("one", "classification", "accuracy", pairs.card.recipes["toy"], rows="single")
+    with pytest.raises(UsageError, match="softmax compares two texts, and these items have one"):
+        tuned(toy_model, Dataset(one, toy("pairs").source), "objective=softmax")
 
 
 def test_a_stage_without_data_says_which(toy: Open, toy_model: Any, toy_data: Path) -> None:

@@ -79,12 +79,19 @@ def plan(dataset: Dataset, settings: Settings) -> Recipe:
     Where the user names a split of the task to train on, the last stage takes that in place of other data.
 
     Raises:
-        UsageError: there is no such recipe or setting, or nothing that is trained on is in the languages that the
-            user named to train on.
+        UsageError: there is no such recipe or setting, an objective is not one of the data's, or nothing that is
+            trained on is in the languages that the user named to train on.
     """
     stages = recipe.choose(dataset.card, settings.tuning.recipe, settings.tuning.changes)
     if settings.train_split is not None:
         stages = (*stages[:-1], replace(stages[-1], task=None))
+    for stage in stages:
+        shape: Any = load_shape((stage.task or dataset.task).card.shape)
+        if stage.objective not in shape.objectives:
+            raise UsageError(
+                f"--set {stage.name}.objective={stage.objective}: that stage of {dataset.card.name} has data for "
+                f"{' or '.join(shape.objectives)}"
+            )
     asked = {code.strip() for code in settings.train_languages.split(",")}
     for stage in () if _uses_own(stages) or asked == {"all"} else stages:
         assert stage.task is not None
@@ -253,8 +260,7 @@ def _scored(
 
 def _outcomes(dataset: Dataset, tuned: Tuned, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
     shape: Any = dataset.shape
-    if tuned.is_encoder:
-        assert isinstance(shape, ZeroShotShape)
+    if tuned.is_encoder and isinstance(shape, ZeroShotShape):
         yield from shape.zero_shot(dataset, tuned.encode, languages)
         return
     assert isinstance(shape, ProbeShape)

@@ -209,6 +209,11 @@ Segments = Sequence[tuple[Sequence[str], Sequence[str] | None]]
 class TrainShape(Shape, Protocol):
     """A shape whose items can be trained on."""
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Which objectives of `xrete.recipe` its items are for."""
+        ...
+
     def segments(self, data: Any) -> Segments:
         """Returns the texts of each item."""
         ...

@@ -113,6 +113,7 @@ class MultipleChoice:
     name = "choice"
     head_kind: HeadKind = "choices"
     unread = "as neither of the choices"
+    objectives: tuple[str, ...] = ("choices",)
     metrics: Mapping[str, Metric] = {"accuracy": ACCURACY}
 
     def size(self, data: Trained) -> int:

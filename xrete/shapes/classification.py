@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from xrete.errors import UsageError
 from xrete.lazy import NDArray, np
 from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
@@ -77,6 +78,7 @@ class Classification:
     """
 
     name = "classification"
+    objectives: tuple[str, ...] = ("classes", "softmax")
     head_kind: HeadKind = "classes"
     unread = "as none of the classes"
     metrics: Mapping[str, Metric] = {
@@ -124,7 +126,13 @@ class Classification:
         return data.segments()
 
     def targets(self, data: Labelled, objective: str) -> NDArray[Any]:
-        """Places in `classes`."""
+        """Places in `classes`.
+
+        Raises:
+            UsageError: the objective is about two texts, and there is one.
+        """
+        if objective == "softmax" and data.second is None:
+            raise UsageError("objective softmax compares two texts, and these items have one; use classes")
         return self.labels(data)
 
     def labels(self, data: Labelled) -> NDArray[np.int64]:
@@ -212,6 +220,7 @@ class Ordinal(Classification):
     """Classes are whole numbers in order, such as stars; the lower one wins a tie. Items hold the numbers."""
 
     name = "ordinal"
+    objectives = ("classes",)
     unread = "as the number farthest from the right one, the lower of two"
     metrics: Mapping[str, Metric] = {
         "mae": Metric.mean_of(lambda items: _absolute_errors(items["gold"], items["prediction"])),

@@ -90,6 +90,7 @@ class MultiLabel:
     """
 
     name = "multilabel"
+    objectives: tuple[str, ...] = ("labels",)
     head_kind: HeadKind = "labels"
     unread = "as no label"
     metrics: Mapping[str, Metric] = {

@@ -159,6 +159,7 @@ class RankingShape:
     """
 
     name = "ranking"
+    objectives: tuple[str, ...] = ("in-batch",)
     metrics: Mapping[str, Metric] = {
         "map@20": _average_precision(20),
         "mrr": Metric.mean_of(_reciprocal_rank),

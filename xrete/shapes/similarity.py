@@ -103,6 +103,7 @@ class Similarity:
     """Scores by cosine. Items: `gold` and `prediction`."""
 
     name = "similarity"
+    objectives: tuple[str, ...] = ("cosine", "score")
     head_kind: HeadKind = "score"
     unread = (
         "as the lowest number that was answered in the language where the gold score is in the upper half of its "
