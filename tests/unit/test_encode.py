@@ -243,6 +243,7 @@ assert mean.processes == 2 and 0 < sum(done) <= len(texts)
 np.savez(
     folder / "out.npz", mean=vectors, truncated=mean.truncated(texts), one=mean.encode(texts[:1]),
     none=mean.encode([]), cls=cls.encode(texts), again=mean.encode(texts),
+    short=mean.limited(8).encode(texts),
 )
 """
 
@@ -278,6 +279,7 @@ def test_two_processes_give_the_vectors_of_one(tokenizer: Any, saved: Path) -> N
     np.testing.assert_allclose(out["mean"], mean.encode(texts), atol=1e-6)
     np.testing.assert_allclose(out["again"], out["mean"], atol=1e-6)
     np.testing.assert_allclose(out["cls"], cls.encode(texts), atol=1e-6)
+    np.testing.assert_allclose(out["short"], engine(tokenizer, max_length=8).encode(texts), atol=1e-6)
     np.testing.assert_allclose(out["one"], mean.encode(texts[:1]), atol=1e-6)
     np.testing.assert_array_equal(out["truncated"], mean.truncated(texts))
     assert out["none"].shape == (0, 32)
