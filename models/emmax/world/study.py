@@ -8,27 +8,21 @@ is perfect.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import load_file
 from sklearn.metrics import cohen_kappa_score
 
-import xrete
 from xrete.errors import UsageError, XreteError
 from xrete.files import read_text
 
-from ..config import Config, validated
-from ..mixture import FullyConnected, GaussianMixture
-from ..ranks import TypicalSimilarity
+from ..judges import config_of, judge
 from ..runs import checkpoints
 from .meanings import true_ranks
 from .world import World
@@ -72,44 +66,25 @@ def study(world: Path, run: Path) -> list[Findings]:
         for text in read_text(world / "heldout" / f"{language}.txt").splitlines()[:SENTENCES]
     ]
     meanings = known.read(texts)
-    judged = [folder for folder in checkpoints(run) if folder.name >= FIRST[_config(folder).warmup.order]]
+    judged = [folder for folder in checkpoints(run) if folder.name >= FIRST[config_of(folder).warmup.order]]
     if not judged:
         raise UsageError(f"{run} has no checkpoints of a phase with ranks; name the folder of a run")
     return [_look(folder, texts, meanings) for folder in judged]
 
 
 def _look(folder: Path, texts: list[str], meanings: Ranks) -> Findings:
-    config = _config(folder).ranks
-    truth = true_ranks(meanings[:, None], meanings, config.number)
-    vectors = torch.from_numpy(xrete.load_model(f"emmax:{folder}", device="cpu").encode(texts))
-    vectors = torch.nn.functional.normalize(vectors, dim=1)
-    classifier: GaussianMixture | FullyConnected = (
-        GaussianMixture(config.number, vectors.shape[1])
-        if config.classifier == "gmm"
-        else FullyConnected(config.number, vectors.shape[1], config.hidden)
-    )
-    typical = TypicalSimilarity(config.number, config.typical_start, config.typical_momentum)
-    state = load_file(folder / "state.safetensors")
-    for name, module in (("classifier", classifier), ("typical", typical)):
-        prefix = f"{name}/"
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    with torch.no_grad():
-        similarities = vectors @ vectors.T
-        said = classifier.cells(vectors, vectors).argmax(0).numpy()
-        nearest = typical.ranks(similarities).numpy()
+    number = config_of(folder).ranks.number
+    truth = true_ranks(meanings[:, None], meanings, number)
+    said = judge(folder, texts)
     others = ~np.eye(len(texts), dtype=bool)
-    by_rank = [others & (truth == rank) for rank in range(config.number)]
+    by_rank = [others & (truth == rank) for rank in range(number)]
     return Findings(
         folder.name,
-        _kappa(said[others], truth[others], config.number),
-        _kappa(nearest[others], truth[others], config.number),
-        [float(similarities.numpy()[cells].mean()) for cells in by_rank],
-        [float((said[cells] == rank).mean()) for rank, cells in enumerate(by_rank)],
+        _kappa(said.classifier[others], truth[others], number),
+        _kappa(said.encoder[others], truth[others], number),
+        [float(said.similarities[cells].mean()) for cells in by_rank],
+        [float((said.classifier[cells] == rank).mean()) for rank, cells in enumerate(by_rank)],
     )
-
-
-def _config(folder: Path) -> Config:
-    return validated(json.loads(read_text(folder / "state.json"))["config"])
 
 
 def _kappa(said: Ranks, truth: Ranks, number: int) -> float:
