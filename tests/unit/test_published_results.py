@@ -16,8 +16,8 @@ from xrete.shapes import load_shape
 from xrete.store import find_records, read_items
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT / "results" / "measured"
-RECORDS = sorted(find_records(PUBLISHED))
+FOLDERS = [ROOT / "results" / name for name in ("measured", "fine-tuned")]
+RECORDS = sorted(path for folder in FOLDERS for path in find_records(folder))
 TASKS = "tatoeba flores flores-geometry lareqa multists qe xnli americasnli pawsx xcopa".split()
 """Those whose public test files were at hand."""
 BLOCK = re.compile(r"```console\n(xrete report [^\n]+)\n```\n\n((?:\|[^\n]*\n)+)")
@@ -49,6 +49,6 @@ def test_the_readme_shows_what_the_records_say(xrete: Callable[..., Any]) -> Non
     shown = BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
     assert shown
     for command, table in shown:
-        done = xrete(*command.replace("results/measured", str(PUBLISHED)).split()[1:])
+        done = xrete(*command.replace("results/", f"{ROOT / 'results'}/").split()[1:])
         assert done.returncode == 0
         assert table in done.stdout
