@@ -110,18 +110,7 @@ def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterabl
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:
     """Returns a digest of all that is trained on, and how."""
-    return digest(content(job) for seed in seeds(settings) for job in jobs(dataset, settings, seed))
-
-
-def content(job: Job) -> str:
-    """Returns a digest of what decides the weights that a training run gives, beside the model."""
-    words = [repr(job.seed), repr(job.lora)]
-    for stage in job.stages:
-        shape = load_shape(stage.shape)
-        words.append(repr(stage.stage))
-        for part in (*stage.train, *stage.dev):
-            words += [part.language, digest(shape.content(part.data))]
-    return digest(words)
+    return digest(job.digest for seed in seeds(settings) for job in jobs(dataset, settings, seed))
 
 
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:

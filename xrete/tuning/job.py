@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xrete.files import digest
 from xrete.recipe import Stage
 from xrete.shapes import Part, ProbeShape, Segments, TrainShape, load_shape
 
@@ -156,6 +157,17 @@ class Job:
     stages: tuple[StageJob, ...]
     seed: int
     lora: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """A digest of what decides the weights that come out, beside the model."""
+        words = [repr(self.seed), repr(self.lora)]
+        for stage in self.stages:
+            shape = load_shape(stage.shape)
+            words.append(repr(stage.stage))
+            for part in (*stage.train, *stage.dev):
+                words += [part.language, digest(shape.content(part.data))]
+        return digest(words)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from xrete.encode import TransformerEncoder
 from xrete.errors import UsageError, XreteError
 from xrete.files import write_error
 from xrete.launch import SharedEncoder
-from xrete.protocols.fine_tune import content
 from xrete.quiet import quiet
 from xrete.shapes import Part, TrainShape, load_shape
 from xrete.tuning.job import Chosen, Examples, Job, Watch
@@ -58,7 +57,7 @@ class Tuner:
         Raises:
             XreteError: the loss is not finite, or the folder cannot be written.
         """
-        folder = self.folder / content(job)[:12]
+        folder = self.folder / job.digest[:12]
         state = State(folder, leads=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
