@@ -109,6 +109,8 @@ class ChatClient:
                 reason, asked = f"no answer within {TIMEOUT_SECONDS:g} s", 0.0
             except httpx2.RequestError as error:
                 reason, asked = f"{type(error).__name__} {error}".strip(), 0.0
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError  # Ctrl-C, whatever a closing connection makes of it
             if asked > LONGEST_ASKED_SECONDS:
                 raise XreteError(
                     f"{self._url} asks to wait {asked:,.0f} s ({self._hidden(reason)}); run the same command then"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from xrete import chat, registry
@@ -178,6 +180,24 @@ def test_what_was_answered_before_an_error_was_handed_over(chat_server: Server) 
     with pytest.raises(XreteError, match="HTTP 400"):
         client_of(chat_server, concurrency=1).ask(QUESTIONS, kept.__setitem__)
     assert list(kept) == QUESTIONS[:5]
+
+
+def test_ctrl_c_is_no_trouble_to_wait_for(chat_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*request: Any, **options: Any) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            raise httpx2.ReadError("closed") from error
+
+    async def stop() -> bool:
+        task = asyncio.create_task(client_of(chat_server)._ask_all(iter(QUESTIONS), lambda question, reply: None))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.wait({task}, timeout=20)
+        return task.cancelled()
+
+    monkeypatch.setattr(httpx2.AsyncClient, "post", hang)
+    assert asyncio.run(stop())
 
 
 def test_a_refused_question_has_no_answer_and_the_others_go_on(chat_server: Server) -> None:

@@ -176,7 +176,7 @@ def test_a_task_may_want_a_model_to_read_less(folder: Path, tokenizer: Any, tmp_
     with torch.no_grad():
         states = tiny_model()(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state
     np.testing.assert_allclose(model.limited(8).encode(SENTENCES), states[:, 0].numpy(), atol=1e-5)
-    assert np.abs(model.encode(SENTENCES) - states[:, 0].numpy()).max() > 0.01
+    assert np.abs(model.encode(SENTENCES) - states[:, 0].numpy()).max() > 1e-3
     assert model.limited(62) is model.limited(None) is model
 
 
