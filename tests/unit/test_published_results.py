@@ -52,3 +52,18 @@ def test_the_readme_shows_what_the_records_say(xrete: Callable[..., Any]) -> Non
         done = xrete(*command.replace("results/", f"{ROOT / 'results'}/").split()[1:])
         assert done.returncode == 0
         assert table in done.stdout
+
+
+def test_the_page_on_fine_tuning_shows_what_the_records_say() -> None:
+    page = (ROOT / "docs" / "fine-tune.md").read_text("utf-8")
+    tuned = {record.task: record for record in map(read_record, RECORDS) if record.fine_tuning}
+    for task in ("qe", "xnli", "multists"):
+        record = tuned[task]
+        assert record.ci95 is not None
+        low, high = record.ci95
+        assert f"{record.score:.1f} [{low:.1f}, {high:.1f}] |" in page
+    records = {(x.model.name, x.task, x.protocol): x for x in map(read_record, RECORDS)}
+    before, after = records["me5-small", "qe", "zero-shot"].ci95, tuned["qe"].ci95
+    assert before is not None
+    assert after is not None
+    assert before[1] < after[0], "fine-tuning gains more than the interval"
