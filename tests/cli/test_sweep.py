@@ -170,7 +170,8 @@ def test_a_model_without_a_device_takes_every_one(sweep: Run, name: str) -> None
 def test_a_job_is_the_same_command_for_one_cell(fake_models: Fakes) -> None:
     def parsed(*arguments: str) -> typer.Context:
         command: Any = typer.main.get_command(app)
-        return command.commands["run"].make_context("run", list(arguments))  # type: ignore[no-any-return]
+        context: typer.Context = command.commands["run"].make_context("run", list(arguments))
+        return context
 
     context = parsed(
         *fake_models, "--model", "hash,sleepy", "--task", "qe", "--task", "tatoeba",

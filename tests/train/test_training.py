@@ -103,7 +103,10 @@ def test_the_second_pass_has_the_dropout_of_the_first(assemble: Assemble, tmp_pa
     assert_same(cached, plain)
     other = gradients(assemble(*settings, "compute.group_tokens=40", "seed=7", folder=tmp_path / "c"), phase)
     name = "query.encoder.transformer.encoder.layer.0.output.dense.weight"
-    assert not torch.allclose(other[name], plain[name], rtol=0.1)  # type: ignore[arg-type]
+    first, second = other[name], plain[name]
+    assert first is not None
+    assert second is not None
+    assert not torch.allclose(first, second, rtol=0.1)
 
 
 def test_a_group_is_no_larger_than_what_is_kept(assemble: Assemble) -> None:

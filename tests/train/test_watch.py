@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -330,8 +330,7 @@ class Recorder:
 @pytest.fixture
 def tensorboard(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     recorder = Recorder()
-    module = ModuleType("torch.utils.tensorboard")
-    module.SummaryWriter = lambda folder: recorder  # type: ignore[attr-defined]
+    module = SimpleNamespace(SummaryWriter=lambda folder: recorder)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     return recorder
 
@@ -356,9 +355,10 @@ def test_a_tracker_gets_metrics_and_scores(
 
 def test_trackio_gets_the_same(configure: Configure, tmp_path: Path, console: Any, monkeypatch: Any) -> None:
     logged: list[Any] = []
-    module = ModuleType("trackio")
-    module.init = lambda **options: logged.append(options["name"])  # type: ignore[attr-defined]
-    module.log = lambda values, step: logged.append((step, sorted(values)[0]))  # type: ignore[attr-defined]
+    module = SimpleNamespace(
+        init=lambda **options: logged.append(options["name"]),
+        log=lambda values, step: logged.append((step, sorted(values)[0])),
+    )
     monkeypatch.setitem(sys.modules, "trackio", module)
     config = configure(
         'watch.trackers=["trackio"]', "em.steps=0", "warmup.classifier_steps=0", "warmup.encoder_steps=1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -295,15 +296,18 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
     changes = ("epochs=2", "evaluate_every=7")
     unbroken = tuned(toy_model, toy(name), *changes, results=tmp_path / "whole")
 
-    for moment in moments:
+    def kill_at(moment: int) -> Callable[[Step], None]:
+        steps = count(1)
 
-        def kill(step: Step, left: list[int] = [moment]) -> None:  # noqa: B006
-            left[0] -= 1
-            if not left[0]:
+        def kill(step: Step) -> None:
+            if next(steps) == moment:
                 raise Killed
 
+        return kill
+
+    for moment in moments:
         with pytest.raises(Killed):
-            tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=kill)
+            tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=kill_at(moment))
     steps: list[Step] = []
     again = tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=steps.append)
     assert steps[0].done > 1 or steps[0].stage == "sts"

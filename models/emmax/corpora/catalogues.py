@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from xrete.errors import DataError, UsageError
 
@@ -46,12 +47,12 @@ def messages(path: Path) -> Iterator[Row]:
     """Yields messages with their translations, in the catalogue's order; of one with a plural, the form for 1."""
     try:
         with path.open("rb") as file:
-            catalogue = gettext.GNUTranslations(file)
+            catalogue: Any = gettext.GNUTranslations(file)  # lists its entries in no public way
     except (OSError, ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
         yield Row(1, (), f"damaged catalogue ({error})")
         return
-    entries = catalogue._catalog.items()  # type: ignore[attr-defined]  # the class has no other way to list them
-    singular = catalogue.plural(1)  # type: ignore[attr-defined]
+    entries = catalogue._catalog.items()
+    singular = catalogue.plural(1)
     for number, (key, translation) in enumerate(entries, start=1):
         message, form = key if isinstance(key, tuple) else (key, singular)
         message = message.rpartition("\x04")[2]  # a context comes before that character
