@@ -12,6 +12,7 @@ from xrete.errors import RecordError
 from xrete.evaluation import Plan, RunOptions
 from xrete.protocols import fine_tune
 from xrete.protocols.prompt import questions
+from xrete.protocols.training import material
 from xrete.record import read_record
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Forecast:
         model, task, protocol, source, split: What is scored.
         languages: Number of its languages.
         finished: Number of those that an earlier run has scored.
-        texts: Sentences to encode, or questions to answer, of the other languages.
+        texts: Sentences to encode, or questions to answer, of the other languages, and of what a probe is trained
+            on. A sentence that comes more than once is encoded once.
         answered: How many of the questions have their answer in the cache; None for sentences.
         tokens_in, tokens_out: About what the other questions take; None for sentences.
         price: What that costs; None where no prices were named.
@@ -97,6 +99,10 @@ def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> 
     if plan.protocol == "fine-tune" and todo:
         seeds = fine_tune.seeds(plan.settings)
         return replace(found, seeds=seeds, training=_training(plan, seeds[0]))
+    if plan.protocol == "probe" and todo:
+        learnt = material(dataset, plan.settings)
+        parts = (part for parts in (*learnt.parts, learnt.selection) for part in parts)
+        return replace(found, texts=found.texts + sum(dataset.shape.texts(part.data) for part in parts))
     if identity.kind != "chat":
         return found
     asked = [question for language in todo for question in questions(dataset, language)]

@@ -22,6 +22,7 @@ from xrete.embedder import PROBE
 from xrete.errors import UsageError, XreteError
 from xrete.evaluation import RunOptions, run
 from xrete.files import cache_root
+from xrete.forecast import forecast
 from xrete.record import Record, read_record
 from xrete.sources import Folder, Mini
 from xrete.store import find_records, read_items
@@ -153,6 +154,18 @@ def test_the_record_says_what_was_done(new_ngrams: NewNgrams, model_of: ModelOf,
     assert saved == record
     for language, columns in read_items(path, record).items():
         assert record.languages[language].score == pytest.approx(100 * np.mean(columns["xx2en"] == np.arange(20)))
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol"),
+    [("tatoeba", "zero-shot"), ("lareqa", "zero-shot"), ("qe", "probe"), ("xnli", "probe"), ("xcopa", "probe")],
+)
+def test_a_forecast_counts_every_text_that_is_read(
+    new_ngrams: NewNgrams, model_of: ModelOf, task: str, protocol: str
+) -> None:
+    model, dataset, options = model_of(new_ngrams()), xrete.load_task(task, "mini"), RunOptions(protocol=protocol)
+    cost = run(model.identity, lambda: model, dataset, options).cost
+    assert forecast(model.identity, dataset, options).texts == cost.sentences + cost.sentences_cached
 
 
 def test_a_second_run_does_nothing(new_ngrams: NewNgrams, model_of: ModelOf, results: Path) -> None:

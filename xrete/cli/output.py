@@ -170,12 +170,14 @@ def jobs(total: int) -> Iterator[Board]:
 def print_plan(rows: Sequence[Forecast], *, error: bool) -> None:
     """Prints what a run would do, on standard output or standard error."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("model", "task", "protocol", "to do", "estimated tokens", "price"):
+    asks = any(row.tokens_in is not None for row in rows)
+    for name in ("model", "task", "protocol", "to do", *(("estimated tokens", "price") if asks else ())):
         table.add_column(name, overflow="fold", no_wrap=name in ("task", "protocol", "price"))
     for row in rows:
         price = "" if row.price is None else f"{row.price:,.4f}"
         tokens = "" if row.tokens_in is None else f"{row.tokens_in:,} in, {row.tokens_out:,} out"
-        table.add_row(escape(row.model), escape(row.task), row.protocol, _todo(row), tokens, price)
+        cells = (escape(row.model), escape(row.task), row.protocol, _todo(row), tokens, price)
+        table.add_row(*cells[: len(table.columns)])
     (console if error else Console()).print(table)
 
 

@@ -152,16 +152,14 @@ def arguments_for(context: typer.Context, cell: Cell) -> list[str]:
 
 def _score(title: str, request: ModelRequest, dataset: Dataset, settings: RunOptions) -> Record:
     """Scores one model on one task, and shows how far it is."""
-    if request.identity.kind == "chat":
-        row = forecast(request.identity, dataset, settings)
-        output.say_estimate(title, row)
-        total, unit = row.texts, "questions"
-    else:
-        total, unit = sum(dataset.shape.texts(dataset[x]) for x in dataset.languages), "sentences"
     if (settings.protocol or dataset.card.protocols[0]) == "fine-tune":
         with output.steps(title) as watch:
             return evaluation.run(request.identity, request.load, dataset, replace(settings, watch=watch))
-    with output.sentences(title, total, unit) as progress:
+    row, unit = forecast(request.identity, dataset, settings), "sentences"
+    if request.identity.kind == "chat":
+        output.say_estimate(title, row)
+        unit = "questions"
+    with output.sentences(title, row.texts, unit) as progress:
         return evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
 
 
