@@ -128,6 +128,7 @@ TASKS = {
         Toy("choose", "choice", "accuracy", (replace(STAGE, objective="choices"),)),
         Toy("score", "similarity", "pearson", (replace(STAGE, objective="score"),)),
         Toy("cosine", "similarity", "pearson", (replace(STAGE, objective="cosine"),)),
+        Toy("order", "similarity", "pearson", (replace(STAGE, objective="cosent"),), rows="cosine"),
         Toy("search", "ranking", "map@20", (replace(STAGE, objective="in-batch", max_length_second=32),)),
         Toy(
             "staged", "similarity", "pearson",

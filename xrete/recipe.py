@@ -11,17 +11,19 @@ from xrete.errors import UsageError, unknown_name
 if TYPE_CHECKING:
     from xrete.task import Task, TaskCard
 
-Objective = Literal["classes", "labels", "choices", "score", "cosine", "softmax", "in-batch"]
+Objective = Literal["classes", "labels", "choices", "score", "cosine", "cosent", "softmax", "in-batch"]
 """What is trained.
 
 The transformer reads both texts together, and a head on its first token gives a score for each class
 (cross-entropy), for each label apart (binary cross-entropy), for each alternative (cross-entropy over them), or one
-number (squared error). Or it reads each text alone, and what is trained is their cosine (squared error), a head on
-[u; v; |u-v|] (cross-entropy; Sentence-BERT), or the cosines of all first with all second texts of a batch
-(cross-entropy, the partner is right).
+number (squared error). Or it reads each text alone, and what is trained is their cosine (squared error), the order
+of the cosines of a batch (CoSENT, Huang et al. 2024), a head on [u; v; |u-v|] (cross-entropy; Sentence-BERT), or
+the cosines of all first with all second texts of a batch (cross-entropy, the partner is right).
 """
-ENCODERS: frozenset[str] = frozenset({"cosine", "softmax", "in-batch"})
+ENCODERS: frozenset[str] = frozenset({"cosine", "cosent", "softmax", "in-batch"})
 """Objectives after which the model is an encoder still; it is scored as such where its task needs no head."""
+WHOLE_BATCH: frozenset[str] = frozenset({"cosent", "in-batch"})
+"""Objectives that hold the items of a batch against each other, so that it cannot be read in parts."""
 
 
 @dataclass(frozen=True, kw_only=True)

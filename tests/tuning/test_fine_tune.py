@@ -14,11 +14,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
+from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 from transformers import AutoTokenizer, XLMRobertaForSequenceClassification, XLMRobertaModel
 
 import xrete
 from xrete.cli.output import print_plan
 from xrete.dataset import Dataset
+from xrete.distributed import Team
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.evaluation import RunOptions
 from xrete.forecast import forecast
@@ -28,6 +30,7 @@ from xrete.shapes import Part, runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
 from xrete.tuning.job import Step
+from xrete.tuning.network import cosent
 from xrete.tuning.tuner import Tuner, trainable
 
 Open = Callable[..., Dataset]
@@ -51,7 +54,9 @@ def trained(results: Path) -> list[Path]:
 # --- learning -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["pairs", "siamese", "topics", "choose", "score", "cosine", "search", "staged"])
+@pytest.mark.parametrize(
+    "name", ["pairs", "siamese", "topics", "choose", "score", "cosine", "order", "search", "staged"]
+)
 def test_every_objective_learns(toy: Open, toy_model: Any, name: str) -> None:
     score = tuned(toy_model, toy(name)).score
     assert score is not None
@@ -208,6 +213,17 @@ def test_a_trained_encoder_reads_as_much_as_it_was_trained_on(toy: Open, toy_mod
     np.testing.assert_allclose(longer, model.encode([eight])[0], atol=1e-6)
     assert not np.allclose(other, longer, atol=1e-3)
     assert toy_model.encoder.max_length == 64, "the model that was started from stays"
+
+
+def test_the_order_of_cosines_is_trained_as_by_sentence_transformers() -> None:
+    u, v = torch.randn(2, 12, 8, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0.0, 1, 2, 2, 3, 5, 5, 1, 0, 4, 4, 2.5])
+    cosines = torch.nn.functional.cosine_similarity(u, v)
+    model: Any = torch.nn.Identity()
+    expected = float(CoSENTLoss(model).compute_loss_from_embeddings([u, v], targets))
+    alone = Team(0, 1, torch.device("cpu"))
+    assert float(cosent(cosines, targets, alone)) == pytest.approx(12 * expected, rel=1e-5)
+    assert float(cosent(cosines, torch.ones(12), alone)) == 0, "nothing says which pairs should be nearer"
 
 
 # --- what the record says -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from xrete.tuning.job import Step
 Open = Callable[..., Dataset]
 
 PLUGIN = Path(__file__).parents[1] / "toys.py"
-TASKS = ("toy-pairs", "toy-choose", "toy-search", "toy-staged")
+TASKS = ("toy-pairs", "toy-choose", "toy-order", "toy-search", "toy-staged")
 TOLERANCE = 1e-4
 """Of weights: sums of floats in another order, which the steps of AdamW carry on."""
 NO_GRADIENT = "attention.self.key.bias"

@@ -63,6 +63,8 @@ def test_recipes_fit_what_they_train_on() -> None:
         ("pawsx", "translate-train", "classes", 4, 1e-5, 32, 128, 1000, 0),
         ("pawsx", "xtreme", "classes", 5, 2e-5, 32, 128, 200, 0),
         ("qe", "siamese", "cosine", 4, 2e-5, 16, 128, 0, 0),
+        ("qe", "cosent", "cosent", 4, 2e-5, 16, 128, 0, 0),
+        ("multists", "cosent", "cosent", 4, 2e-5, 16, 128, 0, 0),
         ("qe", "cross", "score", 4, 2e-5, 16, 200, 0, 0),
         ("multieurlex", "multieurlex", "labels", 70, 3e-5, 8, 512, 0, 5),
         ("multiarc", "translate-train", "classes", 2, 1e-5, 32, 256, 0, 0),

@@ -103,7 +103,7 @@ class Similarity:
     """Scores by cosine. Items: `gold` and `prediction`."""
 
     name = "similarity"
-    objectives: tuple[str, ...] = ("cosine", "score")
+    objectives: tuple[str, ...] = ("cosine", "cosent", "score")
     head_kind: HeadKind = "score"
     unread = (
         "as the lowest number that was answered in the language where the gold score is in the upper half of its "
@@ -166,7 +166,7 @@ class Similarity:
 
     def targets(self, data: ScoredPairs, objective: str) -> NDArray[Any]:
         """Cosines that the pairs should have, or their scores."""
-        if objective != "cosine":
+        if objective == "score":
             return self.labels(data)
         return (_scaled(self.labels(data)) + 1) / 2 if data.aims is None else np.asarray(data.aims, np.float64)
 

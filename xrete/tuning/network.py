@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SCALE = 100.0
 """What cosines start to be multiplied by, with "in-batch"; it is learned (XTREME-R, `BertForRetrieval`)."""
+SHARPNESS = 20.0
+"""What cosines are multiplied by, with "cosent" (sentence-transformers' `CoSENTLoss`)."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Network(nn.Module):
 
     Attributes:
         backbone: The transformer; its states are `last_hidden_state`.
-        head: What gives scores, or None ("cosine").
+        head: What gives scores, or None ("cosine", "cosent").
     """
 
     def __init__(
@@ -203,6 +205,8 @@ class Network(nn.Module):
         if self._objective == "in-batch":
             return self._in_batch(batch, team)
         scores = self.scores(batch)[: len(targets)]
+        if self._objective == "cosent":
+            return cosent(scores, targets, team)
         if self._objective in ("classes", "choices", "softmax"):
             return functional.cross_entropy(scores, targets, reduction="sum")
         if self._objective == "labels":
@@ -213,12 +217,11 @@ class Network(nn.Module):
 
     def scores(self, batch: Batch) -> Tensor:
         """Returns what the objective is about: [items, classes, labels or alternatives], or [items]."""
-        if self._objective in ("cosine", "softmax"):
+        if self._objective in ("cosine", "cosent", "softmax"):
             (side,) = batch.sides
             u, v = self.vectors(side).unflatten(0, (-1, 2)).unbind(1)
-            if self._objective == "cosine":
+            if self.head is None:
                 return functional.cosine_similarity(u, v)
-            assert self.head is not None
             found: Tensor = self.head(torch.cat([u, v, (u - v).abs()], dim=1))
             return found
         (side,) = batch.sides
@@ -241,14 +244,7 @@ class Network(nn.Module):
     def _in_batch(self, batch: Batch, team: Team) -> Tensor:
         """Cross-entropy of the partner among the second texts of all processes."""
         u, v = (functional.normalize(self.vectors(side))[: len(batch.targets)] for side in batch.sides)
-        first = 0
-        if team.size > 1:
-            # Gradients flow to the second texts of other processes: they are pushed away, too.
-            counts = [torch.zeros(1, dtype=torch.long, device=v.device) for _ in range(team.size)]
-            distributed.all_gather(counts, torch.tensor([len(v)], device=v.device))
-            sizes = [int(count) for count in counts]
-            first = sum(sizes[: team.rank])
-            v = _gather_rows(v, sizes)
+        v, first = _gathered(v, team)  # those of other processes are pushed away, too
         assert isinstance(self.head, _Scale)
         logits = self.head(u @ v.T)
         places = torch.arange(first, first + len(u), device=u.device)
@@ -282,14 +278,36 @@ def _head(stage: Stage, width: int, outputs: int) -> nn.Module:
     return nn.Sequential(nn.Dropout(stage.dropout), nn.Linear(width, outputs))
 
 
-def _gather_rows(rows: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Returns the rows of all processes, with gradients for all of them."""
+def cosent(cosines: Tensor, targets: Tensor, team: Team) -> Tensor:
+    """Returns how much nearer pairs are than others that should be nearer than they (CoSENT, Huang et al. 2024).
+
+    Args:
+        cosines: Of this process's pairs [pairs].
+        targets: What orders them [pairs].
+        team: The processes; the pairs of all of them are held against each other.
+
+    Returns:
+        The loss of the whole batch, times the number of this process's pairs.
+    """
+    pairs, _ = _gathered(torch.stack([cosines, targets.float()], dim=1), team)
+    cosines_of_all, targets_of_all = pairs.unbind(1)
+    excess = SHARPNESS * (cosines_of_all - cosines_of_all[:, None])[targets_of_all[:, None] > targets_of_all]
+    return len(targets) * torch.logsumexp(torch.cat([excess.new_zeros(1), excess]), dim=0)
+
+
+def _gathered(rows: Tensor, team: Team) -> tuple[Tensor, int]:
+    """Returns the rows of all processes, with gradients for all of them, and the place of the first own one."""
+    if team.size == 1:
+        return rows, 0
     from torch.distributed.nn.functional import all_gather
 
-    most = max(sizes)
-    padded = functional.pad(rows, (0, 0, 0, most - len(rows)))
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(team.size)]
+    distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    sizes = [int(count) for count in counts]
+    padded = functional.pad(rows, (0, 0, 0, max(sizes) - len(rows)))
     parts: Sequence[Tensor] = all_gather(padded)
-    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+    gathered = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+    return gathered, sum(sizes[: team.rank])
 
 
 def open_backbone(encoder: TransformerEncoder, lora: int | None) -> tuple[nn.Module, torch.dtype]:

@@ -17,6 +17,7 @@ from torch import Tensor, distributed, nn
 from xrete.distributed import Team
 from xrete.encode import plan
 from xrete.errors import XreteError
+from xrete.recipe import WHOLE_BATCH
 from xrete.tuning.job import Chosen, Examples, Job, StageJob, Step, Watch
 from xrete.tuning.network import Network, Reader, Tokens, open_backbone
 from xrete.tuning.state import Saved, State
@@ -240,8 +241,8 @@ class _Stage:
         return (batches[place] for place in random.permutation(len(batches))[skip:])
 
     def _parts(self, tokens: Tokens, count: int) -> list[list[int]]:
-        """Splits a process's items so that activations fit. In-batch losses need all at once."""
-        if self._stage.objective == "in-batch" or not count:
+        """Splits a process's items so that activations fit, where the objective allows it."""
+        if self._stage.objective in WHOLE_BATCH or not count:
             return [list(range(count))]
         return [part.tolist() for part in plan(tokens.lengths, self._batch_tokens)]
 
