@@ -72,7 +72,7 @@ class TaskDifference:
 
     Attributes:
         task: The task.
-        protocol: The protocol of both.
+        protocol: The protocol of both, or "first / second".
         metric: What is compared.
         higher_is_better: None where nobody says it; then no model is better.
         method: How items were drawn.
@@ -111,7 +111,7 @@ def compare_task(first: Run, second: Run, metric: str, higher_is_better: bool | 
 
     Args:
         first: Record of the first model.
-        second: Record of the second, of the same task and protocol.
+        second: Record of the second, of the same task.
         metric: A metric that both hold.
         higher_is_better: Its direction, None where nobody says it.
 
@@ -139,7 +139,7 @@ def compare_task(first: Run, second: Run, metric: str, higher_is_better: bool | 
     means = np.mean(list(scores.values()), axis=0)
     return TaskDifference(
         task=record.task,
-        protocol=record.protocol,
+        protocol=" / ".join(dict.fromkeys((record.protocol, second.record.protocol))),
         metric=metric,
         higher_is_better=higher_is_better,
         method=stats.METHODS[parallel],

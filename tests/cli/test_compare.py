@@ -20,6 +20,7 @@ Xrete = Callable[..., Any]
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "two_models.py"
 MEASURED = Path(__file__).parents[2] / "results" / "measured"
+TUNED = MEASURED.with_name("fine-tuned")
 MODELS = ("words", "other-words")
 
 
@@ -139,6 +140,22 @@ def test_published_records(xrete: Xrete) -> None:
     }
     assert found["flores"]["languages"]["arb_Arab"]["better"] == "second"
     assert found["flores"]["p_holm"] < 0.01
+
+
+def test_two_files_may_be_of_different_protocols(xrete: Xrete) -> None:
+    tuned, probed = (
+        next((TUNED / "me5-small").glob(f"qe.{protocol}.*.json")) for protocol in ("fine-tune", "probe")
+    )
+    found = json.loads(xrete("compare", tuned, probed, "--format", "json").stdout)
+    (task,) = found["tasks"]
+    assert (task["task"], task["protocol"]) == ("qe", "fine-tune / probe")
+    scores = [read_record(path).score for path in (tuned, probed)]
+    assert [task["first_score"], task["second_score"]] == pytest.approx(scores)
+    assert task["better"] == "first"
+    names = ("me5-small (epochs=2)", "me5-small", "--task", "qe", "--results", TUNED, "--results", MEASURED)
+    done = xrete("compare", *names)
+    assert done.returncode == 1
+    assert done.stderr.endswith("To compare two protocols, name two record files.\n")
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,12 @@ def compare(
     """Compare two models, item by item: differences, what chance explains of them, and who wins where.
 
     Only languages with the same items are compared; what is left out is named. One task shows its languages too.
+    Two record files of one task may be of different protocols.
 
     Examples:
         xrete compare me5-small use-m3
         xrete compare me5-small use-m3 --task tatoeba --format markdown
+        xrete compare results/me5-small/qe.fine-tune.dir.….json results/me5-small/qe.probe.dir.….json
     """
     from rich.console import Console
 

@@ -78,7 +78,7 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
 def build(
     first: Sequence[Entry], second: Sequence[Entry], *, tasks: Sequence[str], metric: str | None, kind: Kind | None
 ) -> Comparison:
-    """Compares two models.
+    """Compares two models under the same protocols, or two record files, whatever the protocols of these.
 
     Args:
         first: Records of the one, as `entries_of` returns them.
@@ -102,15 +102,18 @@ def build(
     compared: list[TaskDifference] = []
     trained: list[str] = []
     missing: list[NotCompared] = []
-    for task, protocol in sorted({(x.record.task, x.record.protocol) for x in narrowed.entries}):
+    for task, protocols in _cells(narrowed.entries):
         try:
-            own, other, name = _chosen(sides, labels, task, protocol, metric)
+            own, other, name = _chosen(sides, labels, task, protocols, metric)
             compared.append(compare_task(_run(own), _run(other), name, direction(own.record, name)))
             trained += _trained(own, other)
         except XreteError as reason:
-            missing.append(NotCompared(task, protocol, str(reason)))
+            missing.append(NotCompared(task, " / ".join(dict.fromkeys(protocols)), str(reason)))
     if not compared:
-        reasons = " ".join((f"{missing[0].task}, {missing[0].protocol}: {missing[0].reason}.", *narrowed.remarks))
+        told = [f"{missing[0].task}, {missing[0].protocol}: {missing[0].reason}."]
+        if len({x.protocol for x in missing if x.task == missing[0].task}) > 1:
+            told.append("To compare two protocols, name two record files.")
+        reasons = " ".join((*told, *narrowed.remarks))
         raise XreteError(f"{labels[0]} and {labels[1]} cannot be compared. {reasons}")
     return Comparison(
         first=labels[0],
@@ -129,19 +132,28 @@ class _Side:
     subject: Subject
 
 
+def _cells(entries: Sequence[Entry]) -> list[tuple[str, tuple[str, str]]]:
+    """Returns the tasks that are compared, with the protocols of both sides."""
+    if len(entries) == 2 and entries[0].record.task == entries[1].record.task:
+        return [(entries[0].record.task, (entries[0].record.protocol, entries[1].record.protocol))]
+    return [(task, (name, name)) for task, name in sorted({(x.record.task, x.record.protocol) for x in entries})]
+
+
 def _chosen(
-    sides: Sequence[_Side], labels: Sequence[str], task: str, protocol: str, metric: str | None
+    sides: Sequence[_Side], labels: Sequence[str], task: str, protocols: tuple[str, str], metric: str | None
 ) -> tuple[Entry, Entry, str]:
     """Returns the records by which two models are compared on a task, of the same data if any are, and in what."""
-    headline = [name for side in sides for name in side.book.metrics(task, protocol, None)]
-    measure = Measure(task=task, protocol=protocol, metric=metric or headline[0], group=ALL)
-    for side, label in zip(sides, labels, strict=True):
+    asked = list(zip(sides, labels, protocols, strict=True))
+    chosen = metric or next(name for side, _, protocol in asked for name in side.book.metrics(task, protocol, None))
+    found = []
+    for side, label, protocol in asked:
+        measure = Measure(task=task, protocol=protocol, metric=chosen, group=ALL)
         if reason := side.book.cell(side.subject, measure).reason:
             raise XreteError(f"{label}: {reason}")
-    first, second = (side.book.ranked(side.subject, measure) for side in sides)
-    pairs = [(a, b) for a in first for b in second]
+        found.append(side.book.ranked(side.subject, measure))
+    pairs = [(a, b) for a in found[0] for b in found[1]]
     same = [(a, b) for a, b in pairs if a.record.data.fingerprint == b.record.data.fingerprint]
-    return *(same or pairs)[0], measure.metric
+    return *(same or pairs)[0], chosen
 
 
 def _trained(*entries: Entry) -> Iterator[str]:
