@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from xrete.shapes.similarity import ScoredPairs, score_numbers
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import TaskCard
 
-from . import recipes
+from . import qe, recipes
 from .prompts import SIMILARITY
 from .stages.sts import SCORED
 
@@ -33,7 +34,7 @@ class MultiSts:
         counts={"test": 250},
         protocols=("zero-shot", "probe", "fine-tune", "prompt"),
         prompt=SIMILARITY,
-        recipes=recipes.SIMILARITY,
+        recipes=recipes.SIMILARITY | {"quality": (replace(recipes.SCORED_TRANSLATIONS, task=qe.TASK),)},
         hub=SCORED,
         licence="CC BY-SA 4.0",
         citation="Cer et al. 2017, SemEval; Reimers and Gurevych 2020, EMNLP",

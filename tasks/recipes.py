@@ -52,6 +52,8 @@ SIMILARITY = {
     # that are far from those of encoders which were trained with a low temperature.
     "cosent": (replace(_SIAMESE, name="sts", task=STS_B, objective="cosent"),),
 }
+SCORED_TRANSLATIONS = replace(_SIAMESE, name="qe", objective="cosent")
+"""What people say of translations is a similarity across languages; who uses this adds the task of that data."""
 TOPICS = {
     "multieurlex": (
         Stage(

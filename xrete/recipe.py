@@ -35,6 +35,7 @@ class Stage:
     Attributes:
         name: For settings and messages.
         task: Whose training data it is; None: the task's that is scored.
+        split: Which split of `task` is trained on; nothing without one (`--train-split` names that).
         objective: What is trained.
         epochs: Passes over the data; 0 leaves the stage out.
         one_language: A pass reads each item once, in one of its languages, drawn anew; else in all of them.
@@ -56,6 +57,7 @@ class Stage:
 
     name: str = "train"
     task: Task | None = field(default=None, repr=False)
+    split: str = "train"
     objective: Objective
     epochs: int
     one_language: bool = False
@@ -107,10 +109,27 @@ def choose(card: TaskCard, name: str | None, changes: Sequence[str]) -> Recipe:
     recipe = card.recipes[name or next(iter(card.recipes))]
     for change in changes:
         recipe = _changed(recipe, change)
+    for stage in recipe:
+        _check_split(stage)
     kept = tuple(stage for stage in recipe if stage.epochs)
     if not kept:
         raise UsageError(f"every stage of {card.name} has 0 epochs; leave one in")
     return kept
+
+
+def _check_split(stage: Stage) -> None:
+    """Holds the name of a split against those that there are.
+
+    Raises:
+        UsageError: there is none of that name, or the stage has no data of its own.
+    """
+    if stage.task is None:
+        if stage.split != "train":
+            raise UsageError(f"--set {stage.name}.split={stage.split}: use --train-split {stage.split}")
+        return
+    known = (*stage.task.card.training, *stage.task.card.splits)
+    if stage.split not in known:
+        raise unknown_name(f"split of {stage.task.card.name}", stage.split, known, ", ".join(known))
 
 
 def described(stage: Stage) -> dict[str, Any]:
@@ -143,6 +162,8 @@ def _read(key: str, value: str) -> Any:
         if value not in words:
             raise UsageError(f"--set {key}={value}: use one of {', '.join(words)}")
         return value == "true" if _SETTABLE[key] == "bool" else value
+    if _SETTABLE[key] == "str":
+        return value
     try:
         number = int(value) if _SETTABLE[key] == "int" else float(value)
     except ValueError:

@@ -65,6 +65,7 @@ def test_recipes_fit_what_they_train_on() -> None:
         ("qe", "siamese", "cosine", 4, 2e-5, 16, 128, 0, 0),
         ("qe", "cosent", "cosent", 4, 2e-5, 16, 128, 0, 0),
         ("multists", "cosent", "cosent", 4, 2e-5, 16, 128, 0, 0),
+        ("multists", "quality", "cosent", 4, 2e-5, 16, 128, 0, 0),
         ("qe", "cross", "score", 4, 2e-5, 16, 200, 0, 0),
         ("multieurlex", "multieurlex", "labels", 70, 3e-5, 8, 512, 0, 5),
         ("multiarc", "translate-train", "classes", 2, 1e-5, 32, 256, 0, 0),
@@ -150,6 +151,7 @@ def test_no_epochs_leave_a_stage_out() -> None:
         ("rate=", "--set rate=: not a number"),
         ("select=yes", "--set select=yes: use one of true, false"),
         ("decay=cosine", "--set decay=cosine: use one of linear, none"),
+        ("sts.split=dve", "unknown split of stsb 'dve'; did you mean dev"),
         ("objective=class", "--set objective=class: use one of classes, labels"),
     ],
 )

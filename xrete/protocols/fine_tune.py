@@ -122,14 +122,20 @@ def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
             chosen = own.selection_note or f"a {HELD_OUT}th of them, held out by item"
             said.append(f"fine-tune, {stage.name}: {own.note}" + (f"; best by {chosen}" if stage.select else ""))
         else:
-            items, chosen = _counted(_elsewhere(dataset, stage, settings, "train")), f"a {HELD_OUT}th of them"
-            if stage.select and "dev" in stage.task.card.training:
+            items, chosen = _counted(_elsewhere(dataset, stage, settings, stage.split)), f"a {HELD_OUT}th of them"
+            if _has_dev(stage):
                 chosen = f"dev ({_counted(_elsewhere(dataset, stage, settings, 'dev'))})"
+            split = "" if stage.split == "train" else f", {stage.split}"
             said.append(
-                f"fine-tune, {stage.name}: trained on {stage.task.card.title} ({items})"
+                f"fine-tune, {stage.name}: trained on {stage.task.card.title}{split} ({items})"
                 + (f"; best by {chosen}" if stage.select else "")
             )
     return tuple(said)
+
+
+def _has_dev(stage: Stage) -> bool:
+    """Says whether a stage with data of its own has other data to choose the best weights by."""
+    return stage.select and stage.task is not None and stage.split == "train" and "dev" in stage.task.card.training
 
 
 def _counted(parts: Sequence[Part]) -> str:
@@ -167,8 +173,8 @@ def _stage_job(dataset: Dataset, stage: Stage, settings: Settings, own: Material
     if stage.task is None:
         train, dev = own.parts[half], own.selection
     else:
-        train = _elsewhere(dataset, stage, settings, "train")
-        dev = _elsewhere(dataset, stage, settings, "dev") if stage.select and "dev" in card.training else ()
+        train = _elsewhere(dataset, stage, settings, stage.split)
+        dev = _elsewhere(dataset, stage, settings, "dev") if _has_dev(stage) else ()
     if stage.select and not dev:
         train, dev = _held_out(train, shape, settings.seed)
     return StageJob(
@@ -204,7 +210,7 @@ def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -
         return known[key]
     except DataError as error:
         others = ""
-        if split != "train":
+        if split != stage.split:
             others = f", or keep the last weights with --set {stage.name}.select=false"
         elif len(plan(dataset, settings)) > 1:
             others = f", or leave the stage out with --set {stage.name}.epochs=0"
