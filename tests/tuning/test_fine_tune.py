@@ -273,6 +273,15 @@ def test_a_record_says_how_the_model_was_trained(toy: Open, toy_model: Any, tmp_
     assert not any("state" in name or "best" in name for name in kept)
 
 
+def test_a_stage_can_train_on_another_split_of_its_data(toy: Open, toy_model: Any) -> None:
+    record = tuned(toy_model, toy("staged"), "epochs=1", "nli.split=dev", "select=false")
+    assert record.fine_tuning is not None
+    assert [stage["items"] for stage in record.fine_tuning.runs[0].stages] == [80, 240]
+    assert any("nli: trained on Toy: nli, dev (80 items)" in note for note in record.notes)
+    with pytest.raises(UsageError, match=r"--set sts.split=dev: use --train-split dev"):
+        tuned(toy_model, toy("staged"), "sts.split=dev")
+
+
 def test_the_best_weights_are_kept(toy: Open, toy_model: Any) -> None:
     """At a rate that destroys what was learned, later looks are worse, and the patience ends the stage."""
     changes = ("epochs=30", "rate=0.05", "warmup=0", "evaluate_every=5", "patience=3", "decay=none")
