@@ -35,7 +35,7 @@ class Stage:
     Attributes:
         name: For settings and messages.
         task: Whose training data it is; None: the task's that is scored.
-        split: Which split of `task` is trained on; nothing without one (`--train-split` names that).
+        split: Which split of `task` is trained on; that of the scored task's own data is `--train-split`.
         objective: What is trained.
         epochs: Passes over the data; 0 leaves the stage out.
         one_language: A pass reads each item once, in one of its languages, drawn anew; else in all of them.
@@ -134,7 +134,8 @@ def _check_split(stage: Stage) -> None:
 
 def described(stage: Stage) -> dict[str, Any]:
     """Returns a stage's settings, for records."""
-    named = {item.name: getattr(stage, item.name) for item in fields(stage) if item.name != "task"}
+    left_out = ("task",) if stage.task else ("task", "split")
+    named = {item.name: getattr(stage, item.name) for item in fields(stage) if item.name not in left_out}
     return named | {"data": stage.task.card.name} if stage.task else named
 
 
