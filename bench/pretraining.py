@@ -157,7 +157,7 @@ def steps(batch: int, mlm: bool, dtype: str, rounds: int) -> tuple[list[float], 
         )
         expectation_maximisation(run)
         own = list(np.diff(run.watch.ends)) if isinstance(run.watch, Timer) else []
-        sampler = run.shares(lambda data: data.sentences(batch), rounds)
+        sampler = run.shares(lambda data: data.sentences(batch), rounds + 1)  # the first one warms up
         plain = []
         for share in sampler:
             began = time.process_time()
