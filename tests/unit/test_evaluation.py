@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,10 @@ LANGUAGES = ("deu", "fin", "fra", "jpn", "rus", "swh")
 
 def tatoeba(*languages: str, limit: int | None = None) -> Dataset:
     return Dataset(registry.task("tatoeba"), Mini(), languages=languages or LANGUAGES, limit=limit)
+
+
+def same(model: Any) -> Any:
+    return model
 
 
 def brute_force(encoder: Any, source: Sequence[str], target: Sequence[str]) -> tuple[float, float]:
@@ -196,7 +201,9 @@ def test_another_question_is_another_record(
             languages=changed.get("languages", codes),
             limit=changed.get("limit"),
         )
-        run(model.identity, lambda m=model: m, dataset, RunOptions(results=results, seed=changed.get("seed", 42)))  # type: ignore[misc]
+        run(
+            model.identity, partial(same, model), dataset, RunOptions(results=results, seed=changed.get("seed", 42))
+        )
     assert len(list(find_records(results))) == 2
 
 
@@ -221,7 +228,7 @@ def test_the_cache_can_be_switched_off(new_ngrams: NewNgrams, model_of: ModelOf,
     for number in range(2):
         model = model_of(new_ngrams())
         options = RunOptions(results=results / str(number), use_cache=False)
-        record = run(model.identity, lambda m=model: m, tatoeba("deu", "fra"), options)  # type: ignore[misc]
+        record = run(model.identity, partial(same, model), tatoeba("deu", "fra"), options)
         counts.append((record.cost.sentences, record.cost.sentences_cached, len(model.encoder.encoded)))
     assert counts == [(288, 0, 288)] * 2
     assert not (cache_root() / "embeddings").exists()

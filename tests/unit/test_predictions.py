@@ -187,8 +187,9 @@ class Always:
 @pytest.mark.parametrize("task", OFFICIAL)
 def test_the_evaluator_finds_every_language_by_its_code_and_no_other(task: str, tmp_path: Path) -> None:
     """Also where two languages have one code in BCP 47: Tatoeba's "dtp" and "kzj"."""
-    dataset, official = Always(task), OFFICIAL[task]
-    files = write_predictions(tmp_path, dataset, dict.fromkeys(dataset.card.languages, dataset.items))  # type: ignore[arg-type]
+    official = OFFICIAL[task]
+    dataset: Any = Always(task)
+    files = write_predictions(tmp_path, dataset, dict.fromkeys(dataset.card.languages, dataset.items))
     expected = {f"test-{code}.{official.suffix}" for code in official.languages}
     assert {file.name for file in files} == expected
     assert sorted(files) == sorted((tmp_path / official.name).iterdir())
@@ -222,9 +223,9 @@ def test_items_are_enough_for_predictions(
 
 def test_predictions_that_cannot_be_written_are_an_error_with_a_name(tmp_path: Path) -> None:
     (tmp_path / "xnli").write_text("a file, not a folder")
-    dataset = Always("xnli")
+    dataset: Any = Always("xnli")
     with pytest.raises(XreteError, match=r"cannot write .*test-en\.tsv: "):
-        write_predictions(tmp_path, dataset, {"en": dataset.items})  # type: ignore[arg-type]
+        write_predictions(tmp_path, dataset, {"en": dataset.items})
 
 
 def test_the_command_line_writes_predictions(xrete: Callable[..., Any], tmp_path: Path) -> None:

@@ -50,11 +50,12 @@ def compare(
     from xrete.reporting.text import plain
 
     names = (first, second)
-    entries, unreadable = ([], []) if all(map(is_file, names)) else read_entries(results or [DEFAULT_RESULTS])
+    two_files = all(map(is_file, names))
+    entries, unreadable = ([], []) if two_files else read_entries(results or [DEFAULT_RESULTS])
     for sentence in unreadable:
         typer.echo(f"warning: left out: {plain(sentence)}", err=True)
     sides = [entries_of(name, entries) for name in names]
-    found = build(*sides, tasks=task or (), metric=metric, kind=data)
+    found = build(*sides, tasks=task or (), metric=metric, kind=data, two_files=two_files)
     console = Console()
     writers = {
         "table": formats.to_text,

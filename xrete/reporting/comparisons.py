@@ -76,9 +76,15 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def build(
-    first: Sequence[Entry], second: Sequence[Entry], *, tasks: Sequence[str], metric: str | None, kind: Kind | None
+    first: Sequence[Entry],
+    second: Sequence[Entry],
+    *,
+    tasks: Sequence[str],
+    metric: str | None,
+    kind: Kind | None,
+    two_files: bool = False,
 ) -> Comparison:
-    """Compares two models under the same protocols, or two record files, whatever the protocols of these.
+    """Compares two models under the same protocols, or two records, whatever the protocols of these.
 
     Args:
         first: Records of the one, as `entries_of` returns them.
@@ -86,6 +92,7 @@ def build(
         tasks: Only these, or all.
         metric: Another metric than the headline ones.
         kind: Real data or the mini sample; None takes the mini sample only where there is nothing else.
+        two_files: The user named one record on each side.
 
     Raises:
         UsageError: there is no record of a task.
@@ -102,7 +109,7 @@ def build(
     compared: list[TaskDifference] = []
     trained: list[str] = []
     missing: list[NotCompared] = []
-    for task, protocols in _cells(narrowed.entries):
+    for task, protocols in _cells(narrowed.entries, two_files=two_files):
         try:
             own, other, name = _chosen(sides, labels, task, protocols, metric)
             compared.append(compare_task(_run(own), _run(other), name, direction(own.record, name)))
@@ -132,9 +139,9 @@ class _Side:
     subject: Subject
 
 
-def _cells(entries: Sequence[Entry]) -> list[tuple[str, tuple[str, str]]]:
+def _cells(entries: Sequence[Entry], *, two_files: bool) -> list[tuple[str, tuple[str, str]]]:
     """Returns the tasks that are compared, with the protocols of both sides."""
-    if len(entries) == 2 and entries[0].record.task == entries[1].record.task:
+    if two_files and len({x.record.task for x in entries}) == 1 and len(entries) == 2:
         return [(entries[0].record.task, (entries[0].record.protocol, entries[1].record.protocol))]
     return [(task, (name, name)) for task, name in sorted({(x.record.task, x.record.protocol) for x in entries})]
 
