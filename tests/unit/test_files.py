@@ -24,10 +24,15 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"))
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "folder" / "file.txt"
     write_text(path, "old")
-    with pytest.raises(type(error)), atomic_writer(path) as file:  # noqa: PT012
-        file.write(b"new")
-        file.flush()
-        raise error
+
+    def write_and_fail() -> None:
+        with atomic_writer(path) as file:
+            file.write(b"new")
+            file.flush()
+            raise error
+
+    with pytest.raises(type(error)):
+        write_and_fail()
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
 
