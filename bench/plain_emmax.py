@@ -6,6 +6,8 @@ optimised one after the other, and the head of masked language modelling runs on
 terms as XRETE's step with its default settings (a sentence's own key is no candidate, empty ranks are skipped, the
 classifier's loss is averaged rank by rank, label smoothing 0.1): without dropout, and with no sentence twice, both
 give the same losses. Everything is float32. Rank 0 is a paraphrase.
+
+`State.published` adds three habits of the published code that the equations do not ask for.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ SMOOTHING = 0.1
 MASKED_SHARE = 0.1
 NOT_PREDICTED = -100
 CLIP = 1.0
+ATTENTION_DROPOUT = 0.1
+"""Of XLM-R."""
 
 
 @dataclass
@@ -45,6 +49,8 @@ class State:
         classifier_rate: Learning rate of the classifier.
         mlm_weight: Weight of masked language modelling.
         max_length: Most tokens of a sentence.
+        published: Whether there is dropout in attention and in the key encoder, too, and every gradient is checked
+            (torch's anomaly detection), as in the authors' code.
         keys: The key encoder, a copy of the encoder.
         optimisers: AdamW for the encoder and Adam for the classifier, a tensor at a time.
     """
@@ -64,11 +70,16 @@ class State:
     classifier_rate: float = 1e-3
     mlm_weight: float = 0.1
     max_length: int = 128
+    published: bool = False
     keys: Any = field(init=False)
     optimisers: list[torch.optim.Optimizer] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.keys = copy.deepcopy(self.encoder).eval().requires_grad_(False)
+        if self.published:
+            for name, module in self.encoder.named_modules():
+                if name.endswith("attention.self"):
+                    module.dropout.p = ATTENTION_DROPOUT
+        self.keys = copy.deepcopy(self.encoder).train(self.published).requires_grad_(False)
         weights = list(self.encoder.parameters())
         if self.head is not None:
             weights += [p for p in self.head.parameters() if not any(p is known for known in weights)]
@@ -82,6 +93,11 @@ class State:
 
 def plain_step(state: State, texts: list[str]) -> dict[str, float]:
     """Takes one step on sentences without translations; returns its losses."""
+    with torch.autograd.set_detect_anomaly(state.published):
+        return _step(state, texts)
+
+
+def _step(state: State, texts: list[str]) -> dict[str, float]:
     batch = state.tokenizer(
         texts, padding=True, truncation=True, max_length=state.max_length, return_tensors="pt"
     ).to(state.queue.device)

@@ -65,6 +65,25 @@ def test_matrix_form_equals_the_densities_of_torch(number: int) -> None:
     assert (rows - expected)[expected > -20].abs().max() < 2e-2
 
 
+def test_no_rank_flips_on_vectors_as_training_leaves_them() -> None:
+    """16,384 pairs in a narrow cone, from near duplicates to strangers, and ranks of widths 1 to 22."""
+    d, n = 384, 128
+    shared = math.sqrt(0.8) * unit(1, d, 0)
+    x, y = (torch.nn.functional.normalize(shared + math.sqrt(0.2) * unit(n, d, seed), dim=1) for seed in (1, 2))
+    steps = torch.logspace(-2, 0, n).unsqueeze(1)
+    y = torch.nn.functional.normalize((1 - steps) * x + steps * y, dim=1)
+    mixture = trained_like(4, d)
+    widths = torch.tensor([1.0, 4.0, 14.0, 22.0]) * math.sqrt(0.4 / d) / 22
+    with torch.no_grad():
+        mixture.log_variance += (2 * widths.log()).unsqueeze(1) - mixture.log_variance.mean(dim=1, keepdim=True)
+        mixture.mean /= 10
+    expected = reference(mixture, x.double()[:, None] - y.double()[None])
+    found = torch.log_softmax(mixture.cells(x, y), 0)
+    assert len(expected.argmax(0).unique()) == 4
+    assert torch.equal(found.argmax(0), expected.argmax(0))
+    assert (found - expected)[expected > math.log(2e-9)].abs().max() < 5e-3
+
+
 def test_gradients_equal_those_of_the_plain_density() -> None:
     mixture = trained_like(3, 16)
     x, y = unit(4, 16, 1), unit(5, 16, 2)

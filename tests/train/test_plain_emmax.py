@@ -25,9 +25,8 @@ WIDTH, RANKS, QUEUE = 8, 4, 40
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="these tests were copied out of their checkout")
 
 
-@pytest.fixture(scope="module")
-def plain() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("plain_emmax", FILE)
+def load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -36,15 +35,20 @@ def plain() -> ModuleType:
     return module
 
 
-def test_the_script_for_gpus_runs(plain: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def plain() -> ModuleType:
+    return load(FILE)
+
+
+@pytest.fixture(scope="module")
+def bench(plain: ModuleType) -> ModuleType:
+    return load(FILE.with_name("pretraining.py"))
+
+
+def test_the_script_for_gpus_runs(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     """On a small shape, without a GPU; its embeddings are those of XLM-R all the same."""
-    spec = importlib.util.spec_from_file_location("pretraining", FILE.with_name("pretraining.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     shape = ("layers=1", "width=8", "heads=2", "feed_forward=8", "vocabulary=300")
-    module.large("cpu", 8, 1, [f"encoder.scratch.{value}" for value in shape])
+    bench.large("cpu", 8, 1, [f"encoder.scratch.{value}" for value in shape])
     assert re.search(r"^2 M weights, B = 8: \d+ sentences/s, [\d,]+ tokens/s$", capsys.readouterr().out, re.M)
 
 
@@ -170,6 +174,20 @@ def test_a_step_has_the_losses_and_typical_similarities_of_xretes_parts(plain: M
     found = plain.plain_step(state, TEXTS)
     assert found == pytest.approx({"encoder": ranking, "classifier": taught}, rel=1e-4)
     torch.testing.assert_close(state.typical, expected, rtol=0, atol=1e-6)
+
+
+def test_published_habits_cost_time_and_change_no_loss(plain: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = new_state(plain, published=True)
+    assert state.keys.training
+    assert all(layer.attention.self.dropout.p == 0.1 for layer in state.encoder.encoder.layer)
+
+    monkeypatch.setattr(plain, "ATTENTION_DROPOUT", 0.0)  # which is drawn at random
+    state = new_state(plain, published=True)
+    checked: list[bool] = []
+    state.encoder.register_forward_hook(lambda *_: checked.append(torch.is_anomaly_enabled()))
+    assert plain.plain_step(state, TEXTS) == plain.plain_step(new_state(plain), TEXTS)
+    assert checked == [True]
+    assert not torch.is_anomaly_enabled()
 
 
 def test_a_step_moves_keys_queue_and_all_parameters(plain: ModuleType) -> None:
