@@ -376,6 +376,11 @@ def step_tables(settings: Sequence[tuple[int, bool, str, str]], rounds: int) -> 
     yield shares
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for products in bfloat16."""
+    return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+
+
 def product_rate(dtype: torch.dtype) -> float:
     """Operations a second of a large product of matrices."""
     size = 1024
@@ -388,7 +393,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="all sizes of the targets; takes half an hour")
     parser.add_argument("--only", choices=["head", "step"], help="one of the two races")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="steps of this precision alone")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16"], help="steps of this precision alone, even if slow"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", action="store_true", help="XLM-R large, XRETE's step alone")
     parser.add_argument("--device", default="auto")
@@ -413,7 +420,11 @@ def main() -> None:
     settings = [(64, False, "float32", "5x"), (64, False, "bfloat16", "8x")]
     if given.full:
         settings += [(64, True, "float32", ""), (256, False, "float32", "10x"), (256, False, "bfloat16", "20x")]
-    for table in step_tables([s for s in settings if given.dtype in (None, s[2])], given.rounds):
+    wanted = [given.dtype] if given.dtype else ["float32", "bfloat16"]
+    if not given.dtype and not multiplies_bfloat16():
+        wanted.remove("bfloat16")
+        console.print("bfloat16 is left out: this processor has no instructions for it (--dtype bfloat16 tries it)")
+    for table in step_tables([setting for setting in settings if setting[2] in wanted], given.rounds):
         console.print(table)
 
 
