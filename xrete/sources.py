@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
 
 class Folder:
-    """A data folder laid out as the upstream files are published."""
+    """A data folder laid out as the upstream files are published.
+
+    Attributes:
+        root: The folder.
+        own: Whether a user's own files may lie in it, which have any number of items.
+    """
 
     kind: Literal["dir"] = "dir"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, own: bool = False) -> None:
         self.root = root
+        self.own = own
 
     def has(self, path: str) -> bool:
         """Says whether the file is there."""

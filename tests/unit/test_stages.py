@@ -645,6 +645,19 @@ def test_what_is_trained_on_may_lie_elsewhere(case: Case, tmp_path: Path) -> Non
     assert apart.digest == whole.digest
 
 
+def test_own_training_data_has_any_number_of_items(tmp_path: Path) -> None:
+    """Published files of another length are damaged; a user's own are not held to theirs."""
+    pairs = lines([tsv("Er geht.", "Er läuft.", label) for label in NLI])
+    own = write(tmp_path / "own", {"xnli/train-en.tsv": pairs, "xnli/train-sw.tsv": pairs})
+    scored = write(tmp_path / "scored", {"xnli/dev-en.tsv": 830 * pairs, "xnli/train-en.tsv": pairs})
+    dataset = Dataset(registry.task("xnli"), Folder(scored))
+    tuning = Tuning(changes=("select=false",))
+    (job,) = fine_tune.jobs(dataset, Settings(train_data=own, tuning=tuning), 42)
+    assert len(job.stages[0].examples) == 6
+    with pytest.raises(DataError, match=r"3 items where the published xnli has 392702; the file is truncated"):
+        fine_tune.jobs(dataset, Settings(tuning=tuning), 42)
+
+
 def test_stages_are_changed_by_name(tmp_path: Path) -> None:
     multists(tmp_path)
     (only,) = job_of(CASES[0], tmp_path, "nli.epochs=0", "sts.batch=2", "sts.select=false").stages

@@ -174,8 +174,8 @@ def _open(dataset: Dataset, split: str, settings: Settings, *, strict: bool = Tr
 def training_source(task: Task, dataset: Dataset, settings: Settings) -> Source:
     """Returns where the training data of a task is.
 
-    That is what the user named for it; else the source of the scored data or, for another task's data on the hub,
-    its own repository.
+    That is what the user named for it, whose files may have any number of items; else the source of the scored data
+    or, for another task's data on the hub, its own repository.
 
     Args:
         task: Whose training data it is.
@@ -187,7 +187,7 @@ def training_source(task: Task, dataset: Dataset, settings: Settings) -> Source:
     """
     asked, card = settings.train_data, task.card
     if asked is not None and asked != "hub":
-        return Folder(Path(asked))
+        return Folder(Path(asked), own=True)
     if asked is None and (task is dataset.task or isinstance(dataset.source, Folder)):
         return dataset.source
     if card.hub and "hub" in (asked, dataset.source.kind):
