@@ -90,6 +90,23 @@ def records(make_record: MakeRecord, make_entries: MakeEntries) -> list[Entry]:
     return make_entries(made)
 
 
+def test_protocols_that_are_asked_for_stand_side_by_side(
+    make_record: MakeRecord, make_entries: MakeEntries
+) -> None:
+    made = [
+        make_record("xlmr", "qe", {"ro-en": value}, protocol=name)
+        for name, value in (("zero-shot", 50.0), ("probe", 60.0))
+    ]
+    entries = make_entries(made)
+
+    def columns(*protocols: str) -> list[str]:
+        return [column.lines[1] for column in board(entries, protocols=protocols).columns]
+
+    assert columns() == ["probe"]
+    assert columns("zero-shot") == ["zero-shot"]
+    assert columns("zero-shot", "probe") == ["probe", "zero-shot"]
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

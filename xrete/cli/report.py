@@ -45,7 +45,7 @@ def report(
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; may be repeated.")] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option("--protocol", help="Only this protocol; may be repeated.")
+        list[str] | None, typer.Option("--protocol", help="Only this protocol; several stand side by side.")
     ] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", help="Another metric of the records than their headline one.")

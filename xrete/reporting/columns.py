@@ -30,9 +30,21 @@ Pair = tuple[str, str]
 """A task and a protocol."""
 
 
-def of_table(table: str, book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
-    """Returns the measures across a table of models: what is measured here, and what the paper has numbers of."""
-    return _LAYOUTS[table](book, paper, metric)
+def of_table(
+    table: str, book: Book, paper: Paper | None, metric: str | None, *, every: bool = False
+) -> list[Measure]:
+    """Returns the measures across a table of models: what is measured here, and what the paper has numbers of.
+
+    Args:
+        table: Its name.
+        book: The records.
+        paper: The paper's table beside it.
+        metric: In place of the headline metrics.
+        every: Whether the main table shows all protocols of a task, not only those that speak for some model.
+    """
+    if table in _LAYOUTS:
+        return _LAYOUTS[table](book, paper, metric)
+    return _main(book, paper, metric, every=every)
 
 
 def task_order(task: str) -> tuple[int, str]:
@@ -45,8 +57,8 @@ def protocol_order(protocol: str) -> tuple[int, str]:
     return (PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol)
 
 
-def preferred(book: Book) -> set[Pair]:
-    """Returns each task with the protocols that speak for some model: its first usable one, and its first.
+def _pairs(book: Book, *, every: bool) -> set[Pair]:
+    """Returns tasks with all their protocols, or those that speak for some model: its first usable and its first.
 
     The first one of any status stands too, so that a fine-tuning that failed does not vanish behind a zero-shot
     score.
@@ -54,12 +66,13 @@ def preferred(book: Book) -> set[Pair]:
     wanted: set[Pair] = set()
     for subject, task in itertools.product(book.subjects, book.tasks):
         for protocols in book.protocols(subject, task):
-            wanted.update((task, protocol) for protocol in sorted(protocols, key=protocol_order)[:1])
+            shown = sorted(protocols, key=protocol_order)[: None if every else 1]
+            wanted.update((task, protocol) for protocol in shown)
     return wanted
 
 
-def _main(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
-    pairs = preferred(book) | set(paper.pairs if paper else ())
+def _main(book: Book, paper: Paper | None, metric: str | None, *, every: bool) -> list[Measure]:
+    pairs = _pairs(book, every=every) | set(paper.pairs if paper else ())
     ordered = sorted(pairs, key=lambda pair: (task_order(pair[0]), protocol_order(pair[1])))
     return _measures(book, paper, ordered, (ALL,), metric)
 
@@ -83,11 +96,9 @@ def _geometry(book: Book, paper: Paper | None, metric: str | None) -> list[Measu
 
 
 _LAYOUTS: dict[str, Callable[[Book, Paper | None, str | None], list[Measure]]] = {
-    "main": _main,
     "zero-shot": _zero_shot,
     "long-tail": _long_tail,
     "geometry": _geometry,
-    "ablation-ranks": _main,
 }
 
 

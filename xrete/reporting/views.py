@@ -126,7 +126,8 @@ def _nothing(table: Table) -> str:
 
 def _by_model(book: Book, paper: Paper | None, request: Request) -> _Draft:
     """Models down, measures across."""
-    measures = columns_of.of_table(request.table, book, paper, request.metric)
+    every = len(request.protocols) > 1  # then they are to be seen side by side
+    measures = columns_of.of_table(request.table, book, paper, request.metric, every=every)
     is_ablation = request.table in ABLATIONS
     subjects = [
         subject
