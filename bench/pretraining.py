@@ -242,7 +242,7 @@ def upkeep_of(run: Training) -> Iterator[Upkeep]:
         update(encoder)
         upkeep.stop()
 
-    run.keys.update = timed  # type: ignore[method-assign]
+    run.keys.update = timed
     hooks = [register_optimizer_step_pre_hook(upkeep.start), register_optimizer_step_post_hook(upkeep.stop)]
     try:
         yield upkeep
