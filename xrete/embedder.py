@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -57,6 +58,7 @@ class Embedder:
         cached: Texts found in the cache, or a second time in one call, so far.
         truncated: Texts so far that the model could not read in full, distinct ones of each call; None once it
             does not say.
+        seconds: Time that the model took so far.
     """
 
     encoder: Encoder
@@ -65,6 +67,7 @@ class Embedder:
     encoded: int = 0
     cached: int = 0
     truncated: int | None = 0
+    seconds: float = 0.0
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns unit vectors, float32 [len(texts), dimension].
@@ -102,7 +105,11 @@ class Embedder:
 
         if hasattr(self.encoder, "on_progress"):
             self.encoder.on_progress = on_progress
-        vectors = _checked(self.encoder.encode(texts), texts)
+        began = time.perf_counter()
+        try:
+            vectors = _checked(self.encoder.encode(texts), texts)
+        finally:
+            self.seconds += time.perf_counter() - began
         says = getattr(self.encoder, "truncated", None)
         truncated = np.asarray(says(texts), dtype=bool) if says else None
         self._count(len(texts) - done, 0, [None] if truncated is None else truncated.tolist())

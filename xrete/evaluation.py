@@ -408,12 +408,13 @@ def _cost(
     # A joint shape has no outcomes, and reads every language in this run.
     lost: Sequence[int | None] = [outcome.truncated for outcome in outcomes.values()] or [reader.truncated]
     prices, said = plan.options.price, answers.values()
+    busy = reader.seconds if isinstance(reader, Embedder) else seconds
     tokens = sum(x.tokens_in for x in said), sum(x.tokens_out for x in said)
     return Cost(
         seconds=round(seconds, 3),
         sentences=reader.encoded,
         sentences_cached=reader.cached,
-        sentences_per_second=round(reader.encoded / seconds, 1) if reader.encoded else None,
+        sentences_per_second=round(reader.encoded / busy, 1) if reader.encoded else None,
         truncated=None if None in lost else sum(x for x in lost if x is not None),
         peak_memory_bytes=environment.peak_memory_bytes(),
         price=price_of(prices, *tokens) if prices and answers else None,

@@ -130,6 +130,7 @@ class IntervalPart(_Part):
 class Cost(_Part):
     """What this run took. Sentences (of a chat model: questions) found in the cache cost nothing, counted apart.
 
+    `sentences_per_second` is the speed of an encoder while it encodes, without reading data, scoring and intervals.
     `truncated` counts sentences that were longer than what the model reads, once for each side of each language
     that they stand on; None where the model does not say. `price` is that of all `answers`, whenever they were paid
     for, at the prices of a million tokens that the user named.

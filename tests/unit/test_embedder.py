@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,25 @@ def test_chunks_do_not_depend_on_what_was_encoded_before(tmp_path: Path) -> None
         Embedder(Says(lengths, 8), cache)(TEXTS[:16])
         Embedder(resumed, cache)(TEXTS)
     assert resumed.asked == whole.asked[2:]
+
+
+def test_only_the_time_of_the_model_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of the cache, nor of what tells progress."""
+    now = [0.0]
+    monkeypatch.setattr("xrete.embedder.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    class Slow:
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            pass_time(0.5 * len(texts))
+            return np.ones((len(texts), 2), dtype=np.float32)
+
+    embedder = Embedder(Slow(), progress=lambda encoded, cached: pass_time(100.0))
+    embedder(["one", "two", "one"])
+    embedder(["three"])
+    assert embedder.seconds == 1.5
 
 
 def test_progress_within_a_call_is_counted_once() -> None:
