@@ -63,13 +63,13 @@ def test_the_page_on_fine_tuning_shows_what_the_records_say(xrete: Callable[...,
         for path, record in zip(RECORDS, map(read_record, RECORDS), strict=True)
         if record.fine_tuning
     ]
-    assert {record.task for _, record in tuned} == {"qe", "multists", "xnli"}
+    assert {record.task for _, record in tuned} == {"qe", "multists", "pawsx", "xnli"}
     for path, record in tuned:
         protocol = "zero-shot" if record.task == "multists" else "probe"
         (before,) = [
             other for other in RECORDS
             if (other.parent.name, *other.name.split(".")[:2]) == (path.parent.name, record.task, protocol)
-            and other.parts[-3] == ("measured" if record.task == "xnli" else "fine-tuned")
+            and other.parts[-3] == ("measured" if record.task in ("pawsx", "xnli") else "fine-tuned")
         ]  # fmt: skip
         (task,) = json.loads(xrete("compare", path, before, "--format", "json").stdout)["tasks"]
         numbers = [record.score, *(record.ci95 or ()), task["difference"], *task["ci95"]]
