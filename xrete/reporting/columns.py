@@ -30,9 +30,7 @@ Pair = tuple[str, str]
 """A task and a protocol."""
 
 
-def of_table(
-    table: str, book: Book, paper: Paper | None, metric: str | None, *, every: bool = False
-) -> list[Measure]:
+def of_table(table: str, book: Book, paper: Paper | None, metric: str | None, *, every: bool) -> list[Measure]:
     """Returns the measures across a table of models: what is measured here, and what the paper has numbers of.
 
     Args:
