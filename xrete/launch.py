@@ -42,7 +42,7 @@ def serve_workers() -> bool:
     global _team
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return False
-    import torch
+    import torch.distributed.nn  # before there is a group, to which defaults of its functions would hold on
     from accelerate import PartialState
     from torch import distributed
 
@@ -52,6 +52,13 @@ def serve_workers() -> bool:
         _team = team
         atexit.register(team.leave)
         return False
+    _serve(team)
+    team.end()
+    return True
+
+
+def _serve(team: Team) -> None:
+    """Does what the first process asks for, until it leaves."""
     encoder = None
     while request := team.tell(None):
         build, work = request
@@ -61,8 +68,6 @@ def serve_workers() -> bool:
         except Exception as error:  # the first process raises it for the user
             answer = error
         team.collect(answer)
-    distributed.destroy_process_group()
-    return True
 
 
 class Team:
@@ -98,10 +103,19 @@ class Team:
 
     def leave(self) -> None:
         """Lets the workers go; the first process does this when it ends."""
+        self.tell(None)
+        self.end()
+
+    def end(self) -> None:
+        """Ends this process's connections.
+
+        Their threads end with the last reference to them. One that outlives the interpreter, and lets go of a
+        message then, aborts the process.
+        """
         from torch import distributed
 
-        self.tell(None)
         distributed.destroy_process_group()
+        self._group = None
 
 
 _team: Team | None = None

@@ -200,6 +200,8 @@ def test_cuda_without_cuda_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 LAUNCHED = """
+import atexit
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -213,9 +215,12 @@ from xrete.models.transformer import Recipe, open_transformer
 folder, texts, mode = Path(sys.argv[1]), Path(sys.argv[2]).read_text("utf-8").split("\\n"), sys.argv[3]
 
 
-def broken(rank_fails):
-    import os
+def note_threads():
+    names = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"threads-{os.environ['RANK']}.txt").write_text(" ".join(names))
 
+
+def broken(rank_fails):
     if int(os.environ["RANK"]) == rank_fails:
         raise ValueError("no memory on this rank")
     return build("cls")()
@@ -225,6 +230,7 @@ def build(pooling):
     return partial(open_transformer, folder, Recipe(pooling=pooling, max_length=128), LoadOptions(device="cpu"))
 
 
+atexit.register(note_threads)  # the first to be registered is the last to be called
 if serve_workers():
     sys.exit()
 mean, cls = open_encoder(build("mean")), open_encoder(build("cls"))
@@ -283,6 +289,10 @@ def test_two_processes_give_the_vectors_of_one(tokenizer: Any, saved: Path) -> N
     np.testing.assert_allclose(out["one"], mean.encode(texts[:1]), atol=1e-6)
     np.testing.assert_array_equal(out["truncated"], mean.truncated(texts))
     assert out["none"].shape == (0, 32)
+    if sys.platform == "linux":  # a thread that outlives the interpreter may abort the process
+        threads = [(saved / f"threads-{rank}.txt").read_text("utf-8") for rank in (0, 1)]
+        assert all(threads)
+        assert "gloo" not in " ".join(threads)
 
 
 @pytest.mark.slow
