@@ -82,7 +82,8 @@ def stamp(*files: Path) -> tuple[str, ...]:
 def _files(pattern: str, names: Sequence[str]) -> list[Path]:
     wild = {f"{{{name}}}" for name in names} | {"*"}
     tokens = ["*" if token in wild else glob.escape(token) for token in _TOKEN.split(pattern)]
-    everything = map(Path, glob.glob("".join(tokens)))  # noqa: PTH207 - Path.glob takes no absolute pattern, and finds hidden files
+    # Path.glob takes no absolute pattern, and finds hidden files.
+    everything = map(Path, glob.glob("".join(tokens)))  # noqa: PTH207
     found = [file for file in everything if file.is_file()]
     if not found:
         raise DataError(f"missing corpus file: {pattern}")
