@@ -12,11 +12,12 @@ rounds, in which all sides take the same sentences. Memory is the most that a pr
 process of its own.
 
 A second table says what XRETE's step is spent on: the EM head by itself, the optimisers and the moving average, and
-the transformers' products over padded tokens, as a share of what large products reach in the same run.
+the transformers' products over tokens without padding, as a share of what large products reach in the same run.
 
 `--large` runs XRETE's step alone on XLM-R large with random weights, all 250,002 rows of its embeddings included,
 for a GPU: sentences a second, the share of the device's peak (MFU) and memory. Where activations do not fit, add
-`--set compute.cache_tokens=16384` (gradient caching) or `--set compute.checkpoint_activations=true`.
+`--set compute.cache_tokens=16384` (gradient caching) or `--set compute.checkpoint_activations=true`;
+`--set compute.attention=packed` runs without padding.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from xrete.models.emmax.training import Step, Training
 from xrete.models.emmax.watch import PEAK_FLOPS, Watch, operations
 
 from xrete.distributed import Team
+from xrete.encode import multiplies_bfloat16
 
 RANKS = 4
 WIDTH, QUEUE = 256, 768
@@ -63,7 +65,7 @@ PLAIN_COPIES = 6
 PIECES = 250_002
 """Of XLM-R."""
 WORDS = 20_000
-MEDIAN_WORDS, SPREAD = 20, 0.6
+MEDIAN_WORDS, SPREAD = 15, 0.6
 """Sentences have the lengths of web text: a median of 24 tokens, a mean of 29."""
 
 Side = Callable[[], None]
@@ -165,7 +167,7 @@ class Raced:
     Attributes:
         seconds: By side: "published", "plain", "own".
         upkeep: Of each own step, the seconds of the optimisers and of the moving average.
-        work: Operations of the transformers in each own step, over padded tokens.
+        work: Operations of the transformers in each own step, of tokens without padding.
     """
 
     seconds: dict[str, list[float]]
@@ -183,6 +185,7 @@ def race(batch: int, mlm: bool, dtype: str, rounds: int) -> Raced:
 
         def state(*, published: bool) -> State:
             encoder, head = copy.deepcopy((run.query.encoder.transformer, run.query.head))  # tied as they are
+            encoder.set_attn_implementation("sdpa")
             return State(
                 encoder=encoder,
                 tokenizer=run.tokenizer,
@@ -212,8 +215,7 @@ def race(batch: int, mlm: bool, dtype: str, rounds: int) -> Raced:
         embeddings = run.query.encoder.transformer.get_input_embeddings().weight.numel()
         weights = sum(p.numel() for p in run.query.encoder.parameters()) - embeddings
         each = operations(run.config, "em") * weights
-        work = [each * sum(len(group.ids) * max(map(len, group.ids)) for group in share.groups) for share in shares]
-        return Raced(seconds, upkeep.seconds[2:], work)
+        return Raced(seconds, upkeep.seconds[2:], [each * share.tokens for share in shares])
 
 
 @dataclass
@@ -374,11 +376,6 @@ def step_tables(settings: Sequence[tuple[int, bool, str, str]], rounds: int) -> 
         shares.add_row(name, *(f"{part:.1%}" for part in parts))
     yield table
     yield shares
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether this processor has instructions for products in bfloat16."""
-    return any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def product_rate(dtype: torch.dtype) -> float:

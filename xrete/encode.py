@@ -252,3 +252,11 @@ def pick_dtype(name: str) -> torch.dtype:
         raise UsageError(f"unknown dtype {name!r}; use one of {', '.join(DTYPES)}")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def multiplies_bfloat16() -> bool:
+    """Says whether this processor has instructions for products in bfloat16, without which they are slow."""
+    import torch
+
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))

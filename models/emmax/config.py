@@ -191,7 +191,7 @@ class Optimisation(Section):
 
 
 class Compute(Section):
-    """How, not what: none of these changes the result beyond rounding."""
+    """How, not what: none of these changes the result beyond rounding, and beyond what dropout drops."""
 
     device: str = Field(
         "auto", description="auto, cpu, cuda, cuda:1; under torchrun each process takes its own GPU."
@@ -200,11 +200,14 @@ class Compute(Section):
         "float32",
         description="Of the transformer, by autocast; similarities, losses and the classifier are float32.",
     )
-    attention: Literal["auto", "sdpa", "eager"] = Field(
-        "auto", description="auto is sdpa, but eager in bfloat16 on a CPU, where that is faster."
+    attention: Literal["auto", "packed", "sdpa", "eager"] = Field(
+        "auto",
+        description="packed runs sentences without padding, for XLM-R, RoBERTa, CamemBERT and BERT; auto is packed "
+        "on a CPU, or eager there in bfloat16, and sdpa on a GPU and for other encoders.",
     )
     group_tokens: Count = Field(
-        0, description="Most padded tokens that run at once, sorted by length; 0 takes the device's default."
+        0,
+        description="Most tokens that run at once, as if padded, sorted by length; 0 takes the device's default.",
     )
     cache_tokens: Count = Field(
         0, description="Most padded tokens whose activations are kept; beyond, gradient caching. 0 keeps all."

@@ -21,29 +21,16 @@ from xrete.quiet import quiet
 from ..tokenizer import load_tokenizer, unigram, wrap_unigram
 from ..transformer import first_sentence, max_length
 from ..weights import find_any, snapshot
-from .config import EncoderConfig, Scratch
+from .config import Compute, EncoderConfig, Scratch
+from .tokens import Layout, Tokens, layout_of, pick_attention
 
+CPU = torch.device("cpu")
 SPECIAL = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>"}
 """XLM-R's special pieces, in the order of their ids; "<mask>" comes next here."""
 NUMBERED = 1e-4
 """What `tokenizers` puts between the log probabilities of characters that it numbers."""
 MAY_BE_NEW = re.compile(r"^lm_head\.|^cls\.|\bpooler\.")
 """Weights that an encoder may lack, by name: those of a head, and of a pooler."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Padded token ids of sentences of about one length.
-
-    Attributes:
-        ids: int64 [n, length].
-        mask: 1 where there is a token, int64 [n, length].
-        seed: Of their dropout, so that a second pass drops the same.
-    """
-
-    ids: Tensor
-    mask: Tensor
-    seed: int
 
 
 class SentenceEncoder(nn.Module):
@@ -79,15 +66,16 @@ class SentenceEncoder(nn.Module):
         """What the transformer, and a head on it, run in."""
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def states(self, tokens: Tokens) -> Any:
-        """Runs the transformer."""
+    def states(self, tokens: Tokens) -> Tensor:
+        """Runs the transformer; the states of all tokens, laid out as the ids are."""
         if self.training:
             _seed_dropout(tokens)
         with self.autocast(tokens.ids.device):
-            return self.transformer(input_ids=tokens.ids, attention_mask=tokens.mask)
+            states: Tensor = self.transformer(**tokens.inputs()).last_hidden_state
+        return states
 
     def forward(self, groups: Sequence[Tokens]) -> Tensor:
-        """Encodes groups of sentences, each padded to its own length.
+        """Encodes groups of sentences.
 
         Returns:
             Unit vectors, float32 [n, d], group after group.
@@ -95,15 +83,16 @@ class SentenceEncoder(nn.Module):
         return nn.functional.normalize(torch.cat([self._pool(group) for group in groups]), dim=-1)
 
     def _pool(self, tokens: Tokens) -> Tensor:
-        output = self.states(tokens)
-        if self.dense is not None:
-            pooled: Tensor = self.dense(output.pooler_output.float())
-            return pooled
-        states: Tensor = output.last_hidden_state
-        if self.pooling == "cls":
-            return states[:, 0].float()
-        weights = tokens.mask.unsqueeze(-1).float()
-        return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
+        states = self.states(tokens)
+        if self.pooling == "mean":
+            return tokens.mean(states)
+        first = tokens.first(states)
+        if self.dense is None:
+            return first.float()
+        with self.autocast(first.device):
+            pooled = self.transformer.pooler(first.unsqueeze(1))
+        found: Tensor = self.dense(pooled.float())
+        return found
 
 
 def _seed_dropout(tokens: Tokens) -> None:
@@ -157,7 +146,7 @@ class Query(nn.Module):
         losses = []
         for corrupted in masked:
             assert self.head is not None
-            states = self.encoder.states(corrupted.tokens).last_hidden_state
+            states = self.encoder.states(corrupted.tokens)
             with self.encoder.autocast(states.device):
                 logits = self.head(states.flatten(0, 1)[corrupted.places])
             losses.append(
@@ -174,7 +163,7 @@ class Masked:
 
     Attributes:
         tokens: The group, as it is read.
-        places: Which tokens are predicted, numbered through all rows, int64 [m].
+        places: Which states the predicted tokens have, numbered through all rows, int64 [m].
         targets: Their right ids, int64 [m].
         smoothing: Label smoothing.
     """
@@ -267,33 +256,40 @@ class Start:
     Attributes:
         query: The encoder and its head.
         tokenizer: A transformers tokenizer.
+        layout: How sentences are laid out for the encoder.
         source: What it is, for the card.
         max_length: Most tokens read of a sentence.
     """
 
     query: Query
     tokenizer: Any
+    layout: Layout
     source: str
     max_length: int
 
 
 def open_start(
-    config: EncoderConfig, *, mlm: bool, dtype: torch.dtype, attention: str, tokenizer: Any = None
+    config: EncoderConfig,
+    compute: Compute,
+    *,
+    mlm: bool,
+    device: torch.device = CPU,
+    tokenizer: Any = None,
 ) -> Start:
     """Opens the encoder that the config names, or draws one of the shape that it gives.
 
     Args:
         config: The encoder's settings.
+        compute: How it runs.
         mlm: Whether a head of masked language modelling is needed; one that the folder lacks starts at random.
-        dtype: What autocast runs the transformer in.
-        attention: "sdpa" or "eager".
+        device: Where it will run; it is opened on the CPU.
         tokenizer: For random weights, of `read_tokenizer`; a folder has its own.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: there is no such folder, or it does not run in that way.
         XreteError: it does not load, or lacks weights.
     """
-    changes: dict[str, Any] = {"attn_implementation": attention}
+    changes: dict[str, Any] = {}
     if config.dropout != "own":
         changes["hidden_dropout_prob"] = config.dropout
     if config.attention_dropout != "own":
@@ -315,7 +311,9 @@ def open_start(
         head = model.lm_head if hasattr(model, "lm_head") else model.cls
     if config.pooling != "pooler_dense":
         transformer.pooler = None  # nothing would train it, and processes would wait for its gradients
-    return Start(Query(SentenceEncoder(transformer, config.pooling, dtype), head), tokenizer, source, limit)
+    transformer.set_attn_implementation(pick_attention(compute, transformer.config.model_type, device))
+    encoder = SentenceEncoder(transformer, config.pooling, getattr(torch, compute.dtype))
+    return Start(Query(encoder, head), tokenizer, layout_of(transformer, tokenizer), source, limit)
 
 
 def _find(config: EncoderConfig) -> tuple[Path, str]:
@@ -367,10 +365,10 @@ def _draw(scratch: Scratch, tokenizer: Any, changes: dict[str, Any], length: int
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **{name: value for name, value in changes.items() if name != "attn_implementation"},
+        **changes,
     )
     with quiet():
-        return getattr(transformers, kind).from_config(config, attn_implementation=changes["attn_implementation"])
+        return getattr(transformers, kind).from_config(config)
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:

@@ -1,4 +1,4 @@
-"""From batches of text to padded tokens: drawn and tokenised ahead, in a thread of their own."""
+"""From batches of text to groups of tokens: drawn and tokenised ahead, in a thread of their own."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xrete.distributed import Team
 from xrete.encode import plan
 
 from .config import MaskedLanguageModel
 from .corpora import Batch
-from .encoder import Masked, Tokens
+from .encoder import Masked
+from .tokens import Layout, move
 
 AHEAD = 4
 """Batches that are ready before they are asked for."""
@@ -39,9 +39,19 @@ class Group:
     ids: list[list[int]]
 
     @property
+    def lengths(self) -> list[int]:
+        """Tokens of each."""
+        return [len(row) for row in self.ids]
+
+    @property
+    def flat(self) -> NDArray[np.int64]:
+        """All token ids, sentence after sentence, [tokens]."""
+        return np.concatenate([np.asarray(row, dtype=np.int64) for row in self.ids])
+
+    @property
     def padded(self) -> int:
         """Tokens with padding."""
-        return len(self.ids) * max(map(len, self.ids))
+        return len(self.ids) * max(self.lengths)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Share:
     @property
     def tokens(self) -> int:
         """Tokens of this process's sentences, without padding."""
-        return sum(len(row) for group in self.groups for row in group.ids)
+        return sum(sum(group.lengths) for group in self.groups)
 
 
 @dataclass(frozen=True)
@@ -155,24 +165,6 @@ def order_of(groups: Sequence[Group]) -> NDArray[np.intp]:
     return np.concatenate([group.rows for group in groups])
 
 
-def pad(ids: Sequence[Sequence[int]], fill: int, device: torch.device, seed: int) -> Tokens:
-    """Pads token ids to the longest.
-
-    Args:
-        ids: Of each sentence.
-        fill: The tokenizer's padding id.
-        device: Where they go.
-        seed: Of their dropout.
-    """
-    lengths = np.array([len(row) for row in ids])
-    mask = np.arange(lengths.max())[None, :] < lengths[:, None]
-    tokens = np.full(mask.shape, fill, dtype=np.int64)
-    tokens[mask] = np.concatenate([np.asarray(row) for row in ids])
-    return Tokens(
-        _move(torch.from_numpy(tokens), device), _move(torch.from_numpy(mask.astype(np.int64)), device), seed
-    )
-
-
 class Hiding:
     """Which tokens of a global batch are to be predicted: 80 % behind the mask, 10 % behind a random piece.
 
@@ -180,22 +172,25 @@ class Hiding:
     over processes.
     """
 
-    def __init__(self, shape: tuple[int, int], tokenizer: Any, config: MaskedLanguageModel, seed: int) -> None:
+    def __init__(
+        self, shape: tuple[int, int], tokenizer: Any, layout: Layout, config: MaskedLanguageModel, seed: int
+    ) -> None:
         """Draws.
 
         Args:
             shape: Sentences of the global batch, and most tokens of one.
             tokenizer: Whose special tokens are never chosen.
+            layout: How groups are laid out.
             config: The share of tokens, and the smoothing.
             seed: The same on every process.
         """
         generator = torch.Generator().manual_seed(seed)
-        self._chosen = torch.rand(shape, generator=generator) < config.share
-        self._kind = torch.rand(shape, generator=generator)
-        self._random = torch.randint(len(tokenizer), shape, generator=generator)
-        self._special = torch.tensor(sorted(tokenizer.all_special_ids))
+        self._chosen = (torch.rand(shape, generator=generator) < config.share).numpy()
+        self._kind = torch.rand(shape, generator=generator).numpy()
+        self._random = torch.randint(len(tokenizer), shape, generator=generator).numpy()
+        self._special = sorted(tokenizer.all_special_ids)
         self._mask: int = tokenizer.mask_token_id
-        self._fill: int = tokenizer.pad_token_id
+        self._layout = layout
         self._smoothing = config.smoothing
 
     def __call__(self, group: Group, first: int, device: torch.device, seed: int) -> Masked:
@@ -207,20 +202,16 @@ class Hiding:
             device: Where the group goes.
             seed: Of its dropout.
         """
-        tokens = pad(group.ids, self._fill, torch.device("cpu"), seed)
-        rows, length = torch.from_numpy(first + group.rows), tokens.ids.shape[1]
-        chosen, kind, random = (drawn[rows, :length] for drawn in (self._chosen, self._kind, self._random))
-        chosen = chosen & ~torch.isin(tokens.ids, self._special)
-        ids = torch.where(chosen & (kind < 0.8), self._mask, tokens.ids)
-        ids = torch.where(chosen & (kind >= 0.9), random, ids)
-        places = chosen.flatten().nonzero().squeeze(1)
+        right, lengths = group.flat, group.lengths
+        sentences = np.repeat(first + group.rows, lengths)
+        columns = np.concatenate([np.arange(length) for length in lengths])
+        chosen, kind, random = (drawn[sentences, columns] for drawn in (self._chosen, self._kind, self._random))
+        chosen = chosen & ~np.isin(right, self._special)
+        read = np.where(chosen & (kind < 0.8), self._mask, right)
+        read = np.where(chosen & (kind >= 0.9), random, read)
         return Masked(
-            Tokens(_move(ids, device), _move(tokens.mask, device), seed),
-            _move(places, device),
-            _move(tokens.ids.flatten()[places], device),
+            self._layout(read, lengths, device, seed),
+            move(self._layout.places(lengths)[chosen], device),
+            move(right[chosen], device),
             self._smoothing,
         )
-
-
-def _move(tensor: Tensor, device: torch.device) -> Tensor:
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from xrete.distributed import Team
+from xrete.encode import multiplies_bfloat16
 from xrete.errors import UsageError
 from xrete.files import digest, write_text
 
@@ -83,20 +84,22 @@ def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
     watch.corpora = prepared.card()
     if team.leads and config.watch.test_data:
         watch.overlap = overlap(prepared, config.watch.test_data)
-    dtype = getattr(torch, config.compute.dtype)
-    attention = config.compute.attention
-    if attention == "auto":
-        attention = "eager" if team.device.type == "cpu" and dtype == torch.bfloat16 else "sdpa"
     torch.manual_seed(config.seed)
     start = open_start(
         config.encoder,
+        config.compute,
         mlm=config.mlm.weight > 0 or config.warmup.mlm_steps > 0,
-        dtype=dtype,
-        attention=attention,
+        device=team.device,
         tokenizer=None if config.encoder.start else _new_tokenizer(config, team, folder / "corpora", prepared),
     )
     keeper = Checkpoints(folder, config.watch.keep)
-    return Training(config, team, start, prepared, keeper, watch, Scorer(config.watch))
+    run = Training(config, team, start, prepared, keeper, watch, Scorer(config.watch))
+    if config.compute.dtype == "bfloat16" and team.device.type == "cpu" and not multiplies_bfloat16():
+        watch.warn(
+            "this processor has no instructions for bfloat16, in which a step takes many times as long; "
+            "--set compute.dtype=float32 is faster here"
+        )
+    return run
 
 
 def _check_text(config: Config) -> None:

@@ -27,12 +27,13 @@ from xrete.errors import XreteError
 from .checkpoint import Checkpoints
 from .config import Config
 from .corpora import Batch, Prepared, Sampler
-from .encoder import KeyEncoder, KeyQueue, Masked, Start, Tokens
-from .feed import Feed, Group, Grouping, Hiding, Share, order_of, pad
+from .encoder import KeyEncoder, KeyQueue, Masked, Start
+from .feed import Feed, Group, Grouping, Hiding, Share, order_of
 from .mixture import FullyConnected, GaussianMixture
 from .ranks import TypicalSimilarity
 from .runs import PHASES, Progress
 from .scoring import Scorer
+from .tokens import Tokens
 from .watch import Watch
 
 GPU_GROUP_TOKENS = 16_384
@@ -223,13 +224,13 @@ class Training:
     def encode_frozen(self, share: Share) -> Tensor:
         """Returns the vectors of all sentences of the global batch, without dropout and gradients, [B, d]."""
         self.query.eval()
-        return self.team.gather(_in_order(self.query(self._pad(share.groups))[0], share.order))
+        return self.team.gather(_in_order(self.query(self._lay_out(share.groups))[0], share.order))
 
     @torch.no_grad()
     def encode_keys(self, step: Step) -> Tensor:
         """Moves the key encoder towards the query encoder, and returns the keys of the global batch, [B, d]."""
         self.keys.update(self.query.encoder)
-        tokens = self._pad(step.share.groups, step.seed, "keys")
+        tokens = self._lay_out(step.share.groups, step.seed, "keys")
         return self.team.gather(_in_order(self.keys(tokens), step.share.order))
 
     def candidates(self, step: Step, keys: Tensor) -> Candidates:
@@ -383,17 +384,17 @@ class Training:
     def _micro_batches(self, step: Step) -> list[tuple[list[Tokens], list[Masked]]]:
         """Splits this process's groups into parts whose activations fit: one, without `cache_tokens`."""
         groups, rows = step.share.groups, step.share.rows
-        tokens, masked = self._pad(groups, step.seed, "queries"), []
+        tokens, masked = self._lay_out(groups, step.seed, "queries"), []
         if self._hides(step.phase):
             shape = (len(step.share.batch.texts), self._start.max_length)
             seed = seed_of(self.config.seed, step.phase, step.number, "hidden")
-            hiding = Hiding(shape, self.tokenizer, self.config.mlm, seed)
+            hiding = Hiding(shape, self.tokenizer, self._start.layout, self.config.mlm, seed)
             masked = [
                 hiding(group, rows.start, self.team.device, seed_of(step.seed, "hidden", place))
                 for place, group in enumerate(groups)
             ]
         longest = self._start.max_length if self._sharded else 0  # then all processes come to the same decision
-        size = sum(len(group.ids) * max(longest, *map(len, group.ids)) for group in groups)
+        size = sum(len(group.ids) * max(longest, *group.lengths) for group in groups)
         if size <= (self.config.compute.cache_tokens or size):
             return [(tokens, masked)]
         return [([group], masked[place : place + 1]) for place, group in enumerate(tokens)]
@@ -402,9 +403,11 @@ class Training:
         """Whether a phase predicts hidden tokens."""
         return phase == "mlm" or self.config.mlm.weight > 0
 
-    def _pad(self, groups: Sequence[Group], *seed: object) -> list[Tokens]:
-        fill, device = self.tokenizer.pad_token_id, self.team.device
-        return [pad(group.ids, fill, device, seed_of(*seed, place)) for place, group in enumerate(groups)]
+    def _lay_out(self, groups: Sequence[Group], *seed: object) -> list[Tokens]:
+        lay_out, device = self._start.layout, self.team.device
+        return [
+            lay_out(group.flat, group.lengths, device, seed_of(*seed, place)) for place, group in enumerate(groups)
+        ]
 
     @torch.no_grad()
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -412,7 +415,7 @@ class Training:
         groups = self._grouping(list(texts))
         training = self.query.training
         self.query.eval()
-        vectors = _in_order(self.query(self._pad(groups))[0], order_of(groups))
+        vectors = _in_order(self.query(self._lay_out(groups))[0], order_of(groups))
         self.query.train(training)
         array: NDArray[np.float32] = vectors.cpu().numpy()
         return array
@@ -504,7 +507,7 @@ class Passes:
             team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
         )
         loss = torch.zeros((), device=team.device)
-        sizes = [sum(len(group.ids) for group in tokens) for tokens, _ in self._parts]
+        sizes = [sum(map(len, tokens)) for tokens, _ in self._parts]
         for part, gradient in enumerate(torch.split(gradients, sizes)):
             with self._alone(part < len(sizes) - 1):
                 vectors, mlm = self._kept or self._module(*self._parts[part])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,37 +17,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from xrete.models.emmax import encoder as encoders
-from xrete.models.emmax.config import EncoderConfig, MaskedLanguageModel
+from xrete.models.emmax.config import Compute, EncoderConfig, MaskedLanguageModel
 from xrete.models.emmax.encoder import (
     KeyEncoder,
     KeyQueue,
     Masked,
     Start,
-    Tokens,
     open_start,
     read_tokenizer,
     train_tokenizer,
 )
-from xrete.models.emmax.feed import Group, Grouping, Hiding, order_of, pad
+from xrete.models.emmax.feed import Group, Grouping, Hiding, order_of
+from xrete.models.emmax.tokens import Layout, Packed, Padded, Tokens
 
 from xrete.errors import DataError, UsageError, XreteError
 
 Open = Callable[..., Start]
+CPU = torch.device("cpu")
 TEXTS = ["pöpòpö pönô", "wôhu", "gìhįjù cǫhįpö", "nôdó dówômũ nôdó"]
 
 
-@pytest.fixture
-def opened(start: Path) -> Open:
+@pytest.fixture(params=["packed", "sdpa"])
+def opened(request: pytest.FixtureRequest, start: Path) -> Open:
+    """Opens encoders that take sentences packed, and padded."""
+
     def make(*, mlm: bool = False, **settings: Any) -> Start:
         config = EncoderConfig.model_validate({"start": str(start), "max_length": 32, "dropout": 0.0, **settings})
-        return open_start(config, mlm=mlm, dtype=torch.float32, attention="sdpa")
+        return open_start(config, Compute(attention=request.param), mlm=mlm)
 
     return make
 
 
+def group_of(start: Start, texts: Sequence[str], rows: Sequence[int] | None = None) -> Group:
+    places = np.array(rows if rows is not None else range(len(texts)))
+    return Group(places, start.tokenizer(list(texts))["input_ids"])
+
+
 def tokens_of(start: Start, texts: Sequence[str], seed: int = 0) -> Tokens:
-    return pad(start.tokenizer(list(texts))["input_ids"], 1, torch.device("cpu"), seed)
+    group = group_of(start, texts)
+    return start.layout(group.flat, group.lengths, CPU, seed)
 
 
 def test_dropout_is_seeded_on_the_gpu_of_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +73,7 @@ def test_dropout_is_seeded_on_the_gpu_of_the_tokens(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "device", device)
     monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append((current[-1], seed)))
     elsewhere: Any = SimpleNamespace(device=torch.device("cuda:1"))
-    encoders._seed_dropout(Tokens(elsewhere, elsewhere, 5))
+    encoders._seed_dropout(Padded(elsewhere, 5, elsewhere))
     assert seeded == [(1, 5)]
 
 
@@ -137,7 +148,9 @@ def test_keys_have_dropout_only_where_it_is_asked_for(opened: Open, dropout: boo
 def by_transformers(start: Start, pooling: str, text: str) -> Tensor:
     encoder = start.query.encoder
     ids = torch.tensor([start.tokenizer(text)["input_ids"]])
-    output = encoder.transformer.eval()(input_ids=ids)
+    transformer = copy.deepcopy(encoder.transformer).eval()
+    transformer.set_attn_implementation("eager")
+    output = transformer(input_ids=ids)
     if pooling == "pooler_dense":
         assert encoder.dense is not None
         vector = encoder.dense(output.pooler_output)
@@ -162,18 +175,20 @@ def test_vectors_do_not_depend_on_grouping_and_padding(opened: Open, pooling: st
 
 def test_autocast_is_for_the_transformer_and_its_head(start: Path) -> None:
     config = EncoderConfig(start=str(start), max_length=32, pooling="pooler_dense")
-    opened = open_start(config, mlm=True, dtype=torch.bfloat16, attention="sdpa")
+    opened = open_start(config, Compute(dtype="bfloat16"), mlm=True)
     encoder, head = opened.query.encoder.eval(), opened.query.head
     assert head is not None
     seen: list[torch.dtype] = []
-    head.register_forward_hook(lambda module, given, logits: seen.append(logits.dtype))
+    first = encoder.transformer.encoder.layer[0].intermediate.dense
+    for module in (first, encoder.transformer.pooler, head):
+        module.register_forward_hook(lambda module, given, found: seen.append(found.dtype))
     group = tokens_of(opened, TEXTS[1:])
-    assert encoder.states(group).pooler_output.dtype == torch.bfloat16
     vectors, loss = opened.query([group], hidden(opened, TEXTS[1:]))
-    assert seen == [torch.bfloat16]
+    assert set(seen) == {torch.bfloat16}
+    assert len(seen) > 3
     assert vectors.dtype == loss.dtype == torch.float32
     assert {weight.dtype for weight in opened.query.parameters()} == {torch.float32}
-    exact = open_start(config, mlm=False, dtype=torch.float32, attention="sdpa").query.encoder.eval()
+    exact = open_start(config, Compute(attention="sdpa"), mlm=False).query.encoder.eval()
     exact.load_state_dict(encoder.state_dict())
     assert float((encoder([group]) * exact([group])).detach().sum(1).min()) > 0.999
 
@@ -227,12 +242,12 @@ def test_a_folder_that_lacks_weights_is_refused(start: Path, tmp_path: Path) -> 
     with pytest.raises(
         XreteError, match=r"1 weights of XLMRobertaModel are missing, the first is encoder\.layer\.0"
     ):
-        open_start(config, mlm=False, dtype=torch.float32, attention="sdpa")
+        open_start(config, Compute(), mlm=False)
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
-        open_start(EncoderConfig(start=f"{tmp_path}/absent"), mlm=False, dtype=torch.float32, attention="sdpa")
+        open_start(EncoderConfig(start=f"{tmp_path}/absent"), Compute(), mlm=False)
 
 
 def test_a_revision_is_asked_for(start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +259,7 @@ def test_a_revision_is_asked_for(start: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(encoders, "snapshot", snapshot)
     config = EncoderConfig(start="acme/encoder", revision="0123abc")
-    opened = open_start(config, mlm=False, dtype=torch.float32, attention="sdpa")
+    opened = open_start(config, Compute(), mlm=False)
     assert asked == [("acme/encoder", "0123abc", True)]
     assert opened.source == "acme/encoder (0123abc)"
 
@@ -330,37 +345,41 @@ def test_groups_hold_every_sentence_once_within_the_budget(lengths: list[int], b
 # --- hidden tokens ------------------------------------------------------------------------------------------
 
 
-CPU = torch.device("cpu")
-
-
-def hidden(start: Start, texts: Sequence[str], rows: Sequence[int] | None = None) -> list[Masked]:
-    """Corrupts texts that are these rows of a batch."""
+def hidden(
+    start: Start, texts: Sequence[str], rows: Sequence[int] | None = None, *, first: int = 0
+) -> list[Masked]:
+    """Corrupts texts that are these rows of a batch, or of a process whose first row is another than 0."""
     config = MaskedLanguageModel(weight=1.0, share=0.5)
-    places = np.array(rows if rows is not None else range(len(texts)))
-    group = Group(places, start.tokenizer(list(texts))["input_ids"])
-    return [Hiding((len(TEXTS), 32), start.tokenizer, config, seed=3)(group, 0, CPU, seed=4)]
+    hide = Hiding((len(TEXTS), 32), start.tokenizer, start.layout, config, seed=3)
+    return [hide(group_of(start, texts, rows), first, CPU, seed=4)]
 
 
 def labels(masked: Masked) -> Tensor:
-    """The right ids where they are to be predicted, else -100, as transformers has them; [n, length]."""
+    """The right ids where they are to be predicted, else -100 (as in transformers), laid out as the ids are."""
     right = torch.full_like(masked.tokens.ids, -100)
     right.view(-1)[masked.places] = masked.targets
     return right
+
+
+def each(tokens: Tokens, values: Tensor) -> list[Tensor]:
+    """Splits values of tokens into those of each sentence, without padding."""
+    if isinstance(tokens, Packed):
+        return list(values[0].split(tokens.lengths))
+    assert isinstance(tokens, Padded)
+    return [row[here.bool()] for row, here in zip(values, tokens.mask, strict=True)]
 
 
 def test_what_is_hidden_does_not_depend_on_grouping(opened: Open) -> None:
     start = opened(mlm=True)
     whole = hidden(start, TEXTS)[0]
     assert len(whole.places) > 5
-    for rows in ([2, 0], [1], [3]):
-        part = hidden(start, [TEXTS[row] for row in rows], rows)[0]
-        length = part.tokens.ids.shape[1]
-        assert torch.equal(labels(part), labels(whole)[rows, :length])
-        assert torch.equal(part.tokens.ids, whole.tokens.ids[rows, :length])
-    config = MaskedLanguageModel(weight=1.0, share=0.5)
-    last = Group(np.array([1]), start.tokenizer(TEXTS[3:])["input_ids"])  # the second sentence of a second process
-    other = Hiding((len(TEXTS), 32), start.tokenizer, config, seed=3)(last, 2, CPU, seed=4)
-    assert torch.equal(labels(other)[0], labels(whole)[3, : len(last.ids[0])])
+    right, read = each(whole.tokens, labels(whole)), each(whole.tokens, whole.tokens.ids)
+    for rows, first in (([2, 0], 0), ([1], 0), ([3], 0), ([1], 2)):  # and the second sentence of another process
+        part = hidden(start, [TEXTS[first + row] for row in rows], rows, first=first)[0]
+        its_labels, its_ids = each(part.tokens, labels(part)), each(part.tokens, part.tokens.ids)
+        for place, row in enumerate(rows):
+            assert torch.equal(its_labels[place], right[first + row])
+            assert torch.equal(its_ids[place], read[first + row])
 
 
 def test_hidden_tokens_are_masked_changed_or_kept_and_special_ones_left_alone(opened: Open) -> None:
@@ -368,15 +387,16 @@ def test_hidden_tokens_are_masked_changed_or_kept_and_special_ones_left_alone(op
     ids = torch.randint(5, len(start.tokenizer), (400, 32), generator=torch.Generator().manual_seed(0))
     ids[:, 0], ids[:, -1] = 0, 2
     config = MaskedLanguageModel(weight=1.0, share=0.25, smoothing=0.1)
-    found = Hiding((400, 32), start.tokenizer, config, seed=3)(Group(np.arange(400), ids.tolist()), 0, CPU, seed=4)
-    right = labels(found)
+    hide = Hiding((400, 32), start.tokenizer, start.layout, config, seed=3)
+    found = hide(Group(np.arange(400), ids.tolist()), 0, CPU, seed=4)
+    read, right = found.tokens.ids.view(400, 32), labels(found).view(400, 32)
     chosen = right != -100
     assert not chosen[:, [0, -1]].any()
     assert torch.equal(right[chosen], ids[chosen])
-    assert torch.equal(found.tokens.ids[~chosen], ids[~chosen])
+    assert torch.equal(read[~chosen], ids[~chosen])
     assert float(chosen[:, 1:-1].float().mean()) == pytest.approx(0.25, abs=0.015)
-    masked = found.tokens.ids[chosen] == start.tokenizer.mask_token_id
-    kept = found.tokens.ids[chosen] == ids[chosen]
+    masked = read[chosen] == start.tokenizer.mask_token_id
+    kept = read[chosen] == ids[chosen]
     assert float(masked.float().mean()) == pytest.approx(0.8, abs=0.03)
     assert float(kept.float().mean()) == pytest.approx(0.1, abs=0.03)
     assert (found.smoothing, found.tokens.seed) == (0.1, 4)
@@ -390,6 +410,7 @@ def test_the_loss_of_hidden_tokens_is_their_cross_entropy(opened: Open, start: P
     masked = hidden(mine, TEXTS)[0]
     found = mine.query.eval()([], [masked])[1] / len(masked.places)
     model = AutoModelForMaskedLM.from_pretrained(start).eval()
-    tokens = masked.tokens
-    expected = model(input_ids=tokens.ids, attention_mask=tokens.mask, labels=labels(masked)).loss
+    ids, right = each(masked.tokens, masked.tokens.ids), each(masked.tokens, labels(masked))
+    padded = Layout(1, None)(torch.cat(ids).numpy(), list(map(len, ids)), CPU, 0)
+    expected = model(**padded.inputs(), labels=pad_sequence(right, batch_first=True, padding_value=-100)).loss
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)

@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import math
 import re
+import statistics
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -50,6 +51,14 @@ def test_the_script_for_gpus_runs(bench: ModuleType, capsys: pytest.CaptureFixtu
     shape = ("layers=1", "width=8", "heads=2", "feed_forward=8", "vocabulary=300")
     bench.large("cpu", 8, 1, [f"encoder.scratch.{value}" for value in shape])
     assert re.search(r"^2 M weights, B = 8: \d+ sentences/s, [\d,]+ tokens/s$", capsys.readouterr().out, re.M)
+
+
+def test_the_text_of_the_race_has_the_lengths_that_it_says(bench: ModuleType, tmp_path: Path) -> None:
+    run = bench.make_run(tmp_path, bench.small(64, mlm=False, dtype="float32", count=1), 2000)
+    read = run.tokenizer(bench.web_text(2000), truncation=True, max_length=run.start.max_length)
+    lengths = [len(ids) for ids in read["input_ids"]]
+    assert statistics.median(lengths) == pytest.approx(24, abs=1)
+    assert statistics.mean(lengths) == pytest.approx(29, abs=1)
 
 
 def unit(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:

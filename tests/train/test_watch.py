@@ -420,6 +420,19 @@ def test_only_the_first_process_writes(configure: Configure, tmp_path: Path, con
 
 
 def test_attention_is_what_is_faster_on_the_device(assemble: Callable[..., Training], tmp_path: Path) -> None:
-    for dtype, attention in (("float32", "sdpa"), ("bfloat16", "eager")):
+    for dtype, attention in (("float32", "packed"), ("bfloat16", "eager")):
         run = assemble(f"compute.dtype={dtype}", folder=tmp_path / dtype)
         assert run.query.encoder.transformer.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize(
+    ("dtype", "able", "warned"), [("bfloat16", False, True), ("bfloat16", True, False), ("float32", False, False)]
+)
+def test_a_precision_that_the_processor_lacks_is_said(
+    assemble: Callable[..., Training], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    dtype: str, able: bool, warned: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": able})
+    assemble(f"compute.dtype={dtype}", folder=tmp_path / "run")
+    file = tmp_path / "run" / "log.jsonl"
+    assert ("no instructions for bfloat16" in (file.read_text() if file.is_file() else "")) is warned

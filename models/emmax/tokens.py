@@ -1,0 +1,257 @@
+"""Sentences as a transformer takes them: packed one behind the other, or padded to one length.
+
+Packed, no time goes into padding and no mask is needed, but the attention must know where sentences end: it is
+`packed_attention`, which transformers finds under the name "packed". The vectors are the same either way.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from xrete.errors import UsageError
+
+from .config import Compute
+
+Attention = Literal["packed", "sdpa", "eager"]
+HALF = (torch.bfloat16, torch.float16)
+BEHIND_PADDING = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+"""Types of models whose first position is the one behind the padding id."""
+PACKABLE = ("bert", *BEHIND_PADDING)
+"""Types of models that take positions, have no others than these, and hand on what attention is told."""
+
+
+@dataclass(frozen=True)
+class Tokens(ABC):
+    """Token ids of sentences of about one length.
+
+    Attributes:
+        ids: int64 [n, length], or [1, tokens] where they are packed.
+        seed: Of their dropout, so that a second pass drops the same.
+    """
+
+    ids: Tensor
+    seed: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Returns how many sentences there are."""
+
+    @abstractmethod
+    def inputs(self) -> dict[str, Any]:
+        """What the transformer takes."""
+
+    @abstractmethod
+    def first(self, states: Tensor) -> Tensor:
+        """Takes the state of each sentence's first token, [n, d], from those of all tokens."""
+
+    @abstractmethod
+    def mean(self, states: Tensor) -> Tensor:
+        """Averages the states of each sentence's tokens, float32 [n, d]."""
+
+
+@dataclass(frozen=True)
+class Padded(Tokens):
+    """A rectangle of tokens.
+
+    Attributes:
+        mask: 1 where there is a token, int64 [n, length].
+    """
+
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def inputs(self) -> dict[str, Any]:
+        """Tokens, and where there is none."""
+        return {"input_ids": self.ids, "attention_mask": self.mask}
+
+    def first(self, states: Tensor) -> Tensor:
+        """Takes the first column."""
+        return states[:, 0]
+
+    def mean(self, states: Tensor) -> Tensor:
+        """Averages rows, without their padding."""
+        weights = self.mask.unsqueeze(-1).float()
+        return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Packed(Tokens):
+    """One row of tokens, sentence after sentence.
+
+    Attributes:
+        positions: Of each token in its sentence, as the transformer counts, int64 [1, tokens].
+        offsets: Where each sentence begins, and where the last one ends, int32 [n + 1].
+        lengths: Tokens of each sentence.
+    """
+
+    positions: Tensor
+    offsets: Tensor
+    lengths: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def inputs(self) -> dict[str, Any]:
+        """Tokens and positions; this object goes on to `packed_attention`."""
+        return {"input_ids": self.ids, "position_ids": self.positions, "packed": self}
+
+    def first(self, states: Tensor) -> Tensor:
+        """Takes the states where sentences begin."""
+        return states[0, self.offsets[:-1]]
+
+    def mean(self, states: Tensor) -> Tensor:
+        """Averages from offset to offset."""
+        return torch.segment_reduce(states[0].float(), "mean", offsets=self.offsets.long(), unsafe=True)
+
+    def runs(self) -> list[tuple[int, int]]:
+        """Returns how many sentences of one length follow each other, and that length."""
+        return [(len(list(run)), length) for length, run in groupby(self.lengths)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How sentences of token ids become tensors.
+
+    Attributes:
+        fill: The tokenizer's padding id.
+        first_position: Of a sentence's first token, where they are packed; None pads them.
+    """
+
+    fill: int
+    first_position: int | None
+
+    def __call__(self, ids: NDArray[np.int64], lengths: Sequence[int], device: torch.device, seed: int) -> Tokens:
+        """Lays sentences out.
+
+        Args:
+            ids: Of all tokens, sentence after sentence, [tokens].
+            lengths: Tokens of each sentence.
+            device: Where they go.
+            seed: Of their dropout.
+        """
+        mask = _mask(lengths)
+        if self.first_position is None:
+            padded = np.full(mask.shape, self.fill, dtype=np.int64)
+            padded[mask] = ids
+            return Padded(move(padded, device), seed, move(mask.astype(np.int64), device))
+        positions = self.first_position + np.nonzero(mask)[1]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        row, places = move(ids[None, :], device), move(positions[None, :], device)
+        return Packed(row, seed, places, move(offsets, device), tuple(lengths))
+
+    def places(self, lengths: Sequence[int]) -> NDArray[np.int64]:
+        """Returns where each token is among the states of all, flattened, [tokens]."""
+        return np.arange(sum(lengths)) if self.first_position is not None else np.flatnonzero(_mask(lengths))
+
+
+def layout_of(transformer: Any, tokenizer: Any) -> Layout:
+    """Says how the transformer takes sentences: packed, where its attention is told so."""
+    config = transformer.config
+    if config._attn_implementation != "packed":
+        return Layout(tokenizer.pad_token_id, None)
+    return Layout(tokenizer.pad_token_id, config.pad_token_id + 1 if config.model_type in BEHIND_PADDING else 0)
+
+
+def pick_attention(compute: Compute, kind: str, device: torch.device) -> Attention:
+    """Picks what is fastest where that is left open.
+
+    Args:
+        compute: What was asked for.
+        kind: The type of the model.
+        device: Where it runs.
+
+    Raises:
+        UsageError: sentences are to be packed for a model that cannot take them so.
+    """
+    if compute.attention == "packed" and kind not in PACKABLE:
+        raise UsageError(
+            f"compute.attention = 'packed' needs an encoder of type {', '.join(PACKABLE)}, and this one is of type "
+            f"{kind}; leave it at 'auto'"
+        )
+    if compute.attention != "auto":
+        return compute.attention
+    if device.type != "cpu":
+        return "sdpa"
+    if compute.dtype == "bfloat16":  # in which SDPA's backward pass is several times slower there
+        return "eager"
+    # Compiled code is made anew for each shape that it meets, and packed sentences have a new one in each step.
+    return "packed" if kind in PACKABLE and not compute.compile else "sdpa"
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packed: Packed,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention within each of the packed sentences: an attention function of transformers.
+
+    Sentences of one length need no mask, and run at once; those of all lengths do in the kernel for variable
+    lengths, which GPUs have in half precision and without dropout.
+
+    Args:
+        module: The layer, not needed.
+        query: [1, heads, tokens, width], and so are `key` and `value`.
+        key: See `query`.
+        value: See `query`.
+        attention_mask: None; see `packed`.
+        packed: The sentences.
+        dropout: Share of the weights that are dropped.
+        scaling: Of the products; None is 1 / sqrt(width).
+
+    Returns:
+        States [1, tokens, heads, width], and no weights.
+    """
+    if query.is_cuda and query.dtype in HALF and not dropout:
+        from torch.nn.attention.varlen import varlen_attn
+
+        q, k, v = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
+        longest, offsets = max(packed.lengths), packed.offsets
+        at_once = varlen_attn(q, k, v, offsets, offsets, longest, longest, scale=scaling)
+        assert isinstance(at_once, Tensor)
+        return at_once.unsqueeze(0), None
+    runs = packed.runs()
+    sizes = [count * length for count, length in runs]
+    found = []
+    for run, *states in zip(runs, *(part[0].split(sizes, dim=1) for part in (query, key, value)), strict=True):
+        q, k, v = (part.unflatten(1, run).transpose(0, 1) for part in states)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+        found.append(attended.transpose(1, 2).flatten(0, 1))
+    return torch.cat(found).unsqueeze(0), None
+
+
+def _no_mask(*_: Any, **__: Any) -> None:
+    """The mask of packed sentences."""
+
+
+AttentionInterface.register("packed", packed_attention)
+AttentionMaskInterface.register("packed", _no_mask)
+
+
+def move(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copies an array to a device, which a GPU does not wait for."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _mask(lengths: Sequence[int]) -> NDArray[np.bool_]:
+    """Where a rectangle of sentences has tokens, [n, longest]."""
+    return np.arange(max(lengths))[None, :] < np.asarray(lengths)[:, None]
