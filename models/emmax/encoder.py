@@ -311,7 +311,8 @@ def open_start(
         head = model.lm_head if hasattr(model, "lm_head") else model.cls
     if config.pooling != "pooler_dense":
         transformer.pooler = None  # nothing would train it, and processes would wait for its gradients
-    transformer.set_attn_implementation(pick_attention(compute, transformer.config.model_type, device))
+    with quiet():  # encoders that have one way only say so
+        transformer.set_attn_implementation(pick_attention(compute, transformer.config.model_type, device))
     encoder = SentenceEncoder(transformer, config.pooling, getattr(torch, compute.dtype))
     return Start(Query(encoder, head), tokenizer, layout_of(transformer, tokenizer), source, limit)
 
