@@ -202,8 +202,8 @@ class Compute(Section):
     )
     attention: Literal["auto", "packed", "sdpa", "eager"] = Field(
         "auto",
-        description="packed runs sentences without padding, for XLM-R, RoBERTa, CamemBERT and BERT; auto is packed "
-        "on a CPU, or eager there in bfloat16, and sdpa on a GPU and for other encoders.",
+        description="packed runs sentences without padding, for XLM-R, RoBERTa, CamemBERT and BERT, not compiled; "
+        "auto is packed on a CPU, or eager there in bfloat16, and sdpa on a GPU and for other encoders.",
     )
     group_tokens: Count = Field(
         0,

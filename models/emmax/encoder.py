@@ -286,7 +286,7 @@ def open_start(
         tokenizer: For random weights, of `read_tokenizer`; a folder has its own.
 
     Raises:
-        UsageError: there is no such folder, or it does not run in that way.
+        UsageError: there is no such folder, or the encoder does not run or pool in that way.
         XreteError: it does not load, or lacks weights.
     """
     changes: dict[str, Any] = {}
@@ -311,6 +311,11 @@ def open_start(
         head = model.lm_head if hasattr(model, "lm_head") else model.cls
     if config.pooling != "pooler_dense":
         transformer.pooler = None  # nothing would train it, and processes would wait for its gradients
+    elif not hasattr(getattr(transformer, "pooler", None), "dense"):
+        raise UsageError(
+            f"encoder.pooling = 'pooler_dense' needs an encoder with BERT's pooler, and {source} has none; "
+            "use 'cls' or 'mean'"
+        )
     with quiet():  # encoders that have one way only say so
         transformer.set_attn_implementation(pick_attention(compute, transformer.config.model_type, device))
     encoder = SentenceEncoder(transformer, config.pooling, getattr(torch, compute.dtype))
@@ -340,6 +345,7 @@ def _load(folder: Path, changes: dict[str, Any], kind: str) -> Any:
                 trust_remote_code=False,
                 weights_only=True,
                 output_loading_info=True,
+                attn_implementation="eager",  # whatever the folder asks for; `open_start` sets what is wanted
                 **changes,
             )
         except Exception as error:  # transformers, safetensors and pickle each raise their own

@@ -48,11 +48,6 @@ class Group:
         """All token ids, sentence after sentence, [tokens]."""
         return np.concatenate([np.asarray(row, dtype=np.int64) for row in self.ids])
 
-    @property
-    def padded(self) -> int:
-        """Tokens with padding."""
-        return len(self.ids) * max(self.lengths)
-
 
 @dataclass(frozen=True)
 class Share:

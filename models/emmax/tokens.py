@@ -1,7 +1,8 @@
 """Sentences as a transformer takes them: packed one behind the other, or padded to one length.
 
 Packed, no time goes into padding and no mask is needed, but the attention must know where sentences end: it is
-`packed_attention`, which transformers finds under the name "packed". The vectors are the same either way.
+`packed_attention`, which transformers finds under the name "packed". The vectors are the same either way, but for
+sentences that hold the padding id themselves: XLM-R's padded positions shift behind it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from xrete.errors import UsageError
 from .config import Compute
 
 Attention = Literal["packed", "sdpa", "eager"]
-HALF = (torch.bfloat16, torch.float16)
 BEHIND_PADDING = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
 """Types of models whose first position is the one behind the padding id."""
 PACKABLE = ("bert", *BEHIND_PADDING)
@@ -173,8 +173,13 @@ def pick_attention(compute: Compute, kind: str, device: torch.device) -> Attenti
         device: Where it runs.
 
     Raises:
-        UsageError: sentences are to be packed for a model that cannot take them so.
+        UsageError: sentences are to be packed for a model that cannot take them so, or for compiled code.
     """
+    if compute.attention == "packed" and compute.compile:
+        raise UsageError(
+            "compute.attention = 'packed' does not go with compute.compile: packed sentences have a new shape in "
+            "each step, and each is compiled anew; leave one of them out"
+        )
     if compute.attention == "packed" and kind not in PACKABLE:
         raise UsageError(
             f"compute.attention = 'packed' needs an encoder of type {', '.join(PACKABLE)}, and this one is of type "
@@ -186,7 +191,6 @@ def pick_attention(compute: Compute, kind: str, device: torch.device) -> Attenti
         return "sdpa"
     if compute.dtype == "bfloat16":  # in which SDPA's backward pass is several times slower there
         return "eager"
-    # Compiled code is made anew for each shape that it meets, and packed sentences have a new one in each step.
     return "packed" if kind in PACKABLE and not compute.compile else "sdpa"
 
 
@@ -204,8 +208,7 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Attention within each of the packed sentences: an attention function of transformers.
 
-    Sentences of one length need no mask, and run at once; those of all lengths do in the kernel for variable
-    lengths, which GPUs have in half precision and without dropout.
+    Sentences of one length need no mask, and attend at once; those of all lengths do where there is a kernel.
 
     Args:
         module: The layer, not needed.
@@ -220,7 +223,7 @@ def packed_attention(
     Returns:
         States [1, tokens, heads, width], and no weights.
     """
-    if query.is_cuda and query.dtype in HALF and not dropout:
+    if query.is_cuda and not dropout and _has_kernel(query):
         from torch.nn.attention.varlen import varlen_attn
 
         q, k, v = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
@@ -236,6 +239,13 @@ def packed_attention(
         attended = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
         found.append(attended.transpose(1, 2).flatten(0, 1))
     return torch.cat(found).unsqueeze(0), None
+
+
+def _has_kernel(query: Tensor) -> bool:
+    """Says whether a GPU has torch's kernel for sentences of variable lengths, which knows no dropout."""
+    width = query.shape[-1]
+    fits = query.dtype == torch.bfloat16 and width <= 256 and width % 8 == 0
+    return fits and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _no_mask(*_: Any, **__: Any) -> None:

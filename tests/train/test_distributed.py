@@ -65,7 +65,7 @@ HEAVY = ("mlm.weight=0.5", "compute.cache_tokens=60")
 DENSE = ("encoder.pooling=pooler_dense", "warmup.mlm_steps=1")
 RUNS = {
     "plain": ("ranks.balance=false", "ranks.typical_start=data"),
-    "joint": ("warmup.order=joint", "ranks.classifier=fcn", *HEAVY),
+    "joint": ("warmup.order=joint", "ranks.classifier=fcn", "compute.attention=sdpa", *HEAVY),
     "spread": (*DENSE, *HEAVY, "warmup.encoder_steps=1", "watch.save_every=1", "watch.score_every=9"),
     "scratch": (*DENSE, "encoder.start=", "encoder.scratch.layers=1", "encoder.scratch.width=8",
                 "encoder.scratch.heads=2", "encoder.scratch.vocabulary=200", "warmup.classifier_steps=0",

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from transformers import ElectraConfig, ElectraModel
 from xrete.models.emmax import encoder as encoders
 from xrete.models.emmax.config import Compute, EncoderConfig, MaskedLanguageModel
 from xrete.models.emmax.encoder import (
@@ -242,6 +243,17 @@ def test_a_folder_that_lacks_weights_is_refused(start: Path, tmp_path: Path) -> 
     with pytest.raises(
         XreteError, match=r"1 weights of XLMRobertaModel are missing, the first is encoder\.layer\.0"
     ):
+        open_start(config, Compute(), mlm=False)
+
+
+def test_a_pooler_that_is_not_bert_s_is_refused(start: Path, tmp_path: Path) -> None:
+    shutil.copytree(start, tmp_path / "electra")
+    made: Any = ElectraConfig(
+        vocab_size=443, embedding_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, pad_token_id=1
+    )
+    ElectraModel(made).save_pretrained(tmp_path / "electra")
+    config = EncoderConfig(start=str(tmp_path / "electra"), pooling="pooler_dense")
+    with pytest.raises(UsageError, match=r"pooler_dense' needs an encoder with BERT's pooler, and .*electra"):
         open_start(config, Compute(), mlm=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention import varlen
 from transformers import AutoConfig, AutoModel
-from xrete.models.emmax import tokens as layouts
 from xrete.models.emmax.config import Compute, EncoderConfig
 from xrete.models.emmax.encoder import open_start
+from xrete.models.emmax.export import write_model
 from xrete.models.emmax.tokens import PACKABLE, Layout, Packed, layout_of, packed_attention, pick_attention
 
 from xrete.errors import UsageError
@@ -101,6 +102,12 @@ def test_weights_are_dropped_where_that_is_asked_for() -> None:
     assert not torch.allclose(plain, dropped)
 
 
+class OnGpu(Tensor):
+    """Says that it is on a GPU."""
+
+    is_cuda = True
+
+
 def test_the_kernel_for_variable_lengths_gets_what_it_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU in half precision: [tokens, heads, width] and where sentences begin; by a stand-in, brute force."""
     calls = []
@@ -114,19 +121,37 @@ def test_the_kernel_for_variable_lengths_gets_what_it_documents(monkeypatch: pyt
             rows.append(torch.softmax(a @ b.transpose(1, 2) * (scale or a.shape[-1] ** -0.5), dim=-1) @ c)
         return torch.cat([row.transpose(0, 1) for row in rows])
 
-    class OnGpu(Tensor):
-        is_cuda = True
-
     monkeypatch.setattr(varlen, "varlen_attn", stand_in)
-    monkeypatch.setattr(layouts, "HALF", (torch.float32,))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     packed = Layout(1, 2)(np.arange(11), [5, 3, 3], CPU, 0)
-    states = torch.randn(3, 1, 2, 11, 4)
+    states = torch.randn(3, 1, 2, 11, 8).bfloat16()
     expected, _ = packed_attention(torch.nn.Identity(), *states, None, packed=packed, scaling=0.3)
     found, _ = packed_attention(
         torch.nn.Identity(), *(part.as_subclass(OnGpu) for part in states), None, packed=packed, scaling=0.3
     )
     assert calls == [(5, 5)]
-    torch.testing.assert_close(found.as_subclass(Tensor), expected)
+    torch.testing.assert_close(found.as_subclass(Tensor), expected, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "width", "dropout", "capability"),
+    [
+        (torch.float32, 8, 0.0, (8, 0)),
+        (torch.bfloat16, 8, 0.1, (8, 0)),  # which the kernel would not drop
+        (torch.bfloat16, 20, 0.0, (8, 0)),
+        (torch.bfloat16, 264, 0.0, (9, 0)),
+        (torch.bfloat16, 8, 0.0, (7, 5)),
+    ],
+)
+def test_what_the_kernel_cannot_do_goes_length_by_length(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, width: int, dropout: float, capability: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(varlen, "varlen_attn", lambda *given, **more: pytest.fail("the kernel was called"))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    packed = Layout(1, 2)(np.arange(11), [5, 3, 3], CPU, 0)
+    states = [torch.randn(1, 2, 11, width).to(dtype).as_subclass(OnGpu) for _ in range(3)]
+    found, _ = packed_attention(torch.nn.Identity(), *states, None, packed=packed, dropout=dropout)
+    assert found.shape == (1, 11, 2, width)
 
 
 def test_attention_is_what_is_fastest() -> None:
@@ -139,12 +164,21 @@ def test_attention_is_what_is_fastest() -> None:
     assert picked("xlm-roberta", GPU) == picked("xlm-roberta", GPU, dtype="bfloat16") == "sdpa"
     assert picked("xlm-roberta", GPU, attention="packed") == picked("bert", CPU, attention="packed") == "packed"
     assert picked("xlm-roberta", CPU, attention="eager", dtype="bfloat16") == "eager"
+    with pytest.raises(UsageError, match=r"does not go with compute\.compile"):
+        picked("xlm-roberta", GPU, attention="packed", compile=True)
     with pytest.raises(UsageError, match=r"of type bert.* and this one is of type mpnet; leave it at 'auto'"):
         picked("mpnet", CPU, attention="packed")
 
 
-def test_an_exported_encoder_does_not_name_the_attention(start: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_names_no_attention_and_a_folder_that_does_is_not_obeyed(start: Path, tmp_path: Path) -> None:
     opened = open_start(EncoderConfig(start=str(start), max_length=32), Compute(), mlm=False)
     assert opened.layout == Layout(1, 2)
-    opened.query.encoder.transformer.save_pretrained(tmp_path / "saved")
-    assert "packed" not in (tmp_path / "saved" / "config.json").read_text()
+    weights = {f"encoder.{name}": weight for name, weight in opened.query.encoder.state_dict().items()}
+    card: dict[str, Any] = {"xrete": "0", "start": "random weights", "phase": "em", "step": 1, "overlap": None}
+    write_model(tmp_path / "model", opened, weights, card | {"corpora": {"parallel": {}, "monolingual": {}}})
+    file = tmp_path / "model" / "config.json"
+    settings = json.loads(file.read_text())
+    assert "packed" not in str(settings)
+    file.write_text(json.dumps(settings | {"attn_implementation": "flash_attention_2"}))
+    again = open_start(EncoderConfig(start=str(tmp_path / "model"), max_length=32), Compute(), mlm=False)
+    assert again.query.encoder.transformer.config._attn_implementation == "packed"
