@@ -112,13 +112,15 @@ def test_the_kernel_for_variable_lengths_gets_what_it_documents(monkeypatch: pyt
     """On a GPU in half precision: [tokens, heads, width] and where sentences begin; by a stand-in, brute force."""
     calls = []
 
-    def stand_in(q: Tensor, k: Tensor, v: Tensor, at: Tensor, keys_at: Tensor, most: int, most_keys: int, *, scale: float | None) -> Tensor:  # fmt: skip # noqa: E501
+    def stand_in(
+        q: Tensor, k: Tensor, v: Tensor, at: Tensor, keys_at: Tensor, most: int, most_keys: int, *, scale: float
+    ) -> Tensor:
         assert at.dtype == keys_at.dtype == torch.int32
         calls.append((most, most_keys))
         rows = []
         for start, end in zip(at[:-1].tolist(), at[1:].tolist(), strict=True):
             a, b, c = (part[start:end].transpose(0, 1) for part in (q, k, v))
-            rows.append(torch.softmax(a @ b.transpose(1, 2) * (scale or a.shape[-1] ** -0.5), dim=-1) @ c)
+            rows.append(torch.softmax(a @ b.transpose(1, 2) * scale, dim=-1) @ c)
         return torch.cat([row.transpose(0, 1) for row in rows])
 
     monkeypatch.setattr(varlen, "varlen_attn", stand_in)

@@ -259,9 +259,15 @@ def test_the_order_of_keys_and_the_indentation_are_no_change(path: Path) -> None
     assert not wrong(verify(case_of(path)))
 
 
+def items_of(path: Path) -> Path:
+    items = read_record(path).items
+    assert items
+    return path.with_name(items.file)
+
+
 def change_items(path: Path) -> None:
     """Makes every answer in one language right, in the items and nowhere else."""
-    file = path.with_name(read_record(path).items.file)  # type: ignore[union-attr]
+    file = items_of(path)
     table = pq.read_table(file)
     columns = {name: table[name].to_pylist() for name in table.column_names}
     rows = [row for row, language in enumerate(columns["language"]) if language == "swh"]
@@ -277,7 +283,7 @@ def test_a_changed_item_is_caught(path: Path) -> None:
 
 def test_a_changed_item_with_its_digest_is_caught_by_the_scores(path: Path) -> None:
     change_items(path)
-    file = path.with_name(read_record(path).items.file)  # type: ignore[union-attr]
+    file = items_of(path)
     found = wrong(change(path, put("items", "sha256", value=file_digest(file)), sealed=True))
     assert found.keys() == {"scores", "intervals"}
     assert found["scores"].startswith("languages.swh.score is ")
