@@ -26,11 +26,11 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
+
+from xrete.encoding.transformer import TransformerEncoder, plan
+from xrete.model import LoadOptions
 from xrete.models.me5_small import RECIPE, unpacked
 from xrete.models.transformer import open_transformer, quiet
-
-from xrete.encode import TransformerEncoder, plan
-from xrete.model import LoadOptions
 from xrete.sources import Folder, Mini
 
 LANGUAGES = "deu heb jpn pes rus tel tha wuu".split()

@@ -28,7 +28,7 @@ from scipy import linalg
 from sklearn.metrics import calinski_harabasz_score
 from threadpoolctl import threadpool_limits
 
-from xrete.geometry import (
+from xrete.vectors.geometry import (
     SHRINKAGE,
     ClusterSums,
     Floats,

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from xrete.models.emmax.corpora.catalogues import catalogues, messages
-from xrete.models.emmax.judges import config_of, judge
-from xrete.models.emmax.runs import checkpoints
 
 import xrete
+from xrete.models.emmax.corpora.catalogues import catalogues, messages
+from xrete.models.emmax.folders import checkpoints
+from xrete.models.emmax.synthetic.judges import config_of, judge
 
 WITH, WITHOUT = ("de", "ru", "sw", "fr", "hi", "ja"), ("uk", "sq", "is", "cs", "uz", "be")
 NEIGHBOURS = 20

@@ -43,18 +43,18 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from xrete.encoding.transformer import multiplies_bfloat16
 from xrete.models.emmax import losses
+from xrete.models.emmax.batches import Share
 from xrete.models.emmax.checkpoint import Checkpoints
+from xrete.models.emmax.classifier import GaussianMixture, start_similarities
 from xrete.models.emmax.config import read
-from xrete.models.emmax.feed import Share
+from xrete.models.emmax.log import PEAK_FLOPS, Watch, operations
 from xrete.models.emmax.loop import expectation_maximisation
-from xrete.models.emmax.mixture import GaussianMixture, start_similarities
 from xrete.models.emmax.pretrain import set_up
 from xrete.models.emmax.training import Step, Training
-from xrete.models.emmax.watch import PEAK_FLOPS, Watch, operations
-
-from xrete.distributed import Team
-from xrete.encode import multiplies_bfloat16
+from xrete.training.team import Team
 
 RANKS = 4
 WIDTH, QUEUE = 256, 768

@@ -34,8 +34,8 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers.util import semantic_search
 
-from xrete.mining import mine
-from xrete.retrieval import nearest_both, top_k
+from xrete.vectors.margin import mine
+from xrete.vectors.search import nearest_both, top_k
 
 Vectors = NDArray[np.float32]
 Pairs = list[tuple[int, int]]

@@ -49,7 +49,7 @@ class ChatGpt:
 
     def load(self, options: LoadOptions) -> ChatModel:
         """Takes the key from the environment; nothing is sent yet."""
-        from xrete.chat import ChatClient
+        from xrete.chat.client import ChatClient
 
         model, parameters = _read(options)
         url, key = _endpoint(), os.environ.get("OPENAI_API_KEY", "").strip() or None

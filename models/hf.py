@@ -44,7 +44,7 @@ def _read(options: LoadOptions, *, weights: bool) -> tuple[Place, Recipe]:
     Raises:
         UsageError: an unknown parameter or pooling, or no such model.
     """
-    from xrete.encode import POOLINGS
+    from xrete.encoding.transformer import POOLINGS
 
     where, _, query = (options.checkpoint or "").partition("?")
     given = {"pooling": "mean", "prefix": ""}

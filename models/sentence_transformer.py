@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from xrete.encode import TransformerEncoder
+    from xrete.encoding.transformer import TransformerEncoder
 
 POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
@@ -109,7 +109,7 @@ def read_modules(folder: Path) -> Modules:
 
 def load(folder: Path, options: LoadOptions) -> Encoder:
     """Opens a folder of sentence-transformers: in the engine where it gives the same vectors, else as it is."""
-    from xrete.launch import open_encoder
+    from xrete.encoding.workers import open_encoder
 
     modules = read_modules(folder)
     if modules.in_engine:
@@ -125,7 +125,7 @@ def open_in_engine(folder: Path, recipe: Recipe, options: LoadOptions) -> Transf
     """
     import torch
 
-    from xrete.encode import TransformerEncoder
+    from xrete.encoding.transformer import TransformerEncoder
 
     from .tokenizer import check_tokenizer
 
@@ -151,7 +151,7 @@ class PlainSentenceTransformer:
     """
 
     def __init__(self, folder: Path, options: LoadOptions) -> None:
-        from xrete.encode import pick_device
+        from xrete.encoding.transformer import pick_device
 
         self.device = str(pick_device(options.device))
         self._model = _open(folder, options, device=self.device)
@@ -176,7 +176,7 @@ def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:
     """Loads a folder with sentence-transformers; no code of the folder runs."""
     from sentence_transformers import SentenceTransformer
 
-    from xrete.encode import pick_dtype
+    from xrete.encoding.transformer import pick_dtype
 
     dtype = pick_dtype(options.dtype)
     try:

@@ -14,7 +14,7 @@ from xrete.quiet import quiet
 from .weights import Place, find, settings
 
 if TYPE_CHECKING:
-    from xrete.encode import TransformerEncoder
+    from xrete.encoding.transformer import TransformerEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def identity(card: ModelCard, options: LoadOptions, revision: str, recipe: Recip
 
 def load(folder: Path, recipe: Recipe, options: LoadOptions) -> Encoder:
     """Opens a transformers folder on this process, or on every process of a launch."""
-    from xrete.launch import open_encoder
+    from xrete.encoding.workers import open_encoder
 
     return open_encoder(partial(open_transformer, folder, recipe, options))
 
@@ -90,7 +90,7 @@ def open_transformer(folder: Path, recipe: Recipe, options: LoadOptions) -> Tran
     Raises:
         XreteError: the weights do not fit the config, or the tokenizer is not the model's.
     """
-    from xrete.encode import TransformerEncoder, pick_dtype
+    from xrete.encoding.transformer import TransformerEncoder, pick_dtype
 
     from .tokenizer import load_tokenizer
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.tasks.flores import ALIASES, ENGLISH, HEAD, LONG_TAIL, language_layouts, read_language
-
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
+from xrete.tasks.flores import ALIASES, ENGLISH, HEAD, LONG_TAIL, language_layouts, read_language
 
 
 class FloresGeometry:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.tasks import recipes
-from xrete.tasks.prompts import RATING
-
 from xrete.shapes.classification import Labelled
 from xrete.shapes.texts import check_texts
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
+from xrete.tasks import recipes
+from xrete.tasks.prompts import RATING
 
 STARS = ("1", "2", "3", "4", "5")
 HUB_SPLITS = {"dev": "validation"}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from xrete.tasks import recipes
-from xrete.tasks.prompts import topics
-
 from xrete.shapes.multilabel import MultiLabelled
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
+from xrete.tasks import recipes
+from xrete.tasks.prompts import topics
 
 CONCEPTS = tuple(
     (

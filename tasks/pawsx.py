@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from xrete.tasks import recipes
-from xrete.tasks.prompts import PARAPHRASE
-
 from xrete.shapes.classification import Labelled
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, TaskCard
+from xrete.tasks import recipes
+from xrete.tasks.prompts import PARAPHRASE
 
 CLASSES = ("0", "1")
 HUB_SPLITS = {"dev": "validation"}

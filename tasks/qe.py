@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.tasks import recipes
-from xrete.tasks.prompts import QUALITY
-
 from xrete.shapes.similarity import ScoredPairs, score_numbers
 from xrete.sources import Folder, Mini
 from xrete.task import TaskCard
+from xrete.tasks import recipes
+from xrete.tasks.prompts import QUALITY
 
 TRAINED = tuple("en-de en-zh et-en ne-en ro-en ru-en si-en".split())
 TEST_ONLY = tuple("en-cs en-ja km-en ps-en".split())

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xrete.embedder import PROBE
+from xrete.encoding.embedder import PROBE
 from xrete.model import LoadedModel, ModelCard, ModelIdentity
 
 DIMENSION = 256
@@ -91,7 +91,7 @@ def main(task: str, results: str, log: str, stop_at: str = "") -> None:
         stop_at: Sleeps for ever, and says so, when this text is to be encoded.
     """
     import xrete
-    from xrete import evaluation
+    from xrete.evaluation.run import RunOptions, run
 
     def before(texts: Sequence[str]) -> None:
         if stop_at and stop_at in texts:
@@ -103,7 +103,7 @@ def main(task: str, results: str, log: str, stop_at: str = "") -> None:
     dataset = xrete.load_task(task, "mini", languages=["de", "fr", "sw", "ja", "ru", "fi"])
     model = as_model(Ngrams(before))
     print("scoring", flush=True)
-    evaluation.run(model.identity, lambda: model, dataset, evaluation.RunOptions(results=Path(results)))
+    run(model.identity, lambda: model, dataset, RunOptions(results=Path(results)))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xrete import recipe, registry
+from xrete import registry
 from xrete.record import FineTuning, Record, TrainingRun, write_record
 from xrete.reporting.collect import Entry
 from xrete.store import Outcome, Slot
+from xrete.training.finetune import overrides
 
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]
@@ -157,7 +158,7 @@ def tuned(
     runs = [TrainingRun(seed=seed, score=(made.score or 0) + place, stages=()) for place, seed in enumerate(seeds)]
     tuning = FineTuning(
         recipe=recipe_name or next(iter(card.recipes)),
-        stages=tuple(map(recipe.described, recipe.choose(card, recipe_name, changes))),
+        stages=tuple(map(overrides.described, overrides.choose(card, recipe_name, changes))),
         train_languages=train_languages,
         train_split=train_split,
         lora=lora,

@@ -12,6 +12,7 @@ import pytest
 
 if TYPE_CHECKING:
     from rich.console import Console
+
     from xrete.models.emmax.config import Config
     from xrete.models.emmax.training import Training
 
@@ -39,7 +40,7 @@ TIMES = ("sentences_per_second", "tokens_per_second", "seconds_left")
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Corpora of three languages and their pivot, whose words are the same, in other orders."""
-    from xrete.models.emmax.world import World, WorldConfig
+    from xrete.models.emmax.synthetic import World, WorldConfig
 
     folder = tmp_path_factory.mktemp("world") / "world"
     made = World(WorldConfig(head=2, tail=1, roles=5, zipf=0.0, cognates=1.0))
@@ -52,9 +53,9 @@ def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An XLM-R of one layer with a head: random, but it does not look at positions, so translations are alike."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
-    from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
-    from xrete.embedder import PROBE
+    from xrete.encoding.embedder import PROBE
+    from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
     folder = tmp_path_factory.mktemp("start")
     texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]
@@ -103,10 +104,10 @@ def configure(settings: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatc
 def assemble(configure: Callable[..., Config], tmp_path: Path) -> Callable[..., Training]:
     """Puts a run of these settings together, or goes on with the one in its folder."""
     from rich.console import Console
-    from xrete.models.emmax.pretrain import set_up
-    from xrete.models.emmax.watch import Watch
 
-    from xrete.distributed import Team
+    from xrete.models.emmax.log import Watch
+    from xrete.models.emmax.pretrain import set_up
+    from xrete.training.team import Team
 
     def make(*more: str, folder: Path | None = None) -> Training:
         config, team = configure(*more), Team.join("cpu")

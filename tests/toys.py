@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from xrete.dataset import Dataset
-from xrete.embedder import PROBE
+from xrete.encoding.embedder import PROBE
 from xrete.quiet import quiet
-from xrete.recipe import Recipe, Stage
 from xrete.shapes.choice import Choices
 from xrete.shapes.classification import Labelled
 from xrete.shapes.multilabel import MultiLabelled
@@ -21,6 +20,7 @@ from xrete.shapes.ranking import Pool, Ranking
 from xrete.shapes.similarity import ScoredPairs
 from xrete.sources import Folder
 from xrete.task import TaskCard
+from xrete.training.finetune.overrides import Recipe, Stage
 
 WORDS = tuple(f"w{number}" for number in range(40))
 CLASSES = ("red", "green", "blue")

@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "load_model", "load_task"]
 
 if TYPE_CHECKING:
-    from xrete.evaluation import evaluate
+    from xrete.evaluation.run import evaluate
     from xrete.registry import load_model, load_task
 
 _here = Path(__file__).parent
@@ -26,7 +26,7 @@ if not (_here / "tasks").is_dir():  # a checkout: tasks/, models/ and results/ l
     __path__.append(str(_here.parent))
 
 _LAZY = {
-    "evaluate": "xrete.evaluation",
+    "evaluate": "xrete.evaluation.run",
     "load_model": "xrete.registry",
     "load_task": "xrete.registry",
 }

@@ -44,7 +44,7 @@ class ModelPart(_Part):
 
 
 class Fingerprint(_Part):
-    """Digests over a fixed probe in many languages (`xrete.embedder.PROBE`).
+    """Digests over a fixed probe in many languages (`xrete.encoding.embedder.PROBE`).
 
     `sketch` holds cosines between the probe's sentences, rounded, so that a changed model can be told from the
     last bits of another machine; `tokenizer` is None for models that show no tokens.
@@ -159,7 +159,7 @@ class Answers(_Part):
 
 
 class TrainingRun(_Part):
-    """One run of fine-tuning: its score on the task, and what each stage came to (`xrete.tuning.job.Chosen`)."""
+    """One run of fine-tuning: its score on the task, and what each stage came to."""
 
     seed: int
     score: float | None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from xrete.prompts import Prompt
-from xrete.recipe import Recipe
 from xrete.sources import Folder, Hub, Mini
+from xrete.training.finetune.overrides import Recipe
 
 Counts = int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]]
 

@@ -34,8 +34,8 @@ from xrete.files import file_digest, read_text, write_error, write_text
 
 from .config import Config
 from .export import write_model
+from .folders import STATE, Progress, checkpoints
 from .ranks import ORDER
-from .runs import STATE, Progress, checkpoints
 
 if TYPE_CHECKING:
     from .training import Training

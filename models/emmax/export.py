@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from xrete.export import Part, write_dense, write_folder, write_json, write_nothing
+from xrete.encoding.export import Part, write_dense, write_folder, write_json, write_nothing
 from xrete.files import write_text
 from xrete.quiet import quiet
 
-from .runs import TRAINING
+from .folders import TRAINING
 
 if TYPE_CHECKING:
     from .encoder import Start

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from xrete.errors import XreteError
 
+from .classifier import GaussianMixture, start_similarities
 from .losses import classifier_loss, info_nce, ranking_info_nce
-from .mixture import GaussianMixture, start_similarities
 from .monitors import watch_contrast, watch_em, watch_warm_up
 from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .training import Candidates, Step, Training, seed_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .mixture import LOG_VARIANCES, GaussianMixture
+from .classifier import LOG_VARIANCES, GaussianMixture
 from .ranks import PARAPHRASE
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xrete.reporting.pictures import COLOURS, STYLE, save
 
-from .runs import PHASES
+from .folders import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity, Pretrain
 from ..sentence_transformer import load, read_modules
 from ..transformer import identity
 from ..weights import folder_digest, settings
-from .runs import EMBEDDED, PHASES, RUNS, TRAINING, find_encoder
+from .folders import EMBEDDED, PHASES, RUNS, TRAINING, find_encoder
 
 
 def training_of(folder: Path) -> dict[str, Any]:

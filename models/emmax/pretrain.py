@@ -12,21 +12,21 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from xrete.distributed import Team
-from xrete.encode import multiplies_bfloat16
+from xrete.encoding.transformer import multiplies_bfloat16
 from xrete.errors import UsageError
 from xrete.files import digest, write_text
+from xrete.training.team import Team
 
 from .checkpoint import Checkpoints
 from .config import Config, dump
 from .corpora import Prepared, overlap, prepare
 from .encoder import open_start, read_tokenizer, train_tokenizer
+from .folders import LOG, PHASES, SETTINGS, best_of, checkpoints, clear
+from .log import Watch
 from .loop import train
 from .pictures import draw
-from .runs import LOG, PHASES, SETTINGS, best_of, checkpoints, clear
 from .scoring import Scorer
 from .training import Training
-from .watch import Watch
 
 TOKENIZER_SENTENCES = 200_000
 """Sentences that a new tokenizer is trained on, at most."""

@@ -32,8 +32,8 @@ from xrete.model import PretrainOptions
 
 from .checkpoint import leaves
 from .config import Config, read
+from .folders import STATE, checkpoints
 from .pretrain import pretrain
-from .runs import STATE, checkpoints
 
 LATER = ("ranks.", "em.", "loss.low", "loss.high", "loss.ranking", "loss.self_positive", "warmup.classifier_steps")
 """Settings that phases 0 and 1a of a sequential run do not read."""

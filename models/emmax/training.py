@@ -20,21 +20,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from xrete.distributed import Team
-from xrete.encode import CPU_BATCH_TOKENS
+from xrete.encoding.transformer import CPU_BATCH_TOKENS
 from xrete.errors import XreteError
+from xrete.training.team import Team
 
+from .batches import Feed, Group, Grouping, Hiding, Share, order_of
 from .checkpoint import Checkpoints
+from .classifier import FullyConnected, GaussianMixture
 from .config import Config
 from .corpora import Batch, Prepared, Sampler
 from .encoder import KeyEncoder, KeyQueue, Masked, Start
-from .feed import Feed, Group, Grouping, Hiding, Share, order_of
-from .mixture import FullyConnected, GaussianMixture
+from .folders import PHASES, Progress
+from .log import Watch
 from .ranks import TypicalSimilarity
-from .runs import PHASES, Progress
 from .scoring import Scorer
 from .tokens import Tokens
-from .watch import Watch
 
 GPU_GROUP_TOKENS = 16_384
 """Padded tokens that run at once on a GPU."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from xrete import registry
-from xrete.evaluation import RunOptions, run
+from xrete.evaluation.run import RunOptions, run
 from xrete.record import read_record, write_record
 
 Xrete = Callable[..., Any]

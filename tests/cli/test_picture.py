@@ -15,8 +15,8 @@ pytest.importorskip("matplotlib")
 from xrete import registry
 from xrete.cli.picture import picture
 from xrete.errors import UsageError, XreteError
-from xrete.projection import choose
 from xrete.reporting import pictures
+from xrete.vectors.projection import choose
 
 PLUGIN = """
 import numpy as np

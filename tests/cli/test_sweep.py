@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import typer
 
-from xrete import on_ray
 from xrete.cli.app import app
 from xrete.cli.options import seeds_of
 from xrete.cli.sweep import arguments_for
 from xrete.errors import UsageError, XreteError
+from xrete.evaluation import ray
+from xrete.evaluation.sweep import Cell
 from xrete.record import read_record
 from xrete.store import find_records
-from xrete.sweep import Cell
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Fakes = tuple[str, str]
@@ -189,8 +189,8 @@ def test_a_job_is_the_same_command_for_one_cell(fake_models: Fakes) -> None:
     assert plain == ["run", "--model", "hash", "--task", "qe", "--json"]
 
 
-def job(program: str, folder: Path, **environment: str) -> on_ray.Job:
-    return on_ray.Job(("-c", program), str(folder), environment, str(folder))
+def job(program: str, folder: Path, **environment: str) -> ray.Job:
+    return ray.Job(("-c", program), str(folder), environment, str(folder))
 
 
 def test_a_job_runs_where_the_sweep_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,14 +201,14 @@ def test_a_job_runs_where_the_sweep_was_started(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_job_that_a_signal_ended_is_one_to_try_again(tmp_path: Path) -> None:
-    with pytest.raises(on_ray.ProcessDied, match="SIGKILL"):
+    with pytest.raises(ray.ProcessDied, match="SIGKILL"):
         job("import os; os.kill(os.getpid(), 9)", tmp_path).run()
 
 
 def test_a_job_wants_the_disk_of_the_sweep(tmp_path: Path) -> None:
     for folder, mark in ((tmp_path / "absent", tmp_path), (tmp_path, tmp_path / "absent")):
         with pytest.raises(XreteError, match=r"has no .*absent: .* must be on a shared disk"):
-            on_ray.Job(("-c", ""), str(folder), {}, str(mark)).run()
+            ray.Job(("-c", ""), str(folder), {}, str(mark)).run()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_job_wants_the_disk_of_the_sweep(tmp_path: Path) -> None:
     ],
 )
 def test_why_a_job_failed(line: str, said: str, why: str) -> None:
-    assert on_ray.why(line, said) == why
+    assert ray.why(line, said) == why
 
 
 def test_ray_that_is_not_installed(sweep: Run, monkeypatch: pytest.MonkeyPatch) -> None:

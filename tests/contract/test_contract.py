@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from xrete.models import MODELS
-from xrete.tasks import TASKS
 
 from xrete import registry
-from xrete.check import Finding, check_plugin
+from xrete.check.plugins import Finding, check_plugin
 from xrete.errors import UsageError
 from xrete.model import LoadOptions, ModelCard, ModelIdentity
+from xrete.models import MODELS
 from xrete.prompts import Number, Prompt
 from xrete.shapes.bitext import Bitext
 from xrete.sources import Folder, Mini
 from xrete.task import HubData, TaskCard
+from xrete.tasks import TASKS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Offer = Callable[..., str]
@@ -66,7 +66,7 @@ def vocabulary() -> Any:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    from xrete.embedder import PROBE
+    from xrete.encoding.embedder import PROBE
 
     special = ["<s>", "<pad>", "</s>", "<unk>"]
     pieces = [*special, "▁", *sorted({character for text in PROBE for character in text})]

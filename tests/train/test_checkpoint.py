@@ -17,16 +17,16 @@ import pytest
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from xrete.models.emmax import checkpoint
-from xrete.models.emmax.config import Config, dump
-from xrete.models.emmax.loop import train
-from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.runs import best_of, checkpoints, find_encoder
-from xrete.models.emmax.scoring import Scorer
-from xrete.models.emmax.training import Training
-from xrete.models.emmax.watch import Watch
 
 from xrete.errors import UsageError, XreteError
+from xrete.models.emmax import checkpoint
+from xrete.models.emmax.config import Config, dump
+from xrete.models.emmax.folders import best_of, checkpoints, find_encoder
+from xrete.models.emmax.log import Watch
+from xrete.models.emmax.loop import train
+from xrete.models.emmax.pretrain import pretrain
+from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.training import Training
 
 Configure = Callable[..., Config]
 ReadLog = Callable[[Path], list[dict[str, Any]]]
@@ -140,7 +140,7 @@ def test_a_joint_run_that_is_killed(
 COMMAND = """
 import sys, time
 from xrete.cli.app import main
-from xrete.models.emmax.watch import Watch
+from xrete.models.emmax.log import Watch
 
 def count(self, step, phase=sys.argv.pop(1), number=int(sys.argv.pop(1)), count=Watch.count):
     count(self, step)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
+
+from xrete.errors import DataError, UsageError
 from xrete.models.emmax import config as configs
 from xrete.models.emmax.config import PRESETS, Config, dump, read, validated
 from xrete.models.emmax.corpora import sources
-
-from xrete.errors import DataError, UsageError
 
 PRESENT = [name for name in PRESETS if (Path(configs.__file__).parent / "presets" / f"{name}.toml").is_file()]
 SOURCES = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from xrete.models.emmax.corpora import DataConfig, Prepared, overlap, prepare
 
 pytest.importorskip("django")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrete.models.emmax.corpora import DataConfig, Prepared, overlap, prepare
-from xrete.models.emmax.corpora.digests import bare
-from xrete.models.emmax.corpora.overlap import _columns
 
 from xrete import load_task, registry
 from xrete.errors import UsageError
+from xrete.models.emmax.corpora import DataConfig, Prepared, overlap, prepare
+from xrete.models.emmax.corpora.digests import bare
+from xrete.models.emmax.corpora.overlap import _columns
 
 
 def corpus(folder: Path, lines: list[str], **filters: Any) -> Prepared:

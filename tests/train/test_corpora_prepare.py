@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from xrete.errors import DataError, UsageError, XreteError
 from xrete.models.emmax.corpora import DataConfig, Prepared, Progress, prepare
 from xrete.models.emmax.corpora.digests import Seen, bare, text_digests
 from xrete.models.emmax.corpora.filters import Filters, Judge, clean
-
-from xrete.errors import DataError, UsageError, XreteError
 
 
 def text_source(folder: Path, **settings: Any) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+
+from xrete.errors import DataError, UsageError, XreteError
 from xrete.models.emmax.corpora import DataConfig
 from xrete.models.emmax.corpora.catalogues import plain
 from xrete.models.emmax.corpora.config import MonolingualSource, ParallelSource
 from xrete.models.emmax.corpora.languages import corpus_code
 from xrete.models.emmax.corpora.reading import LIMIT, sentences
 from xrete.models.emmax.corpora.sources import Source, parts_by_corpus
-
-from xrete.errors import DataError, UsageError, XreteError
 
 PAGE = Path(__file__).parents[2] / "docs" / "large-corpora.md"
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from xrete.errors import UsageError
 from xrete.models.emmax.corpora import Batch, DataConfig, Prepared, Sampler, prepare
 from xrete.models.emmax.corpora.digests import text_digests
 from xrete.models.emmax.corpora.permutation import order_key, permute
-
-from xrete.errors import UsageError
 
 MONOLINGUAL = {"de": 200, "fr": 50, "sw": 7}
 PARALLEL = {"de-en": 60, "en-sw": 9}

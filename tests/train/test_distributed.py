@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from xrete.models.emmax.config import Config, dump
-from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.runs import checkpoints
 
 from xrete import registry
-from xrete.distributed import Team
 from xrete.errors import UsageError
+from xrete.models.emmax.config import Config, dump
+from xrete.models.emmax.folders import checkpoints
+from xrete.models.emmax.pretrain import pretrain
+from xrete.training.team import Team
 
 pytestmark = pytest.mark.timeout(900)  # two processes of gloo are slow on a busy machine
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from xrete import registry
 from xrete.models.emmax import pretrain
 from xrete.models.emmax.config import read
-from xrete.distributed import Team
+from xrete.training.team import Team
 from xrete.models.emmax.training import Training
 
 folder = Path(sys.argv[1])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from sentence_transformers import SentenceTransformer
-from xrete.models.emmax.runs import EMBEDDED, TRAINING
 
 import xrete
+from xrete.models.emmax.folders import EMBEDDED, TRAINING
 
 MOST_BYTES = 8_000_000
 

@@ -19,7 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import ElectraConfig, ElectraModel
+
+from xrete.errors import DataError, UsageError, XreteError
 from xrete.models.emmax import encoder as encoders
+from xrete.models.emmax.batches import Group, Grouping, Hiding, order_of
 from xrete.models.emmax.config import Compute, EncoderConfig, MaskedLanguageModel
 from xrete.models.emmax.encoder import (
     KeyEncoder,
@@ -30,10 +33,7 @@ from xrete.models.emmax.encoder import (
     read_tokenizer,
     train_tokenizer,
 )
-from xrete.models.emmax.feed import Group, Grouping, Hiding, order_of
 from xrete.models.emmax.tokens import Layout, Packed, Padded, Tokens
-
-from xrete.errors import DataError, UsageError, XreteError
 
 Open = Callable[..., Start]
 CPU = torch.device("cpu")

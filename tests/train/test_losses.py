@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
 from xrete.models.emmax.config import read
 from xrete.models.emmax.losses import classifier_loss, info_nce, ranking_info_nce
 from xrete.models.emmax.ranks import temperatures

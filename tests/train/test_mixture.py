@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Independent, Normal
-from xrete.models.emmax.mixture import FullyConnected, GaussianMixture, start_similarities
+
+from xrete.models.emmax.classifier import FullyConnected, GaussianMixture, start_similarities
 from xrete.models.emmax.ranks import virtual_examples, virtual_ranks
 
 

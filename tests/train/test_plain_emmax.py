@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+
+from xrete.models.emmax.classifier import GaussianMixture
 from xrete.models.emmax.losses import classifier_loss, ranking_info_nce
-from xrete.models.emmax.mixture import GaussianMixture
 from xrete.models.emmax.ranks import TypicalSimilarity, temperatures
 
 FILE = Path(__file__).parents[2] / "bench" / "plain_emmax.py"

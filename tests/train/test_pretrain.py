@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import xrete as package
+from xrete import registry
+from xrete.check.plugins import check_plugin
+from xrete.errors import UsageError
 from xrete.models.emmax import plugin, runs
 from xrete.models.emmax.config import Config, dump, read
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.training import Training
-
-import xrete as package
-from xrete import registry
-from xrete.check import check_plugin
-from xrete.errors import UsageError
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Settings = Callable[..., list[str]]

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from xrete.models.emmax.ranks import (
     TypicalSimilarity,
     from_official,

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention import varlen
 from transformers import AutoConfig, AutoModel
+
+from xrete.errors import UsageError
 from xrete.models.emmax.config import Compute, EncoderConfig
 from xrete.models.emmax.encoder import open_start
 from xrete.models.emmax.export import write_model
 from xrete.models.emmax.tokens import PACKABLE, Layout, Packed, layout_of, packed_attention, pick_attention
-
-from xrete.errors import UsageError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 SENTENCES = [[5, 6, 7, 8, 9, 10, 11], [9, 8, 7], [5, 5, 5], [12, 11], [7], [20]]

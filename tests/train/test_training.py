@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from xrete.models.emmax import loop
-from xrete.models.emmax.config import Config
-from xrete.models.emmax.loop import train
-from xrete.models.emmax.mixture import GaussianMixture
-from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.training import Step, Training, rate_at
 
 from xrete.errors import UsageError, XreteError
+from xrete.models.emmax import loop
+from xrete.models.emmax.classifier import GaussianMixture
+from xrete.models.emmax.config import Config
+from xrete.models.emmax.loop import train
+from xrete.models.emmax.pretrain import pretrain
+from xrete.models.emmax.training import Step, Training, rate_at
 
 Assemble = Callable[..., Training]
 Configure = Callable[..., Config]

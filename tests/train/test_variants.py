@@ -13,16 +13,16 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 from scipy import stats
-from xrete.models.emmax import sweep
-from xrete.models.emmax.config import Config, read
-from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.runs import best_of, checkpoints
-from xrete.models.emmax.scoring import Scorer
-from xrete.models.emmax.world import study
 
 from xrete import registry
 from xrete.errors import UsageError
 from xrete.model import PretrainOptions
+from xrete.models.emmax import sweep
+from xrete.models.emmax.config import Config, read
+from xrete.models.emmax.folders import best_of, checkpoints
+from xrete.models.emmax.pretrain import pretrain
+from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.synthetic import study
 
 Configure = Callable[..., Config]
 Settings = Callable[..., list[str]]

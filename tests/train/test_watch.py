@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+
+from xrete import registry
+from xrete.errors import XreteError
 from xrete.models.emmax.config import Config
+from xrete.models.emmax.folders import Progress
+from xrete.models.emmax.log import Watch, operations
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.monitors import Alarms, watch_em
 from xrete.models.emmax.pictures import draw
 from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.runs import Progress
 from xrete.models.emmax.scoring import Scorer
 from xrete.models.emmax.training import Candidates, Training
-from xrete.models.emmax.watch import Watch, operations
-
-from xrete import registry
-from xrete.distributed import Team
-from xrete.errors import XreteError
+from xrete.training.team import Team
 
 Configure = Callable[..., Config]
 ReadLog = Callable[[Path], list[dict[str, Any]]]

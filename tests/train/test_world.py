@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from xrete.models.emmax.world import World, WorldConfig, WorldTask, true_ranks
-from xrete.models.emmax.world.__main__ import main
 
 import xrete
 from xrete.dataset import open_dataset
-from xrete.embedder import PROBE
+from xrete.encoding.embedder import PROBE
 from xrete.errors import DataError, UsageError
+from xrete.models.emmax.synthetic import World, WorldConfig, WorldTask, true_ranks
+from xrete.models.emmax.synthetic.__main__ import main
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Vectors = NDArray[np.float64]

@@ -20,18 +20,18 @@ from transformers import AutoTokenizer, XLMRobertaForSequenceClassification, XLM
 import xrete
 from xrete.cli.output import print_plan
 from xrete.dataset import Dataset
-from xrete.distributed import Team
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.evaluation import RunOptions
-from xrete.forecast import forecast
+from xrete.evaluation.forecast import forecast
+from xrete.evaluation.run import RunOptions
 from xrete.protocols import Settings, Tuning, load_protocol
 from xrete.record import Record, read_record
 from xrete.shapes import Part, runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
-from xrete.tuning.job import Step
-from xrete.tuning.network import cosent
-from xrete.tuning.tuner import Tuner, trainable
+from xrete.training.finetune.job import Step
+from xrete.training.finetune.network import cosent
+from xrete.training.finetune.tuner import Tuner, trainable
+from xrete.training.team import Team
 
 Open = Callable[..., Dataset]
 BRIEF = ("epochs=1",)
@@ -103,7 +103,7 @@ def test_an_epoch_may_read_each_item_in_one_of_its_languages(
         seen.append(rows)
         return 0.0
 
-    monkeypatch.setattr("xrete.tuning.trainer._Stage._step", step)
+    monkeypatch.setattr("xrete.training.finetune.trainer._Stage._step", step)
     record = tuned(toy_model, toy("topics"), *changes)
     assert record.fine_tuning is not None
     (stage,) = record.fine_tuning.runs[0].stages

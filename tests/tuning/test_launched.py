@@ -19,7 +19,7 @@ from xrete.dataset import Dataset
 from xrete.protocols import Tuning
 from xrete.record import Record, read_record
 from xrete.store import find_records
-from xrete.tuning.job import Step
+from xrete.training.finetune.job import Step
 
 Open = Callable[..., Dataset]
 

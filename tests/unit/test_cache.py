@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xrete.cache import DiskCache, NoCache
-from xrete.embedder import Embedder
+from xrete.encoding.cache import DiskCache, NoCache
+from xrete.encoding.embedder import Embedder
 from xrete.model import Encoder
 
 DIMENSION = 16
@@ -245,7 +245,7 @@ WRITER = """
 import sys
 import numpy as np
 from pathlib import Path
-from xrete.cache import DiskCache
+from xrete.encoding.cache import DiskCache
 
 with DiskCache(Path(sys.argv[1]), "model") as cache:
     print("open", flush=True)
@@ -278,7 +278,7 @@ FULL = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from xrete.cache import DiskCache
+from xrete.encoding.cache import DiskCache
 
 with DiskCache(Path(sys.argv[1]), "other") as other:
     other.put(["kept"], np.ones((1, 8), np.float32), None)

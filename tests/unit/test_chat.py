@@ -14,9 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from xrete import chat, registry
-from xrete.answers import IN_MEMORY, AnswerCache, Asker, answers_file
-from xrete.chat import ChatClient
+from xrete import registry
+from xrete.chat import client as chat
+from xrete.chat.answers import IN_MEMORY, AnswerCache, Asker, answers_file
+from xrete.chat.client import ChatClient
 from xrete.errors import UsageError, XreteError
 from xrete.model import ChatIdentity, ChatModel, Reply
 

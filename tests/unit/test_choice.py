@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from xrete.heads import fit_heads
+from xrete.protocols.heads import fit_heads
 from xrete.shapes.choice import SHAPE, Choices
 
 COLUMNS: dict[str, Any] = {

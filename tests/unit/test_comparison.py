@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from xrete import stats
-from xrete.comparison import Run, compare_task, corrected_over_tasks, standings
 from xrete.errors import RecordError, XreteError
 from xrete.record import Record
+from xrete.scores import resampling
+from xrete.scores.comparison import Run, compare_task, corrected_over_tasks, standings
 from xrete.shapes import Items, join_runs, load_shape
 from xrete.shapes.mining import SHAPE as MINING
 from xrete.store import Outcome, Slot, read_items
@@ -42,7 +42,7 @@ def make(results: Path, make_record: MakeRecord) -> Make:
         languages: str = "deu swh tzl",
         *,
         data: Mapping[str, Any] | None = None,
-        method: str = stats.STRATIFIED,
+        method: str = resampling.STRATIFIED,
         size: int = 200,
         **options: Any,
     ) -> Run:
@@ -76,8 +76,8 @@ def test_differences_are_those_of_the_records(make: Make) -> None:
     assert found.mean.first == pytest.approx(first.record.score)
     assert found.mean.difference == pytest.approx(np.mean([x.difference for x in found.languages.values()]))
     assert found.mean.better == "first"
-    assert found.mean.p == 1 / (stats.PERMUTATIONS + 1)
-    assert found.method == stats.STRATIFIED
+    assert found.mean.p == 1 / (resampling.PERMUTATIONS + 1)
+    assert found.method == resampling.STRATIFIED
     assert not found.left_out
 
 
@@ -90,7 +90,7 @@ def test_p_values_are_those_of_the_sign_test_corrected_over_languages(make: Make
         exact = scipy_stats.binomtest(int((ours & ~theirs).sum()), int((ours != theirs).sum())).pvalue
         assert found.languages[language].p == pytest.approx(exact, abs=0.02)
     p_values = [x.p for x in found.languages.values()]
-    assert [x.corrected for x in found.languages.values()] == stats.holm(p_values)
+    assert [x.corrected for x in found.languages.values()] == resampling.holm(p_values)
 
 
 def test_the_other_way_round_everything_turns_around(make: Make) -> None:
@@ -126,10 +126,10 @@ def test_another_metric_is_compared_by_name(make: Make) -> None:
 
 def test_items_that_languages_share_are_drawn_together(make: Make) -> None:
     """The interval of the mean is that of each item's mean over languages; swaps are of items in all languages."""
-    options = {"method": stats.PARALLEL, "task": "somebody/parallel"}
+    options = {"method": resampling.PARALLEL, "task": "somebody/parallel"}
     runs = make("good", 0.72, **options), make("poor", 0.7, **options)
     found = compare_task(*runs, "accuracy", higher_is_better=True)
-    assert found.method == stats.PARALLEL
+    assert found.method == resampling.PARALLEL
     items = [read_items(run.path, run.record) for run in runs]
     right = [np.mean([x["xx2en"] == np.arange(200) for x in side.values()], axis=0) for side in items]
     difference = 100 * (right[0] - right[1])
@@ -145,7 +145,7 @@ def test_items_that_languages_share_are_drawn_together(make: Make) -> None:
 def test_a_task_says_itself_that_its_languages_share_items(make: Make) -> None:
     """A record of the first release has another method; the card of the task decides."""
     runs = make("good", 0.8, task="flores"), make("poor", 0.7, task="flores")
-    assert compare_task(*runs, "accuracy", higher_is_better=True).method == stats.PARALLEL
+    assert compare_task(*runs, "accuracy", higher_is_better=True).method == resampling.PARALLEL
 
 
 def test_languages_of_one_side_only_are_left_out_and_named(make: Make) -> None:
@@ -210,7 +210,7 @@ def test_means_are_corrected_over_tasks(make: Make) -> None:
         for i, (a, b) in enumerate(pairs)
     ]
     corrected = corrected_over_tasks(tasks)
-    assert [x.mean.corrected for x in corrected] == stats.holm([x.mean.p for x in tasks])
+    assert [x.mean.corrected for x in corrected] == resampling.holm([x.mean.p for x in tasks])
     assert corrected[2].mean.better == "first"
     assert corrected[0].mean.better is None
 
@@ -277,8 +277,8 @@ def test_correlations_are_compared_whatever_the_unit_of_a_models_cosines(
 
     better, worse = predicted(0.5, 0.01, 0.95), predicted(1.5, 0.3, 0.3)
     for in_unit in (better, {x: column * 30 - 7 if "prediction" in x else column for x, column in better.items()}):
-        by_chance = stats.differences_by_chance(own, in_unit, worse, stats.generator(0, ""), 400)
-        assert stats.p_value(own.statistic(in_unit) - own.statistic(worse), by_chance) < 0.01
-        joined, together = stats.across(own, {"de": in_unit, "sw": in_unit})
+        by_chance = resampling.differences_by_chance(own, in_unit, worse, resampling.generator(0, ""), 400)
+        assert resampling.p_value(own.statistic(in_unit) - own.statistic(worse), by_chance) < 0.01
+        joined, together = resampling.across(own, {"de": in_unit, "sw": in_unit})
         assert joined.in_one_unit
         assert joined.statistic(joined.in_one_unit(together)) == pytest.approx(joined.statistic(together))

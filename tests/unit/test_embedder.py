@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xrete.cache import DiskCache
-from xrete.embedder import PROBE, Embedder, take_probe
+from xrete.encoding.cache import DiskCache
+from xrete.encoding.embedder import PROBE, Embedder, take_probe
 from xrete.errors import XreteError
 from xrete.model import Encoder
 
@@ -106,7 +106,7 @@ def test_chunks_do_not_depend_on_what_was_encoded_before(tmp_path: Path) -> None
 def test_only_the_time_of_the_model_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not that of the cache, nor of what tells progress."""
     now = [0.0]
-    monkeypatch.setattr("xrete.embedder.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("xrete.encoding.embedder.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def pass_time(seconds: float) -> None:
         now[0] += seconds

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from xrete.encode import TransformerEncoder, pick_device, plan
+from xrete.encoding.transformer import TransformerEncoder, pick_device, plan
 from xrete.errors import UsageError
 
 SENTENCES = [
@@ -208,7 +208,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xrete.launch import open_encoder, serve_workers
+from xrete.encoding.workers import open_encoder, serve_workers
 from xrete.model import LoadOptions
 from xrete.models.transformer import Recipe, open_transformer
 

@@ -17,14 +17,15 @@ import pytest
 from numpy.typing import NDArray
 
 import xrete
-from xrete import registry, stats
+from xrete import registry
 from xrete.dataset import Dataset
-from xrete.embedder import PROBE
+from xrete.encoding.embedder import PROBE
 from xrete.errors import UsageError, XreteError
-from xrete.evaluation import RunOptions, run
+from xrete.evaluation.forecast import forecast
+from xrete.evaluation.run import RunOptions, run
 from xrete.files import cache_root
-from xrete.forecast import forecast
 from xrete.record import Record, read_record
+from xrete.scores import resampling
 from xrete.sources import Folder, Mini
 from xrete.store import find_records, read_items
 
@@ -118,8 +119,8 @@ def test_intervals_of_shared_items_are_wider_and_say_so(new_ngrams: NewNgrams) -
     """FLORES has the same sentences in every language, Tatoeba has not."""
     encoder, languages = new_ngrams(), ["de", "fr", "fi", "ru", "sw"]
     shared = xrete.evaluate(encoder, xrete.load_task("flores", "mini", languages=languages))
-    assert shared.interval.method == stats.PARALLEL
-    assert xrete.evaluate(encoder, tatoeba()).interval.method == stats.STRATIFIED
+    assert shared.interval.method == resampling.PARALLEL
+    assert xrete.evaluate(encoder, tatoeba()).interval.method == resampling.STRATIFIED
     low, high = shared.groups["all"].ci95 or (0, 0)
     widths = [ci95[1] - ci95[0] for score in shared.languages.values() if (ci95 := score.ci95)]
     assert high - low > 1.1 * np.mean(widths) / np.sqrt(len(widths))  # what it would be of unequal sentences

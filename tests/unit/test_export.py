@@ -8,12 +8,12 @@ import pytest
 from sentence_transformers import SentenceTransformer
 from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
-from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
 from xrete import load_model
 from xrete.cli.app import app
+from xrete.encoding.export import export
 from xrete.errors import UsageError
-from xrete.export import export
+from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
 TEXTS = ["A cat sleeps on the warm stone.", "Eine Katze schläft auf dem warmen Stein.", "x", "", "A long day " * 40]
 

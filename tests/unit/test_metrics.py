@@ -15,10 +15,11 @@ SAID = RANDOM.integers(1, 6, 200)
 
 
 def test_they_compute_offline() -> None:
-    from xrete import metrics
+
+    from xrete.interop import hf_evaluate
 
     def compute(metric: str, said: object, gold: object) -> float:
-        ((name, value),) = getattr(metrics, metric)().compute(predictions=said, references=gold).items()
+        ((name, value),) = getattr(hf_evaluate, metric)().compute(predictions=said, references=gold).items()
         assert name == {"Accuracy": "accuracy", "MeanAbsoluteError": "mae"}.get(metric, metric.lower())
         return float(value)
 
@@ -33,7 +34,7 @@ def test_they_compute_offline() -> None:
 
 
 def test_r_precision_computes_offline() -> None:
-    from xrete.metrics import RPrecision
+    from xrete.interop.hf_evaluate import RPrecision
 
     gold, scores = RANDOM.random((30, 6)) < 0.4, RANDOM.random((30, 6))
     found = RPrecision().compute(predictions=scores.tolist(), references=gold.tolist())

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xrete.dataset import Dataset
-from xrete.mining import best_threshold, mine, reach
-from xrete.retrieval import nearest_both
 from xrete.shapes import Encode, Items, load_shape
 from xrete.shapes.mining import SHAPE, Corpora
 from xrete.sources import Mini
 from xrete.task import TaskCard
+from xrete.vectors.margin import best_threshold, mine, reach
+from xrete.vectors.search import nearest_both
 
 Vectors = NDArray[np.float32]
 SEEDS = st.integers(0, 2**32 - 1)

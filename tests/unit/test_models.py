@@ -22,15 +22,15 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from xrete.models import MODELS
-from xrete.models.tokenizer import load_tokenizer, read_sentencepiece, read_xlmr
-from xrete.models.transformer import max_length
 
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.evaluation import RunOptions, run
+from xrete.evaluation.run import RunOptions, run
 from xrete.model import LoadOptions, ModelIdentity, ModelPlugin, wrap
+from xrete.models import MODELS
+from xrete.models.tokenizer import load_tokenizer, read_sentencepiece, read_xlmr
+from xrete.models.transformer import max_length
 from xrete.sources import Mini
 
 SENTENCES = [

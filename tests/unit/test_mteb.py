@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xrete.tasks.mteb import TYPES, as_task
 
 import xrete
 from xrete import registry
-from xrete.check import check_plugin
+from xrete.check.plugins import check_plugin
 from xrete.dataset import open_dataset
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.model import LoadedModel
 from xrete.record import Record
 from xrete.sources import Mini
+from xrete.tasks.mteb import TYPES, as_task
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Patch = Callable[[str, Callable[[Sequence[str]], Any]], str]
@@ -406,7 +406,7 @@ def test_every_text_task_of_these_types_has_a_card() -> None:
     """Over a thousand tasks; the few that are refused say why."""
     import mteb
 
-    from xrete.check import _card
+    from xrete.check.plugins import _card
 
     refused, seen = [], 0
     for task in mteb.get_tasks(task_types=list(TYPES), modalities=["text"], exclude_superseded=False):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import xrete as package
-from xrete import evaluation, registry
+from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import XreteError
-from xrete.evaluation import RunOptions
-from xrete.predictions import write_predictions
+from xrete.evaluation.run import RunOptions, run
+from xrete.evaluation.xtreme import write_predictions
 from xrete.shapes import Items
 from xrete.shapes.bitext import Bitext
 from xrete.shapes.mining import Corpora
@@ -215,9 +215,9 @@ def test_items_are_enough_for_predictions(
     def load() -> Any:
         raise AssertionError("the model was loaded")
 
-    evaluation.run(model.identity, lambda: model, dataset, RunOptions(results=tmp_path / "results"))
+    run(model.identity, lambda: model, dataset, RunOptions(results=tmp_path / "results"))
     again = RunOptions(results=tmp_path / "results", predictions=tmp_path / "out")
-    evaluation.run(model.identity, load, dataset, again)
+    run(model.identity, load, dataset, again)
     assert len(list((tmp_path / "out" / "ngrams" / OFFICIAL[task].name).iterdir())) == len(dataset.languages)
 
 

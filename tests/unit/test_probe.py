@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from xrete import evaluation, registry
+from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
-from xrete.folds import split_items
-from xrete.heads import fit_heads
+from xrete.evaluation.run import Plan, RunOptions, evaluate
 from xrete.model import wrap
-from xrete.protocols import Settings, load_protocol, probe, training
+from xrete.protocols import Settings, load_protocol, material, probe
+from xrete.protocols.folds import split_items
+from xrete.protocols.heads import fit_heads
 from xrete.shapes.classification import Labelled
 from xrete.sources import Mini
 from xrete.task import TaskCard
@@ -134,7 +135,7 @@ def test_items_that_share_a_text_are_on_one_side() -> None:
         labels=[CLASSES[row % 2] for row in range(90)],
         classes=CLASSES,
     )
-    found = training.material(Dataset(Task({("en", "test"): data}), Mini()), Settings())
+    found = material.material(Dataset(Task({("en", "test"): data}), Mini()), Settings())
     halves = found.halves["en"].reshape(30, 3)
     assert (halves == halves[:, :1]).all()
     assert halves.sum() == 45
@@ -186,17 +187,17 @@ def test_dev_is_not_trained_on_where_it_is_scored() -> None:
 
 
 def test_large_training_data_is_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MOST_ROWS", 60)
-    monkeypatch.setattr(training, "MOST_SELECTION_ROWS", 30)
+    monkeypatch.setattr(material, "MOST_ROWS", 60)
+    monkeypatch.setattr(material, "MOST_SELECTION_ROWS", 30)
     dataset = splits({"test": 10, "train": 500, "dev": 50})
-    found = training.material(dataset, Settings())
+    found = material.material(dataset, Settings())
     (parts,) = found.parts
     assert [len(part.data) for part in parts] == [20, 20, 20]
     assert "train in de, en, sw (60 of 1,500 items, drawn with seed 42)" in found.note
     assert "dev in de, en, sw (30 of 150 items, drawn with seed 42)" in found.selection_note
-    again = training.material(splits({"test": 10, "train": 500, "dev": 50}), Settings())
+    again = material.material(splits({"test": 10, "train": 500, "dev": 50}), Settings())
     assert again.parts[0][0].data.first == parts[0].data.first
-    other = training.material(dataset, Settings(seed=1))
+    other = material.material(dataset, Settings(seed=1))
     assert other.parts[0][0].data.first != parts[0].data.first
 
 
@@ -233,19 +234,19 @@ def test_the_record_says_it_and_goes_by_what_was_trained_on(tmp_path: Path) -> N
         def encode(self, texts: list[str]) -> NDArray[np.float32]:
             return reads_the_label(texts)
 
-    record = evaluation.evaluate(Model(), splits({"test": 30, "train": 40}), seed=7)
+    record = evaluate(Model(), splits({"test": 30, "train": 40}), seed=7)
     assert record.protocol == "probe"
     assert any("trained on train in de, en, sw (120 items)" in note for note in record.notes)
     model = wrap(Model())
     keys = {
-        evaluation.Plan.make(model.identity, splits(sizes), evaluation.RunOptions(**options)).key
+        Plan.make(model.identity, splits(sizes), RunOptions(**options)).key
         for sizes in ({"test": 30}, {"test": 30, "train": 40}, {"test": 30, "train": 41})
         for options in ({}, {"train_languages": "en"}, {"seed": 1})
     }
     assert len(keys) == 9
     pairs = Dataset(registry.task("multists"), Mini(), languages=["en-en"])
-    zero_shot = [evaluation.RunOptions(), evaluation.RunOptions(train_languages="en")]
-    assert len({evaluation.Plan.make(model.identity, pairs, options).key for options in zero_shot}) == 1
+    zero_shot = [RunOptions(), RunOptions(train_languages="en")]
+    assert len({Plan.make(model.identity, pairs, options).key for options in zero_shot}) == 1
 
 
 def test_classes_are_those_of_scikit_learn() -> None:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xrete import chat, registry
-from xrete.answers import answers_file
+from xrete import registry
+from xrete.chat import client as chat
+from xrete.chat.answers import answers_file
 from xrete.dataset import Dataset
-from xrete.evaluation import RunOptions
+from xrete.evaluation.forecast import ANSWER_TOKENS, estimate_tokens, forecast
+from xrete.evaluation.run import RunOptions
 from xrete.files import cache_root
-from xrete.forecast import ANSWER_TOKENS, estimate_tokens, forecast
 from xrete.protocols import Settings, prompt
 from xrete.record import Record, read_record
 from xrete.shapes import KnownAnswers, PromptShape, classification, load_shape

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xrete.dataset import Dataset
-from xrete.retrieval import top_k
+from xrete.scores.resampling import replicates
 from xrete.shapes import Encode, Items, load_shape
 from xrete.shapes.ranking import DEPTH, SHAPE, Pool, Ranking
 from xrete.sources import Mini
-from xrete.stats import replicates
 from xrete.task import TaskCard
+from xrete.vectors.search import top_k
 
 
 class _Task:

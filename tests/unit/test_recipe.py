@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from xrete import registry
 from xrete.errors import UsageError
-from xrete.recipe import ENCODERS, Stage, choose, described
 from xrete.shapes import TrainShape, ZeroShotShape, load_shape
 from xrete.task import TaskCard
+from xrete.training.finetune.overrides import ENCODERS, Stage, choose, described
 
 
 def card(name: str) -> TaskCard:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrete.models import MODELS
-from xrete.tasks import TASKS
 
 from xrete import registry
 from xrete.cli.options import chosen_tasks
 from xrete.errors import UsageError, XreteError
+from xrete.models import MODELS
+from xrete.tasks import TASKS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Install = Callable[..., None]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xrete.retrieval import mutual_nearest
+from xrete.vectors.search import mutual_nearest
 
 Vectors = NDArray[np.float32]
 
@@ -132,7 +132,7 @@ def test_blocks_do_not_matter_at_real_sizes(dimension: int) -> None:
 @given(seed=SEEDS)
 def test_float32_products_are_nearer_to_the_truth_than_what_counts_as_a_near_tie(seed: int) -> None:
     """Else the best candidate could be left out of what is scored again."""
-    from xrete.retrieval import NEAR_TIE
+    from xrete.vectors.search import NEAR_TIE
 
     draw = np.random.default_rng(seed)
     sides = [unit(np.abs(draw.standard_normal((10, 4096)))) for _ in range(2)]  # one sign: errors add up

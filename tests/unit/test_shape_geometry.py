@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from xrete import evaluation, registry
-from xrete.check import check_task
+from xrete import registry
+from xrete.check.plugins import check_task
 from xrete.dataset import Dataset, open_dataset
 from xrete.errors import DataError, UsageError
+from xrete.evaluation.run import evaluate
 from xrete.record import Record
 from xrete.shapes import JointScores, JointShape
 from xrete.sources import Folder, Mini
-from xrete.spool import Spool
+from xrete.vectors.disk_buffer import Spool
 
 FEW = ["eng_Latn", "deu_Latn", "swh_Latn", "fra_Latn"]
 
@@ -46,7 +47,7 @@ def joint(dataset: Dataset, model: Letters | None = None) -> JointScores:
 
 @pytest.fixture(scope="module")
 def record() -> Record:
-    return evaluation.evaluate(Letters(), geometry())
+    return evaluate(Letters(), geometry())
 
 
 def test_the_score_is_the_mean_of_the_languages(record: Record) -> None:
@@ -75,13 +76,13 @@ def test_every_metric_is_there_where_it_is_defined(record: Record) -> None:
 
 def test_accuracy_is_that_of_sentence_retrieval(record: Record) -> None:
     others = [code for code in FEW if code != "eng_Latn"]
-    retrieval = evaluation.evaluate(Letters(), Dataset(registry.task("flores"), Mini(), languages=others))
+    retrieval = evaluate(Letters(), Dataset(registry.task("flores"), Mini(), languages=others))
     assert retrieval.score == pytest.approx(record.groups["all"].variants["accuracy"])
 
 
 def test_every_language_is_encoded_once_and_truncation_is_counted() -> None:
     model = Letters()
-    found = evaluation.evaluate(model, geometry())
+    found = evaluate(model, geometry())
     assert found.cost.sentences == 4 * 72
     assert found.cost.truncated is None, "this model does not say"
 
@@ -114,7 +115,7 @@ def test_an_infinite_index_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch)
         def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
             return np.eye(72, dtype=np.float32)[: len(texts)]
 
-    found = evaluation.evaluate(Oracle(), geometry())
+    found = evaluate(Oracle(), geometry())
     assert "ch" not in found.groups["all"].variants
     assert "all: ch is infinite and left out" in found.notes
     assert found.score == pytest.approx(0.0, abs=1e-12)
@@ -145,7 +146,7 @@ def test_the_task_is_certified() -> None:
 
 
 def test_the_certificates_find_a_wrong_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xrete.geometry.PartitionSums.ratio", property(lambda sums: math.exp(-2)))
+    monkeypatch.setattr("xrete.vectors.geometry.PartitionSums.ratio", property(lambda sums: math.exp(-2)))
     failed = [finding for finding in check_task("flores-geometry") if not finding.passed]
     assert len(failed) == 2
     assert "pr 0.135335, theory says [0.367878, 0.36788]" in failed[0].detail

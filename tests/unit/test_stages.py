@@ -11,13 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from xrete.tasks import lareqa as lareqa_module
-from xrete.tasks import mewslix as mewslix_module
-from xrete.tasks.stages.choice import COPA, SIQA
-from xrete.tasks.stages.nli import ENGLISH, ENGLISH_SPANISH, SNLI, SPANISH
-from xrete.tasks.stages.squad import SQUAD, sentences
-from xrete.tasks.stages.sts import SCORED, STS_B, StsBenchmark
-from xrete.tasks.stages.wikipedia import WIKIPEDIA
 
 from xrete import registry
 from xrete.dataset import Dataset
@@ -29,7 +22,14 @@ from xrete.shapes.choice import Alternatives, Choices
 from xrete.shapes.ranking import Ranking
 from xrete.sources import Folder, Hub, Mini
 from xrete.task import HubData, Task
-from xrete.tuning.job import Job
+from xrete.tasks import lareqa as lareqa_module
+from xrete.tasks import mewslix as mewslix_module
+from xrete.tasks.stages.choice import COPA, SIQA
+from xrete.tasks.stages.nli import ENGLISH, ENGLISH_SPANISH, SNLI, SPANISH
+from xrete.tasks.stages.squad import SQUAD, sentences
+from xrete.tasks.stages.sts import SCORED, STS_B, StsBenchmark
+from xrete.tasks.stages.wikipedia import WIKIPEDIA
+from xrete.training.finetune.job import Job
 
 MakeSnapshot = Callable[..., Path]
 Files = dict[str, str]

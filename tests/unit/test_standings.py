@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from xrete import comparison
-from xrete.comparison import Run, Standing
 from xrete.errors import RecordError
 from xrete.files import cache_root
 from xrete.record import Record
 from xrete.reporting import standings as module
 from xrete.reporting.collect import Entry
 from xrete.reporting.standings import standings
+from xrete.scores import comparison
+from xrete.scores.comparison import Run, Standing
 
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]

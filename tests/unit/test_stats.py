@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from xrete.shapes import Items, Metric, join_runs, runs
-from xrete.stats import (
+from xrete.scores.resampling import (
     across,
     differences_by_chance,
     generator,
@@ -23,6 +22,7 @@ from xrete.stats import (
     replicates,
     strata,
 )
+from xrete.shapes import Items, Metric, join_runs, runs
 
 Floats = NDArray[np.float64]
 

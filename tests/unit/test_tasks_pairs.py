@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrete.tasks.multieurlex import CONCEPTS, MultiEurlex
-from xrete.tasks.pawsx import PawsX
-from xrete.tasks.xnli import labelled
 
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
 from xrete.shapes import TrainShape
 from xrete.sources import Folder, Mini
+from xrete.tasks.multieurlex import CONCEPTS, MultiEurlex
+from xrete.tasks.pawsx import PawsX
+from xrete.tasks.xnli import labelled
 
 Files = Mapping[str, Sequence[str]]
 

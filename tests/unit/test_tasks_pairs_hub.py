@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrete.tasks.multieurlex import CONCEPTS
 
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.sources import Hub
+from xrete.tasks.multieurlex import CONCEPTS
 
 MakeSnapshot = Callable[..., Path]
 

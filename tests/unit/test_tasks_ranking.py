@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from xrete.tasks import bucc as bucc_module
-from xrete.tasks import lareqa as lareqa_module
-from xrete.tasks import mewslix as mewslix_module
 
 from xrete import registry
-from xrete.check import check_plugin
+from xrete.check.plugins import check_plugin
 from xrete.dataset import Dataset, open_dataset
 from xrete.errors import DataError, UsageError
 from xrete.shapes.mining import Corpora
 from xrete.shapes.ranking import Ranking
 from xrete.sources import Folder
+from xrete.tasks import bucc as bucc_module
+from xrete.tasks import lareqa as lareqa_module
+from xrete.tasks import mewslix as mewslix_module
 
 LAREQA, MEWSLIX, BUCC = (registry.task(name) for name in ("lareqa", "mewslix", "bucc"))
 PARAGRAPH = {

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xrete import best, retrieval, tiles
-from xrete.best import Neighbours
 from xrete.errors import UsageError
-from xrete.retrieval import nearest_both, top_k
+from xrete.vectors import search, tiles
+from xrete.vectors import top_k as selection
+from xrete.vectors.search import nearest_both, top_k
+from xrete.vectors.top_k import Neighbours
 
 Vectors = NDArray[np.float32]
 SEEDS = st.integers(0, 2**32 - 1)
@@ -83,8 +84,8 @@ def test_the_answer_does_not_depend_on_tiles(
     right = (right.view(np.int32) + chance.integers(0, 2, right.shape, dtype=np.int32)).view(np.float32)
     original = tiles.make_tiles
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval, "make_tiles", lambda x, device, fast, *_: original(x, device, fast, tile))
-        patch.setattr(best, "PENDING", pending)
+        patch.setattr(search, "make_tiles", lambda x, device, fast, *_: original(x, device, fast, tile))
+        patch.setattr(selection, "PENDING", pending)
         found = top_k(left, right, k, half=half)
         forward, backward = nearest_both(left, right, k, half=half)
     assert same(found, brute_force(left, right, k))

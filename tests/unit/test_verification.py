@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from xrete import registry
-from xrete.evaluation import RunOptions, run
+from xrete.check.records import CHECKS, Case, Finding, open_case, run_check, verify
+from xrete.check.sample import Models, Sample, check_fingerprint, differing
+from xrete.evaluation.run import RunOptions, run
 from xrete.files import file_digest
 from xrete.record import read_record, record_digest
-from xrete.reencoding import Models, Sample, check_fingerprint, differing
 from xrete.shapes import load_shape
 from xrete.store import find_records
-from xrete.verification import CHECKS, Case, Finding, open_case, run_check, verify
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted(find_records(ROOT / "tests" / "golden" / "records"))

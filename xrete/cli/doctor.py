@@ -27,7 +27,7 @@ def doctor(plugin: options.Plugin = None, json_: options.Json = False) -> None:
 
 
 def _findings() -> Iterator[tuple[str, str, str]]:
-    from xrete.environment import PACKAGES, code, package_version
+    from xrete.evaluation.environment import PACKAGES, code, package_version
 
     built = code()
     yield "code", "xrete", f"{built.version} {built.commit or ''}".strip()

@@ -25,7 +25,7 @@ def export(
         xrete export xlmr encoder --dtype float16
     """
     from xrete import registry
-    from xrete.export import export as write
+    from xrete.encoding.export import export as write
     from xrete.model import Carded
 
     request = registry.request_model(model, device="cpu")

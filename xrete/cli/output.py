@@ -18,12 +18,12 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xrete.embedder import Progress as OnProgress
+from xrete.encoding.embedder import Progress as OnProgress
 from xrete.errors import XreteError
 
 if TYPE_CHECKING:
-    from xrete.forecast import Forecast
-    from xrete.tuning.job import Step, Watch
+    from xrete.evaluation.forecast import Forecast
+    from xrete.training.finetune.job import Step, Watch
 
 PLAIN_SECONDS = 30.0
 """Where nobody watches a terminal, a line is printed this often."""

@@ -15,11 +15,11 @@ from xrete.errors import UsageError
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-    from xrete.embedder import Embedder
+    from xrete.encoding.embedder import Embedder
     from xrete.model import ModelIdentity
-    from xrete.projection import Projection, Sample
     from xrete.registry import ModelRequest
     from xrete.shapes import JointScores
+    from xrete.vectors.projection import Projection, Sample
 
 SCHEMA = "xrete/picture/1"
 
@@ -59,10 +59,10 @@ def picture(
     from xrete import registry
     from xrete.cli import output
     from xrete.dataset import open_dataset
-    from xrete.embedder import Embedder
-    from xrete.projection import project
+    from xrete.encoding.embedder import Embedder
     from xrete.reporting import pictures
     from xrete.store import PICTURE
+    from xrete.vectors.projection import project
 
     pictures.check_installed()
     _check_shape(task)
@@ -104,8 +104,8 @@ def _check_shape(task: str) -> None:
 def _narrowed(dataset: Dataset, most: int, seed: int) -> Dataset:
     """Draws languages where there are more than fit; English stays, because the others are compared with it."""
     from xrete.dataset import Dataset
-    from xrete.projection import choose
     from xrete.shapes.geometry import english_of
+    from xrete.vectors.projection import choose
 
     english = english_of(dataset.languages)
     keep = [] if english is None else [dataset.languages.index(english)]
@@ -123,7 +123,7 @@ def _narrowed(dataset: Dataset, most: int, seed: int) -> Dataset:
 def _cache(identity: ModelIdentity, without: bool, stack: ExitStack) -> Any:
     import sqlite3
 
-    from xrete.cache import DiskCache, NoCache
+    from xrete.encoding.cache import DiskCache, NoCache
     from xrete.files import cache_root
     from xrete.model import UNVERSIONED
 
@@ -149,8 +149,8 @@ def _measured(request: ModelRequest, dataset: Dataset, embedder: Embedder) -> Jo
 def _sampled(dataset: Dataset, embedder: Embedder, sentences: int, seed: int, no_text: bool) -> Sample:
     import numpy as np
 
-    from xrete.projection import Sample, choose
     from xrete.shapes.geometry import english_of
+    from xrete.vectors.projection import Sample, choose
 
     caption = english_of(dataset.languages) or dataset.languages[0]
     rows = choose(len(dataset[caption]), sentences, seed)
@@ -161,8 +161,8 @@ def _sampled(dataset: Dataset, embedder: Embedder, sentences: int, seed: int, no
 
 
 def _highlighted(sample: Sample, seed: int) -> list[int]:
-    from xrete.projection import choose
     from xrete.reporting.pictures import MOST_SENTENCES
+    from xrete.vectors.projection import choose
 
     return choose(len(sample.rows), MOST_SENTENCES, seed)
 

@@ -11,7 +11,7 @@ import typer
 
 from xrete.cli import options
 from xrete.errors import XreteError
-from xrete.recipe import described
+from xrete.training.finetune.overrides import described
 
 Name = Annotated[str | None, typer.Argument(help="Show the whole card of this one.")]
 
@@ -64,7 +64,7 @@ def check(
         xrete check tatoeba
         xrete check mytask --plugin mytask.py
     """
-    from xrete.check import check_plugin
+    from xrete.check.plugins import check_plugin
 
     findings = check_plugin(name)
     for finding in findings:

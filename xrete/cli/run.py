@@ -105,9 +105,9 @@ def run(
     from xrete import registry
     from xrete.cli import output, sweep
     from xrete.dataset import open_dataset
-    from xrete.evaluation import RunOptions
+    from xrete.evaluation.run import RunOptions
+    from xrete.evaluation.sweep import check_protocols, plan_sweep
     from xrete.protocols import Tuning
-    from xrete.sweep import check_protocols, plan_sweep
 
     def find(name: str) -> ModelRequest:
         return registry.request_model(
@@ -188,7 +188,7 @@ def _is_worker() -> bool:
     """Under torchrun, lets every process but the first serve the first one's encoder until it ends."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return False
-    from xrete.launch import serve_workers
+    from xrete.encoding.workers import serve_workers
 
     return serve_workers()
 

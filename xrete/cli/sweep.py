@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from xrete import evaluation, on_ray
 from xrete.cli import output
 from xrete.errors import XreteError
-from xrete.forecast import Forecast, forecast
+from xrete.evaluation import ray
+from xrete.evaluation.forecast import Forecast, forecast
+from xrete.evaluation.run import run
+from xrete.evaluation.sweep import Cell, Cells, Failure, Sweep
 from xrete.record import Record
-from xrete.sweep import Cell, Cells, Failure, Sweep
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-    from xrete.evaluation import RunOptions
+    from xrete.evaluation.run import RunOptions
     from xrete.registry import ModelRequest
 
 
@@ -120,8 +121,8 @@ def run_on_ray(context: typer.Context, cells: Cells, results: Path, gpus: int | 
     jobs = {cell: arguments_for(context, cell) for cell in cells}
     with output.jobs(len(jobs)) as board:
         report.print = board.print
-        for event in on_ray.run(jobs, results, gpus):
-            if isinstance(event, on_ray.Started):
+        for event in ray.run(jobs, results, gpus):
+            if isinstance(event, ray.Started):
                 board.started(event.cell.title, event.node)
                 continue
             if output.debug():
@@ -154,13 +155,13 @@ def _score(title: str, request: ModelRequest, dataset: Dataset, settings: RunOpt
     """Scores one model on one task, and shows how far it is."""
     if (settings.protocol or dataset.card.protocols[0]) == "fine-tune":
         with output.steps(title) as watch:
-            return evaluation.run(request.identity, request.load, dataset, replace(settings, watch=watch))
+            return run(request.identity, request.load, dataset, replace(settings, watch=watch))
     row, unit = forecast(request.identity, dataset, settings), "sentences"
     if request.identity.kind == "chat":
         output.say_estimate(title, row)
         unit = "questions"
     with output.sentences(title, row.texts, unit) as progress:
-        return evaluation.run(request.identity, request.load, dataset, replace(settings, progress=progress))
+        return run(request.identity, request.load, dataset, replace(settings, progress=progress))
 
 
 def _summary(record: Record) -> str:

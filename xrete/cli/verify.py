@@ -17,8 +17,8 @@ from xrete.cli import options
 from xrete.errors import UsageError, XreteError
 
 if TYPE_CHECKING:
-    from xrete.reencoding import Models, Sample
-    from xrete.verification import Finding
+    from xrete.check.records import Finding
+    from xrete.check.sample import Models, Sample
 
 
 def verify(
@@ -43,7 +43,7 @@ def verify(
     share = None if sample is None else _share(sample)
     if share is None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is downloaded just to compare fingerprints
-    from xrete.reencoding import Models, Sample
+    from xrete.check.sample import Models, Sample
 
     models = Models(device)
     again = Sample(models, data, share, secrets.randbits(32) if seed is None else seed) if share else None
@@ -79,8 +79,8 @@ def _paths(records: Iterable[Path]) -> Iterator[Path]:
 
 
 def _findings(path: Path, models: Models, again: Sample | None) -> list[Finding]:
-    from xrete.reencoding import check_fingerprint
-    from xrete.verification import Finding, open_case, run_check, verify
+    from xrete.check.records import Finding, open_case, run_check, verify
+    from xrete.check.sample import check_fingerprint
 
     case = open_case(path)
     if isinstance(case, Finding):

@@ -1,4 +1,4 @@
-"""Fine-tune: the transformer itself is trained on the task's own training data, by a recipe (`xrete.recipe`)."""
+"""Fine-tune: the transformer itself is trained on the task's own training data, by a recipe."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete import recipe
 from xrete.errors import DataError, UsageError
 from xrete.files import digest
-from xrete.folds import split_items
 from xrete.model import Kind
 from xrete.protocols import Settings
-from xrete.protocols.training import TRAIN, Material, material, training_source
-from xrete.recipe import Recipe, Stage
+from xrete.protocols.folds import split_items
+from xrete.protocols.material import TRAIN, Material, material, training_source
 from xrete.shapes import (
     Certificate,
     Items,
@@ -28,11 +26,13 @@ from xrete.shapes import (
     join_runs,
     load_shape,
 )
-from xrete.tuning.job import Job, StageJob
+from xrete.training.finetune import overrides
+from xrete.training.finetune.job import Job, StageJob
+from xrete.training.finetune.overrides import Recipe, Stage
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-    from xrete.tuning.tuner import Tuned, Tuner
+    from xrete.training.finetune.tuner import Tuned, Tuner
 
 KIND: Kind = "encoder"
 TRAINS = True
@@ -82,7 +82,7 @@ def plan(dataset: Dataset, settings: Settings) -> Recipe:
         UsageError: there is no such recipe or setting, an objective is not one of the data's, or nothing that is
             trained on is in the languages that the user named to train on.
     """
-    stages = recipe.choose(dataset.card, settings.tuning.recipe, settings.tuning.changes)
+    stages = overrides.choose(dataset.card, settings.tuning.recipe, settings.tuning.changes)
     if settings.train_split is not None:
         stages = (*stages[:-1], replace(stages[-1], task=None))
     for stage in stages:

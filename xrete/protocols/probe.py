@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.files import digest
-from xrete.folds import split_items
-from xrete.heads import STRENGTHS, Head, fit_heads
 from xrete.model import Kind
 from xrete.protocols import Settings
-from xrete.protocols.training import Material, material
+from xrete.protocols.folds import split_items
+from xrete.protocols.heads import STRENGTHS, Head, fit_heads
+from xrete.protocols.material import Material, material
 from xrete.shapes import Certificate, Encode, Items, Part, ProbeShape
 
 if TYPE_CHECKING:

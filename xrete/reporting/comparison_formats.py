@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xrete import languages, stats
-from xrete.comparison import SIGNIFICANT, Difference, TaskDifference
+from xrete import languages
 from xrete.reporting.comparisons import Comparison
 from xrete.reporting.markdown import escape
 from xrete.reporting.marks import usual_digits
 from xrete.reporting.terminal import WIDTH
 from xrete.reporting.text import MISSING, NAME_LIMIT, NOTE_LIMIT, plain, signed
 from xrete.reporting.tidy import safe_cell
+from xrete.scores import resampling
+from xrete.scores.comparison import SIGNIFICANT, Difference, TaskDifference
 
 SCHEMA = "xrete/comparison/1"
 
@@ -193,8 +194,9 @@ def _won(task: TaskDifference) -> str:
 def _sentences(comparison: Comparison) -> Iterator[str]:
     yield f"A: {comparison.first}. B: {comparison.second}."
     yield (
-        f"p: paired permutation test ({stats.PERMUTATIONS:,} permutations of items; {stats.SLOW_PERMUTATIONS:,} of "
-        f"metrics that are no means), corrected by Holm over the tasks; for languages, over those of their task."
+        f"p: paired permutation test ({resampling.PERMUTATIONS:,} permutations of items; "
+        f"{resampling.SLOW_PERMUTATIONS:,} of metrics that are no means), corrected by Holm over "
+        f"the tasks; for languages, over those of their task."
     )
     yield f"better: which model is better, where p is below {SIGNIFICANT}."
     yield "won: in how many languages A is better, B is better, and neither is."

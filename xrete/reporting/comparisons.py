@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xrete.comparison import Run, TaskDifference, compare_task, corrected_over_tasks
 from xrete.errors import UsageError, XreteError, unknown_name
 from xrete.record import read_record
 from xrete.reporting.book import Book, direction
@@ -15,6 +14,7 @@ from xrete.reporting.leaderboard import ALL, Measure, Subject
 from xrete.reporting.remarks import TUNED_REMARK
 from xrete.reporting.text import plain
 from xrete.reporting.tuning import Tuned
+from xrete.scores.comparison import Run, TaskDifference, compare_task, corrected_over_tasks
 
 
 @dataclass(frozen=True)

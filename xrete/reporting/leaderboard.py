@@ -12,7 +12,7 @@ from xrete.reporting.ablation import Setting
 from xrete.reporting.tuning import Tuned
 
 if TYPE_CHECKING:
-    from xrete.comparison import Standing
+    from xrete.scores.comparison import Standing
 
 Mark = Literal["best", "second"]
 Origin = Literal["measured", "paper"]

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from xrete.comparison import Run, Standing
 from xrete.errors import XreteError
 from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import Cell, Evidence, Mark
 from xrete.reporting.standings import standings
+from xrete.scores.comparison import Run, Standing
 from xrete.shapes import load_shape
 
 Grid = Sequence[Sequence[Cell]]

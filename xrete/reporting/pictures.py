@@ -14,8 +14,8 @@ import numpy as np
 from xrete import languages
 from xrete.errors import XreteError
 from xrete.files import atomic_writer
-from xrete.geometry import Floats
-from xrete.projection import Projection
+from xrete.vectors.geometry import Floats
+from xrete.vectors.projection import Projection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ from dataclasses import astuple
 from functools import cache
 from pathlib import Path
 
-from xrete import comparison, ranks, stats
-from xrete.comparison import Run, Standing
 from xrete.errors import XreteError
 from xrete.files import cache_root, digest, write_text
 from xrete.record import ItemsPart
+from xrete.scores import comparison, rank_intervals, resampling
+from xrete.scores.comparison import Run, Standing
 from xrete.shapes import load_shape
 from xrete.store import find_items
 
@@ -29,7 +29,7 @@ _checked: set[tuple[Path, ItemsPart | None]] = set()
 def standings(
     runs: Sequence[Run], metric: str, languages: Sequence[str], *, higher_is_better: bool
 ) -> list[Standing] | None:
-    """Returns what `xrete.comparison.standings` does, from the cache where it has it.
+    """Returns what `xrete.scores.comparison.standings` does, from the cache where it has it.
 
     Raises:
         RecordError: items are missing or are not the ones that the record was written with.
@@ -64,5 +64,5 @@ def _kept(path: Path, count: int) -> list[Standing] | None:
 @cache
 def _code(shape: str) -> str:
     """Returns a digest of the code that decides standings."""
-    modules = (comparison, ranks, stats, sys.modules[type(load_shape(shape)).__module__])
+    modules = (comparison, rank_intervals, resampling, sys.modules[type(load_shape(shape)).__module__])
     return digest(Path(str(module.__file__)).read_bytes() for module in modules)

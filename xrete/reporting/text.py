@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from xrete.comparison import Standing
 from xrete.reporting.leaderboard import NOT_PUBLISHED, NOT_RUN, NOT_SCORED, Cell, Leaderboard
 from xrete.reporting.verdicts import sign
+from xrete.scores.comparison import Standing
 
 MISSING = "–"
 PLAIN_REASONS = (NOT_RUN, NOT_SCORED, NOT_PUBLISHED)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from xrete import recipe, registry
+from xrete import registry
 from xrete.errors import XreteError
 from xrete.record import FineTuning, Record
+from xrete.training.finetune import overrides
 
 TRAINABLE = "with-training-data"
 """The group of languages that can be trained on, of tasks that have not such data in all."""
@@ -108,4 +109,4 @@ def _recipes(task: str) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
         recipes = registry.task(task).card.recipes
     except XreteError:
         return {}
-    return {name: {x.name: recipe.described(x) for x in stages} for name, stages in recipes.items()}
+    return {name: {x.name: overrides.described(x) for x in stages} for name, stages in recipes.items()}

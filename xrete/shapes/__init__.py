@@ -21,7 +21,7 @@ Items = Mapping[str, "NDArray[Any]"]
 Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to unit vectors, float32 [n, dimension]."""
 Model = Any
-"""What a protocol is handed: `Encode`, for a chat model `xrete.protocols.prompt.Ask`, or `xrete.tuning.Tuner`."""
+"""What a protocol is handed: `Encode`, `protocols.prompt.Ask` for a chat model, or a `Tuner` of fine-tuning."""
 
 RUN = "@"
 """Before the seed in names of columns that hold another training run's outcomes: "prediction@43"."""
@@ -211,7 +211,7 @@ class TrainShape(Shape, Protocol):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """Which objectives of `xrete.recipe` its items are for."""
+        """Which objectives of `xrete.training.finetune.overrides` its items are for."""
         ...
 
     def segments(self, data: Any) -> Segments:
@@ -219,7 +219,7 @@ class TrainShape(Shape, Protocol):
         ...
 
     def targets(self, data: Any, objective: str) -> NDArray[Any]:
-        """Returns what an objective of `xrete.recipe` aims at: [items], or [items, labels]."""
+        """Returns what an objective of `xrete.training.finetune.overrides` aims at: [items], or [items, labels]."""
         ...
 
     def keys(self, data: Any) -> Sequence[Sequence[str]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xrete.lazy import NDArray, np
-from xrete.retrieval import mutual_nearest
 from xrete.shapes import Certificate, Encode, Items, Metric, vectors_by_key
 from xrete.shapes.texts import check_texts
+from xrete.vectors.search import mutual_nearest
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -10,10 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xrete import geometry
-from xrete.alignment import hubness, pair_cosine, rank_correlation
 from xrete.errors import DataError, UsageError
-from xrete.geometry import (
+from xrete.languages import same_language
+from xrete.lazy import np
+from xrete.shapes import Certificate, Encode, JointCertificate, JointScores, Metric
+from xrete.shapes.geometry_theory import certificates
+from xrete.vectors import geometry
+from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
+from xrete.vectors.disk_buffer import Spool
+from xrete.vectors.geometry import (
     ClusterSums,
     Floats,
     Gaussian,
@@ -23,12 +28,7 @@ from xrete.geometry import (
     Rows,
     diagonal_kl,
 )
-from xrete.languages import same_language
-from xrete.lazy import np
-from xrete.retrieval import mutual_nearest
-from xrete.shapes import Certificate, Encode, JointCertificate, JointScores, Metric
-from xrete.shapes.geometry_theory import certificates
-from xrete.spool import Spool
+from xrete.vectors.search import mutual_nearest
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

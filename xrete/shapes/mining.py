@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xrete.lazy import NDArray, np
-from xrete.mining import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
-from xrete.retrieval import device_of, nearest_both
 from xrete.shapes import Certificate, Encode, Items, Metric
 from xrete.shapes.texts import check_texts
+from xrete.vectors.margin import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
+from xrete.vectors.search import device_of, nearest_both
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
-from xrete.retrieval import device_of, top_k
 from xrete.shapes import Certificate, Encode, Items, Metric, Segments
 from xrete.shapes.texts import check_texts, pick
+from xrete.vectors.search import device_of, top_k
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -1,0 +1,212 @@
+"""From batches of text to groups of tokens: drawn and tokenised ahead, in a thread of their own."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xrete.encoding.transformer import plan
+from xrete.training.team import Team
+
+from .config import MaskedLanguageModel
+from .corpora import Batch
+from .encoder import Masked
+from .tokens import Layout, move
+
+AHEAD = 4
+"""Batches that are ready before they are asked for."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Sentences of about one length.
+
+    Attributes:
+        rows: Their places in this process's share, int64 [n].
+        ids: Token ids of each.
+    """
+
+    rows: NDArray[np.intp]
+    ids: list[list[int]]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each."""
+        return [len(row) for row in self.ids]
+
+    @property
+    def flat(self) -> NDArray[np.int64]:
+        """All token ids, sentence after sentence, [tokens]."""
+        return np.concatenate([np.asarray(row, dtype=np.int64) for row in self.ids])
+
+
+@dataclass(frozen=True)
+class Share:
+    """A global batch, and this process's rows of it as tokens.
+
+    Attributes:
+        batch: The same on every process.
+        rows: Which rows are this process's.
+        groups: Its sentences, sorted by length into groups; longest first.
+        order: Place of each row of `groups`, one after the other, in the share.
+    """
+
+    batch: Batch
+    rows: slice
+    groups: list[Group]
+    order: NDArray[np.intp]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of this process's sentences, without padding."""
+        return sum(sum(group.lengths) for group in self.groups)
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How sentences become groups of tokens.
+
+    Attributes:
+        tokenizer: A transformers tokenizer.
+        max_length: Most tokens read of a sentence.
+        group_tokens: Most padded tokens of a group, if it has more than one sentence.
+        even: Make as many groups of as many sentences as longest sentences would need: the same on all processes,
+            which FSDP needs, since processes fetch parameters together.
+    """
+
+    tokenizer: Any
+    max_length: int
+    group_tokens: int
+    even: bool = False
+
+    def __call__(self, texts: list[str]) -> list[Group]:
+        """Tokenises sentences and sorts them by length into groups; longest first."""
+        found = self.tokenizer(
+            texts, truncation=True, max_length=self.max_length, return_attention_mask=False, verbose=False
+        )
+        ids: list[list[int]] = found["input_ids"]
+        lengths = [len(row) for row in ids]
+        if self.even:
+            count = math.ceil(len(ids) / max(1, self.group_tokens // self.max_length))
+            places = np.array_split(np.argsort([-length for length in lengths], kind="stable"), count)
+        else:
+            places = plan(lengths, self.group_tokens)
+        return [Group(rows, [ids[row] for row in rows]) for rows in places]
+
+
+class Feed:
+    """Draws batches ahead of time and tokenises this process's share of each."""
+
+    def __init__(self, draw: Callable[[], Batch], count: int, team: Team, grouping: Grouping) -> None:
+        """Prepares a feed; nothing is drawn before it is iterated over.
+
+        Args:
+            draw: Returns the next global batch.
+            count: How many there will be.
+            team: The processes.
+            grouping: How this process's sentences are grouped.
+        """
+        self._draw = draw
+        self._count = count
+        self._team = team
+        self._grouping = grouping
+
+    def __iter__(self) -> Iterator[Share]:
+        """Yields one share after the other; an error while drawing is raised here."""
+        ready: queue.Queue[Share | BaseException] = queue.Queue(AHEAD)
+        stop = threading.Event()
+
+        def work() -> None:
+            for _ in range(self._count):
+                try:
+                    item: Share | BaseException = self._share(self._draw())
+                except BaseException as error:
+                    item = error
+                ready.put(item)
+                if stop.is_set() or isinstance(item, BaseException):
+                    return
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        try:
+            for _ in range(self._count):
+                item = ready.get()
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            with suppress(queue.Empty):
+                ready.get_nowait()  # makes room for what the thread is at, which is its last
+            thread.join()
+
+    def _share(self, batch: Batch) -> Share:
+        rows = self._team.rows(len(batch.texts))
+        groups = self._grouping(batch.texts[rows])
+        return Share(batch, rows, groups, order_of(groups))
+
+
+def order_of(groups: Sequence[Group]) -> NDArray[np.intp]:
+    """Returns the place of each row of groups, one after the other, among all sentences."""
+    return np.concatenate([group.rows for group in groups])
+
+
+class Hiding:
+    """Which tokens of a global batch are to be predicted: 80 % behind the mask, 10 % behind a random piece.
+
+    Drawn for every place of every sentence, so that the choice is the same however sentences are grouped and spread
+    over processes.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], tokenizer: Any, layout: Layout, config: MaskedLanguageModel, seed: int
+    ) -> None:
+        """Draws.
+
+        Args:
+            shape: Sentences of the global batch, and most tokens of one.
+            tokenizer: Whose special tokens are never chosen.
+            layout: How groups are laid out.
+            config: The share of tokens, and the smoothing.
+            seed: The same on every process.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        self._chosen = (torch.rand(shape, generator=generator) < config.share).numpy()
+        self._kind = torch.rand(shape, generator=generator).numpy()
+        self._random = torch.randint(len(tokenizer), shape, generator=generator).numpy()
+        self._special = sorted(tokenizer.all_special_ids)
+        self._mask: int = tokenizer.mask_token_id
+        self._layout = layout
+        self._smoothing = config.smoothing
+
+    def __call__(self, group: Group, first: int, device: torch.device, seed: int) -> Masked:
+        """Corrupts a group, on the processor, so that no device is waited for.
+
+        Args:
+            group: Sentences of one process.
+            first: Place of the first sentence of that process in the global batch.
+            device: Where the group goes.
+            seed: Of its dropout.
+        """
+        right, lengths = group.flat, group.lengths
+        sentences = np.repeat(first + group.rows, lengths)
+        columns = np.concatenate([np.arange(length) for length in lengths])
+        chosen, kind, random = (drawn[sentences, columns] for drawn in (self._chosen, self._kind, self._random))
+        chosen = chosen & ~np.isin(right, self._special)
+        read = np.where(chosen & (kind < 0.8), self._mask, right)
+        read = np.where(chosen & (kind >= 0.9), random, read)
+        return Masked(
+            self._layout(read, lengths, device, seed),
+            move(self._layout.places(lengths)[chosen], device),
+            move(right[chosen], device),
+            self._smoothing,
+        )

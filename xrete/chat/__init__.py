@@ -1,0 +1,1 @@
+"""Texts to answers: a client of chat endpoints, and what it answered before."""

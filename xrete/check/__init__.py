@@ -1,0 +1,1 @@
+"""What plugins and records are held to."""

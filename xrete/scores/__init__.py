@@ -1,0 +1,1 @@
+"""Items to numbers that can be believed: scores, intervals, tests and ranks."""

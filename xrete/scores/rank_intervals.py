@@ -1,0 +1,70 @@
+"""Ranks that the data support: which models can be told apart, between which ranks each lies, and who is tied.
+
+All three rest on simultaneous intervals of every difference between two models, by the paired bootstrap with the
+largest studentised error (Mogstad, Romano, Shaikh and Wilhelm 2024, Inference for Ranks, Review of Economic Studies
+91(1), section 3). The chance that any order or any rank interval of one leaderboard is wrong is at most 5 %,
+however many models it has. `xrete.scores.comparison.standings` does all of it for the records of a column.
+"""
+
+from __future__ import annotations
+
+from xrete.lazy import NDArray, np
+
+LEVEL = 0.95
+ROUNDING = 1e-9
+"""Differences of scores below this are rounding."""
+
+
+def told_apart(
+    scores: NDArray[np.float64], draws: NDArray[np.float64], *, higher_is_better: bool = True
+) -> NDArray[np.bool_]:
+    """Says which models are better than which others, beyond what chance explains.
+
+    Args:
+        scores: The models' scores [models].
+        draws: Their bootstrap replicates [models, resamples]; a column is one resample of items for all models.
+        higher_is_better: The direction of the metric.
+
+    Returns:
+        [models, models]: the model of the row is better than the model of the column.
+    """
+    signed, drawn = (scores, draws) if higher_is_better else (-scores, -draws)
+    errors = np.zeros((len(signed), len(signed)))
+    largest = np.zeros(drawn.shape[1])
+    for row, (score, draw) in enumerate(zip(signed, drawn, strict=True)):
+        deviation = (draw - drawn) - (score - signed)[:, None]
+        errors[row] = deviation.std(axis=1)
+        varies = errors[row] > ROUNDING
+        if varies.any():
+            studentised = np.abs(deviation[varies]) / errors[row, varies, None]
+            np.maximum(largest, studentised.max(axis=0), out=largest)
+    critical = np.quantile(largest, LEVEL)
+    return np.asarray(signed[:, None] - signed > critical * errors + ROUNDING)
+
+
+def rank_intervals(better: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Returns the best and the worst rank, from 1, that each model may have.
+
+    Args:
+        better: What `told_apart` returns.
+    """
+    lowest, highest = 1 + better.sum(axis=0), len(better) - better.sum(axis=1)
+    return list(zip(lowest.tolist(), highest.tolist(), strict=True))
+
+
+def tie_groups(better: NDArray[np.bool_]) -> list[int]:
+    """Returns the group of each model, from 1, the best group first.
+
+    Models that cannot be told apart share a group, and so do those that a chain of such pairs connects: every model
+    of a group is better than every model of a later one, and nothing is said of the order within a group.
+
+    Args:
+        better: What `told_apart` returns.
+    """
+    # Those that are better than all others of the table have more wins than these, so every group is a run.
+    order = np.argsort(-better.sum(axis=1), kind="stable")
+    sorted_ = better[np.ix_(order, order)]
+    starts = [bool(sorted_[:row, row:].all()) for row in range(len(order))]  # the first row starts the first group
+    groups = np.empty(len(order), dtype=np.int64)
+    groups[order] = np.cumsum(starts)
+    return [int(group) for group in groups]

@@ -1,0 +1,1 @@
+"""What fine-tuning and EMMA-X's pretraining share: a team of processes, optimisers and schedules."""

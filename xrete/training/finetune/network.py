@@ -1,0 +1,338 @@
+"""The network that is trained: a transformer and a head; texts go in, a loss or scores come out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed, nn
+from torch.nn import functional
+
+from xrete.errors import UsageError
+from xrete.shapes import Segments
+from xrete.training.finetune.overrides import Stage
+
+if TYPE_CHECKING:
+    from xrete.encoding.transformer import TransformerEncoder
+    from xrete.training.team import Team
+
+SCALE = 100.0
+"""What cosines start to be multiplied by, with "in-batch"; it is learned (XTREME-R, `BertForRetrieval`)."""
+SHARPNESS = 20.0
+"""What cosines are multiplied by, with "cosent" (sentence-transformers' `CoSENTLoss`)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items, as the transformer reads them.
+
+    Attributes:
+        sides: What the tokenizer gives. One, with the rows of an item in turn: its alternatives, or its two texts
+            that are read alone. In batches whose texts are compared all with all, which may be of unlike length,
+            first and second ones apart.
+        rows: Of an item, in a side.
+        targets: What the objective aims at [items], or [items, labels]; none where the rows only stand in for a
+            process that has no items.
+    """
+
+    sides: tuple[dict[str, Tensor], ...]
+    rows: int
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Items, tokenised.
+
+    Attributes:
+        sides: As in `Batch`, not padded.
+        rows: As in `Batch`.
+        targets: As in `Batch`, on the processor.
+    """
+
+    sides: tuple[dict[str, list[list[int]]], ...]
+    rows: int
+    targets: Tensor
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of the longest row of each item, all its rows counted, so that a batch can be planned."""
+        sizes = [[len(row) for row in side["input_ids"]] for side in self.sides]
+        longest = [max(row) for row in zip(*sizes, strict=True)]
+        step = self.rows
+        return [len(sizes) * step * max(longest[i : i + step]) for i in range(0, len(longest), step)]
+
+
+class Reader:
+    """Turns texts into what the transformer reads.
+
+    Attributes:
+        lengths: Most tokens of first (or only) and of second texts that are read alone; of pairs, the first counts.
+    """
+
+    def __init__(self, encoder: TransformerEncoder, stage: Stage, device: torch.device) -> None:
+        self._tokenizer = encoder.tokenizer
+        self._prefix = encoder.prefix
+        self._alone = stage.trains_encoder
+        self._objective = stage.objective
+        self._device = device
+        most = encoder.max_length or stage.max_length
+        self.lengths = [min(most, stage.max_length), min(most, stage.max_length_second or stage.max_length)]
+
+    def tokenise(self, segments: Segments, targets: NDArray[Any]) -> Tokens:
+        """Tokenises items.
+
+        Args:
+            segments: Their texts.
+            targets: What is aimed at.
+        """
+        aims = torch.as_tensor(targets)
+        aims = aims.float() if aims.is_floating_point() or aims.dtype == torch.bool else aims
+        if self._alone:
+            ((first, second),) = segments
+            assert second is not None
+            if self._objective != "in-batch":
+                # One pass of the transformer, which fills the gradient of its large table of tokens once.
+                return Tokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
+            sides = tuple(
+                self._tokens(x, None, most) for x, most in zip((first, second), self.lengths, strict=True)
+            )
+            return Tokens(sides, 1, aims)
+        firsts = _in_turn([first for first, _ in segments])
+        seconds = _in_turn([second for _, second in segments if second is not None])
+        return Tokens((self._tokens(firsts, seconds or None, self.lengths[0]),), len(segments), aims)
+
+    def pad(self, tokens: Tokens, items: Sequence[int]) -> Batch:
+        """Makes a batch of some items; of none, one row stands in."""
+        step = tokens.rows
+        rows = [row for item in items for row in range(item * step, (item + 1) * step)] or list(range(step))
+        sides = tuple(
+            {
+                name: value.to(self._device)
+                for name, value in self._tokenizer.pad(
+                    {name: [column[row] for row in rows] for name, column in side.items()}, return_tensors="pt"
+                ).items()
+            }
+            for side in tokens.sides
+        )
+        return Batch(sides, step, tokens.targets[list(items)].to(self._device))
+
+    def _tokens(
+        self, firsts: Sequence[str], seconds: Sequence[str] | None, most: int
+    ) -> dict[str, list[list[int]]]:
+        read = self._tokenizer(
+            [self._prefix + text for text in firsts] if self._alone else list(firsts),
+            None if seconds is None else list(seconds),
+            truncation=True, max_length=most, return_attention_mask=True, verbose=False,
+        )  # fmt: skip
+        return {name: list(column) for name, column in read.items()}
+
+
+def _in_turn(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the first item's texts of all columns, then the second item's, ..."""
+    return [text for row in zip(*columns, strict=True) for text in row]
+
+
+class Dense(nn.Module):
+    """RoBERTa's head: dropout, dense, tanh, dropout, linear."""
+
+    def __init__(self, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(width, width)
+        self.out = nn.Linear(width, outputs)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Maps [rows, width] to [rows, outputs]."""
+        states = torch.tanh(self.dense(self.dropout(states)))
+        scores: Tensor = self.out(self.dropout(states))
+        return scores
+
+
+class Network(nn.Module):
+    """Transformer and head.
+
+    Attributes:
+        backbone: The transformer; its states are `last_hidden_state`.
+        head: What gives scores, or None ("cosine", "cosent").
+    """
+
+    def __init__(
+        self, backbone: nn.Module, encoder: TransformerEncoder, stage: Stage, outputs: int, precision: torch.dtype
+    ) -> None:
+        """Makes a fresh head; seed torch's generator before.
+
+        Args:
+            backbone: The transformer, in float32.
+            encoder: How token states become a vector, where texts are read alone.
+            stage: Objective and head.
+            outputs: Number of scores of a row: classes, labels or 1.
+            precision: Of the transformer's sums; float32 for no autocast.
+        """
+        super().__init__()
+        self.backbone = backbone
+        for name, weight in backbone.named_parameters():
+            if "pooler." in name and not (stage.trains_encoder and encoder.pooling == "pooler"):
+                weight.requires_grad_(False)  # nothing of the loss reaches it
+        self._pool = encoder.pooled
+        self._objective = stage.objective
+        self._precision = precision
+        self.extra = copy.deepcopy(encoder.head) if stage.trains_encoder else None
+        width = self._width(encoder)
+        self.head: nn.Module | None = None
+        if stage.objective == "softmax":
+            self.head = nn.Linear(3 * width, outputs)
+        elif stage.objective == "in-batch":
+            self.head = _Scale()
+        elif not stage.trains_encoder:
+            self.head = _head(stage, width, outputs)
+
+    def _width(self, encoder: TransformerEncoder) -> int:
+        config: Any = self.backbone.config
+        if self.extra is None:
+            return int(config.hidden_size)
+        with torch.inference_mode():
+            return int(encoder.encode([""]).shape[1])
+
+    def forward(self, batch: Batch, team: Team) -> Tensor:
+        """Returns the summed loss of a batch's items."""
+        targets = batch.targets
+        if self._objective == "in-batch":
+            return self._in_batch(batch, team)
+        scores = self.scores(batch)[: len(targets)]
+        if self._objective == "cosent":
+            return cosent(scores, targets, team)
+        if self._objective in ("classes", "choices", "softmax"):
+            return functional.cross_entropy(scores, targets, reduction="sum")
+        if self._objective == "labels":
+            # The reference takes the mean over labels, too.
+            total = functional.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
+            return total / targets.shape[1]
+        return functional.mse_loss(scores, targets.float(), reduction="sum")
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Returns what the objective is about: [items, classes, labels or alternatives], or [items]."""
+        if self._objective in ("cosine", "cosent", "softmax"):
+            (side,) = batch.sides
+            u, v = self.vectors(side).unflatten(0, (-1, 2)).unbind(1)
+            if self.head is None:
+                return functional.cosine_similarity(u, v)
+            found: Tensor = self.head(torch.cat([u, v, (u - v).abs()], dim=1))
+            return found
+        (side,) = batch.sides
+        assert self.head is not None
+        states = self._states(side)[:, 0]
+        with self._autocast(states.device):
+            scores: Tensor = self.head(states)
+        scores = scores.float()
+        if self._objective == "choices":
+            return scores.view(-1, batch.rows)
+        return scores.squeeze(1) if self._objective == "score" else scores
+
+    def vectors(self, side: dict[str, Tensor]) -> Tensor:
+        """Returns a vector of each text as the model makes it, float32 [texts, dimension]."""
+        with self._autocast(side["input_ids"].device):
+            output = self.backbone(**side)
+        vectors: Tensor = self._pool(output, side["attention_mask"])
+        return self.extra({"sentence_embedding": vectors})["sentence_embedding"] if self.extra else vectors
+
+    def _in_batch(self, batch: Batch, team: Team) -> Tensor:
+        """Cross-entropy of the partner among the second texts of all processes."""
+        u, v = (functional.normalize(self.vectors(side))[: len(batch.targets)] for side in batch.sides)
+        v, first = _gathered(v, team)  # those of other processes are pushed away, too
+        assert isinstance(self.head, _Scale)
+        logits = self.head(u @ v.T)
+        places = torch.arange(first, first + len(u), device=u.device)
+        return functional.cross_entropy(logits, places, reduction="sum")
+
+    def _states(self, side: dict[str, Tensor]) -> Tensor:
+        with self._autocast(side["input_ids"].device):
+            states: Tensor = self.backbone(**side).last_hidden_state
+        return states
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        if self._precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(device.type, dtype=self._precision)
+
+
+class _Scale(nn.Module):
+    """Multiplies cosines by a number that is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(SCALE))
+
+    def forward(self, cosines: Tensor) -> Tensor:
+        return cosines * self.scale
+
+
+def _head(stage: Stage, width: int, outputs: int) -> nn.Module:
+    if stage.head == "dense":
+        return Dense(width, outputs, stage.dropout)
+    return nn.Sequential(nn.Dropout(stage.dropout), nn.Linear(width, outputs))
+
+
+def cosent(cosines: Tensor, targets: Tensor, team: Team) -> Tensor:
+    """Returns how much nearer pairs are than others that should be nearer than they (CoSENT, Huang et al. 2024).
+
+    Args:
+        cosines: Of this process's pairs [pairs].
+        targets: What orders them [pairs].
+        team: The processes; the pairs of all of them are held against each other.
+
+    Returns:
+        The loss of the whole batch, times the number of this process's pairs.
+    """
+    pairs, _ = _gathered(torch.stack([cosines, targets.float()], dim=1), team)
+    cosines_of_all, targets_of_all = pairs.unbind(1)
+    excess = SHARPNESS * (cosines_of_all - cosines_of_all[:, None])[targets_of_all[:, None] > targets_of_all]
+    return len(targets) * torch.logsumexp(torch.cat([excess.new_zeros(1), excess]), dim=0)
+
+
+def _gathered(rows: Tensor, team: Team) -> tuple[Tensor, int]:
+    """Returns the rows of all processes, with gradients for all of them, and the place of the first own one."""
+    if team.size == 1:
+        return rows, 0
+    from torch.distributed.nn.functional import all_gather
+
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(team.size)]
+    distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    sizes = [int(count) for count in counts]
+    padded = functional.pad(rows, (0, 0, 0, max(sizes) - len(rows)))
+    parts: Sequence[Tensor] = all_gather(padded)
+    gathered = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+    return gathered, sum(sizes[: team.rank])
+
+
+def open_backbone(encoder: TransformerEncoder, lora: int | None) -> tuple[nn.Module, torch.dtype]:
+    """Returns a copy of an encoder's transformer in float32 to train, and the precision that it runs in.
+
+    Args:
+        encoder: The model as it is before.
+        lora: Rank of low-rank adapters, which alone are then trained (LoRA); None trains every weight.
+
+    Raises:
+        UsageError: the precision cannot be trained in, or a package is missing.
+    """
+    precision = next(encoder.model.parameters()).dtype
+    if precision == torch.float16:
+        raise UsageError("float16 overflows in training; use --dtype bfloat16 or float32")
+    # Vectors may have been made in inference mode, whose tensors cannot be trained.
+    backbone: nn.Module = copy.deepcopy(encoder.model).float()
+    for weight in backbone.parameters():
+        weight.requires_grad_(True)
+    if lora is None:
+        return backbone, precision
+    try:
+        import peft
+    except ImportError:
+        raise UsageError("--lora needs the package peft: pip install 'xrete[lora]'") from None
+    config = peft.LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.0, target_modules="all-linear")
+    adapted: nn.Module = peft.get_peft_model(backbone, config)
+    return adapted, precision
