@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from xrete.errors import DataError
 from xrete.shapes.mining import Corpora
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import TaskCard
 
 PARTS = {"test": "training", "dev": "sample"}
 """The shared task never released its test gold, so XTREME tests on its training files and tunes on its samples."""

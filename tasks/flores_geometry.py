@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import TaskCard
 from xrete.tasks.flores import ALIASES, ENGLISH, HEAD, LONG_TAIL, language_layouts, read_language
 
 

@@ -20,8 +20,8 @@ from xrete.shapes.classification import Labelled
 from xrete.shapes.multilabel import MultiLabelled
 from xrete.shapes.ranking import Pool, Ranking
 from xrete.shapes.similarity import ScoredPairs
-from xrete.sources import Folder, Hub
-from xrete.task import HubData, Task, TaskCard
+from xrete.sources import Folder, Hub, HubData
+from xrete.task import Task, TaskCard
 
 if TYPE_CHECKING:
     from mteb import AbsTask

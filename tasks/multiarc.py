@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from xrete.shapes.classification import Labelled
 from xrete.shapes.texts import check_texts
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import TaskCard
 from xrete.tasks import recipes
 from xrete.tasks.prompts import RATING
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from xrete.shapes.multilabel import MultiLabelled
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import TaskCard
 from xrete.tasks import recipes
 from xrete.tasks.prompts import topics
 

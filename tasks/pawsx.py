@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from xrete.shapes.classification import Labelled
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import TaskCard
 from xrete.tasks import recipes
 from xrete.tasks.prompts import PARAPHRASE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xrete.training.finetune.overrides import Stage
+from xrete.task import Stage
 
 from .stages.choice import COPA, SIQA
 from .stages.nli import ENGLISH, ENGLISH_SPANISH, SNLI, SPANISH

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xrete.shapes.choice import Choices
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import TaskCard
 
 from . import recipes
 from .prompts import CHOICE

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from xrete.shapes.classification import Labelled
-from xrete.sources import Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import HubData, Mini
+from xrete.task import TaskCard
 
 from . import recipes
 from .prompts import INFERENCE

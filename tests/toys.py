@@ -19,8 +19,7 @@ from xrete.shapes.multilabel import MultiLabelled
 from xrete.shapes.ranking import Pool, Ranking
 from xrete.shapes.similarity import ScoredPairs
 from xrete.sources import Folder
-from xrete.task import TaskCard
-from xrete.training.finetune.overrides import Recipe, Stage
+from xrete.task import Recipe, Stage, TaskCard
 
 WORDS = tuple(f"w{number}" for number in range(40))
 CLASSES = ("red", "green", "blue")

@@ -10,7 +10,8 @@ from typing import Any
 from xrete.errors import DataError, UsageError, XreteError, unknown_name
 from xrete.files import cache_root, digest
 from xrete.languages import same_language
-from xrete.shapes import Shape, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import Shape
 from xrete.sources import Folder, Hub, Mini, Source
 from xrete.task import HubTask, MiniTask, Task, TaskCard, layouts
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from xrete.errors import DataError, XreteError
 from xrete.files import read_text
 
-if TYPE_CHECKING:
-    from xrete.task import HubData
+
+@dataclass(frozen=True, kw_only=True)
+class HubData:
+    """A data set repository on the hub, pinned: an unpinned source cannot be written down."""
+
+    repo: str
+    revision: str
 
 
 class Folder:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xrete.shapes.classification import Labelled
-from xrete.sources import Folder, Hub
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData
+from xrete.task import TaskCard
 
 from ..rows import XnliFiles, labelled, records
 

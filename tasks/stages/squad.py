@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from xrete.shapes.ranking import Pool, Ranking
-from xrete.sources import Folder, Hub
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData
+from xrete.task import TaskCard
 
 from ..rows import HUB_SPLITS, answer, question
 

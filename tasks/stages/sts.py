@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from xrete.errors import DataError
 from xrete.shapes.similarity import ScoredPairs, score_numbers
-from xrete.sources import Folder, Hub
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, Hub, HubData
+from xrete.task import TaskCard
 
 from ..rows import HUB_SPLITS
 

@@ -21,8 +21,8 @@ from xrete.model import LoadOptions, ModelCard, ModelIdentity
 from xrete.models import MODELS
 from xrete.prompts import Number, Prompt
 from xrete.shapes.bitext import Bitext
-from xrete.sources import Folder, Mini
-from xrete.task import HubData, TaskCard
+from xrete.sources import Folder, HubData, Mini
+from xrete.task import TaskCard
 from xrete.tasks import TASKS
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

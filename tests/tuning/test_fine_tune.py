@@ -25,7 +25,8 @@ from xrete.evaluation.forecast import forecast
 from xrete.evaluation.run import RunOptions
 from xrete.protocols import Settings, Tuning, load_protocol
 from xrete.record import Record, read_record
-from xrete.shapes import Part, runs
+from xrete.shapes.contract import Part
+from xrete.shapes.metric import runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
 from xrete.training.finetune.job import Step

@@ -14,7 +14,8 @@ from xrete.errors import RecordError, XreteError
 from xrete.record import Record
 from xrete.scores import resampling
 from xrete.scores.comparison import Run, compare_task, corrected_over_tasks, standings
-from xrete.shapes import Items, join_runs, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.metric import Items, join_runs
 from xrete.shapes.mining import SHAPE as MINING
 from xrete.store import Outcome, Slot, read_items
 

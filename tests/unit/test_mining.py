@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xrete.dataset import Dataset
-from xrete.shapes import Encode, Items, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import Encode
+from xrete.shapes.metric import Items
 from xrete.shapes.mining import SHAPE, Corpora
 from xrete.sources import Mini
 from xrete.task import TaskCard

@@ -16,8 +16,8 @@ from xrete.dataset import Dataset
 from xrete.errors import XreteError
 from xrete.evaluation.run import RunOptions, run
 from xrete.evaluation.xtreme import write_predictions
-from xrete.shapes import Items
 from xrete.shapes.bitext import Bitext
+from xrete.shapes.metric import Items
 from xrete.shapes.mining import Corpora
 from xrete.shapes.ranking import Pool, Ranking
 from xrete.sources import Mini

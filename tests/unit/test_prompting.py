@@ -24,8 +24,9 @@ from xrete.evaluation.run import RunOptions
 from xrete.files import cache_root
 from xrete.protocols import Settings, prompt
 from xrete.record import Record, read_record
-from xrete.shapes import KnownAnswers, PromptShape, classification, load_shape
+from xrete.shapes import classification, load_shape
 from xrete.shapes.classification import Labelled, macro_f1
+from xrete.shapes.contract import KnownAnswers, PromptShape
 from xrete.shapes.multilabel import MultiLabelled
 from xrete.shapes.similarity import ScoredPairs
 from xrete.sources import Mini

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xrete.scores.rank_intervals import rank_intervals, tie_groups, told_apart
 from xrete.scores.resampling import replicates
-from xrete.shapes import Metric
+from xrete.shapes.metric import Metric
 
 MEAN = Metric.mean_of(lambda items: np.asarray(items["x"]))
 CHANCES = np.array([0.9, 0.75, 0.75, 0.7, 0.7, 0.3])

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from xrete.dataset import Dataset
 from xrete.scores.resampling import replicates
-from xrete.shapes import Encode, Items, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import Encode
+from xrete.shapes.metric import Items
 from xrete.shapes.ranking import DEPTH, SHAPE, Pool, Ranking
 from xrete.sources import Mini
 from xrete.task import TaskCard

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from xrete import registry
 from xrete.errors import UsageError
-from xrete.shapes import TrainShape, ZeroShotShape, load_shape
-from xrete.task import TaskCard
-from xrete.training.finetune.overrides import ENCODERS, Stage, choose, described
+from xrete.shapes import load_shape
+from xrete.shapes.contract import TrainShape, ZeroShotShape
+from xrete.task import ENCODERS, Stage, TaskCard
+from xrete.training.finetune.overrides import choose, described
 
 
 def card(name: str) -> TaskCard:

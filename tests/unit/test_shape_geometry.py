@@ -17,7 +17,7 @@ from xrete.dataset import Dataset, open_dataset
 from xrete.errors import DataError, UsageError
 from xrete.evaluation.run import evaluate
 from xrete.record import Record
-from xrete.shapes import JointScores, JointShape
+from xrete.shapes.contract import JointScores, JointShape
 from xrete.sources import Folder, Mini
 from xrete.vectors.disk_buffer import Spool
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from xrete.dataset import Dataset
 from xrete.errors import UsageError
-from xrete.shapes import SHAPES, Items, load_shape, vectors_by_key
+from xrete.shapes import SHAPES, load_shape
 from xrete.shapes.bitext import SHAPE, Bitext
+from xrete.shapes.contract import vectors_by_key
+from xrete.shapes.metric import Items
 from xrete.sources import Mini
 from xrete.task import TaskCard
 

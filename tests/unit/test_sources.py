@@ -20,8 +20,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xrete.errors import DataError, XreteError
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData
+from xrete.sources import Folder, Hub, HubData, Mini
 
 MakeSnapshot = Callable[..., Path]
 

@@ -20,8 +20,8 @@ from xrete.protocols import Settings, Tuning, fine_tune
 from xrete.shapes.choice import SHAPE as CHOICE
 from xrete.shapes.choice import Alternatives, Choices
 from xrete.shapes.ranking import Ranking
-from xrete.sources import Folder, Hub, Mini
-from xrete.task import HubData, Task
+from xrete.sources import Folder, Hub, HubData, Mini
+from xrete.task import Task
 from xrete.tasks import lareqa as lareqa_module
 from xrete.tasks import mewslix as mewslix_module
 from xrete.tasks.stages.choice import COPA, SIQA

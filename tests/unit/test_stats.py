@@ -22,7 +22,7 @@ from xrete.scores.resampling import (
     replicates,
     strata,
 )
-from xrete.shapes import Items, Metric, join_runs, runs
+from xrete.shapes.metric import Items, Metric, join_runs, runs
 
 Floats = NDArray[np.float64]
 

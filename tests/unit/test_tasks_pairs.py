@@ -14,7 +14,7 @@ import pytest
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
-from xrete.shapes import TrainShape
+from xrete.shapes.contract import TrainShape
 from xrete.sources import Folder, Mini
 from xrete.tasks.multieurlex import CONCEPTS, MultiEurlex
 from xrete.tasks.pawsx import PawsX

@@ -19,7 +19,8 @@ from xrete.errors import XreteError, unknown_name
 from xrete.files import digest
 from xrete.model import ChatModel, LimitedEncoder, LoadedModel, ModelCard, Reply
 from xrete.protocols import PROTOCOLS, Settings, load_protocol
-from xrete.shapes import SHAPES, JointShape, PromptShape, load_shape
+from xrete.shapes import SHAPES, load_shape
+from xrete.shapes.contract import JointShape, PromptShape
 from xrete.sources import Mini
 from xrete.task import Task, TaskCard
 

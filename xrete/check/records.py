@@ -21,7 +21,9 @@ from xrete.protocols import Settings
 from xrete.record import GroupScore, Interval, LanguageScore, Record, read_content, read_record, record_digest
 from xrete.scores import resampling
 from xrete.scores.scoring import run_scores, score_items
-from xrete.shapes import Items, JointShape, Metric, PairableShape, Shape, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import JointShape, PairableShape, Shape
+from xrete.shapes.metric import Items, Metric
 from xrete.store import Slot, read_items
 
 ROUNDING = 1e-9

@@ -20,7 +20,8 @@ from xrete.evaluation.run import record_key
 from xrete.model import LoadedModel, ModelIdentity
 from xrete.protocols import Settings, load_protocol
 from xrete.record import Record
-from xrete.shapes import Items, JointShape, PairableShape, Shape
+from xrete.shapes.contract import JointShape, PairableShape, Shape
+from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

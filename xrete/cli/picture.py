@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xrete.encoding.embedder import Embedder
     from xrete.model import ModelIdentity
     from xrete.registry import ModelRequest
-    from xrete.shapes import JointScores
+    from xrete.shapes.contract import JointScores
     from xrete.vectors.projection import Projection, Sample
 
 SCHEMA = "xrete/picture/1"
@@ -95,7 +95,8 @@ def picture(
 
 def _check_shape(task: str) -> None:
     from xrete import registry
-    from xrete.shapes import JointShape, load_shape
+    from xrete.shapes import load_shape
+    from xrete.shapes.contract import JointShape
 
     if not isinstance(load_shape(registry.task(task).card.shape), JointShape):
         raise UsageError(f"{task} has no geometry to draw; use --task flores-geometry")
@@ -137,7 +138,7 @@ def _cache(identity: ModelIdentity, without: bool, stack: ExitStack) -> Any:
 
 def _measured(request: ModelRequest, dataset: Dataset, embedder: Embedder) -> JointScores:
     from xrete.cli import output
-    from xrete.shapes import JointShape
+    from xrete.shapes.contract import JointShape
 
     assert isinstance(dataset.shape, JointShape)  # `_check_shape` has made sure
     total = sum(dataset.shape.texts(dataset[language]) for language in dataset.languages)

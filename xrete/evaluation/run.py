@@ -37,7 +37,7 @@ from xrete.record import (
 )
 from xrete.scores import resampling, scoring
 from xrete.scores.scoring import Scores
-from xrete.shapes import JointShape
+from xrete.shapes.contract import JointShape
 from xrete.store import Outcome, Slot, read_items
 from xrete.training.finetune.job import Watch
 

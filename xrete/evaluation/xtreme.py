@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xrete.files import write_text
 from xrete.languages import standard
 from xrete.lazy import np
-from xrete.shapes import Items
+from xrete.shapes.metric import Items
 from xrete.shapes.ranking import NAMED
 
 if TYPE_CHECKING:

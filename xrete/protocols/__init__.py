@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from xrete.errors import unknown_name
 from xrete.model import Kind
-from xrete.shapes import Certificate, Items, Model
+from xrete.shapes.contract import Certificate, Model
+from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -16,19 +16,12 @@ from xrete.model import Kind
 from xrete.protocols import Settings
 from xrete.protocols.folds import split_items
 from xrete.protocols.material import TRAIN, Material, material, training_source
-from xrete.shapes import (
-    Certificate,
-    Items,
-    Part,
-    ProbeShape,
-    TrainShape,
-    ZeroShotShape,
-    join_runs,
-    load_shape,
-)
+from xrete.shapes import load_shape
+from xrete.shapes.contract import Certificate, Part, ProbeShape, TrainShape, ZeroShotShape
+from xrete.shapes.metric import Items, join_runs
+from xrete.task import Recipe, Stage
 from xrete.training.finetune import overrides
 from xrete.training.finetune.job import Job, StageJob
-from xrete.training.finetune.overrides import Recipe, Stage
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.shapes import HeadKind
+from xrete.shapes.contract import HeadKind
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """How far features may pull a head away from the mere frequency of labels: scikit-learn's C; ridge has 1 / C."""

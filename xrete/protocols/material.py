@@ -15,7 +15,7 @@ from xrete.errors import DataError, unknown_name
 from xrete.protocols import Settings
 from xrete.protocols.folds import split_items
 from xrete.scores.resampling import generator
-from xrete.shapes import Part, TrainShape
+from xrete.shapes.contract import Part, TrainShape
 from xrete.sources import Folder, Hub, Mini, Source
 from xrete.task import layouts
 

@@ -14,7 +14,8 @@ from xrete.protocols import Settings
 from xrete.protocols.folds import split_items
 from xrete.protocols.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols.material import Material, material
-from xrete.shapes import Certificate, Encode, Items, Part, ProbeShape
+from xrete.shapes.contract import Certificate, Encode, Part, ProbeShape
+from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

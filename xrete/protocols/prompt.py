@@ -9,7 +9,8 @@ from xrete.files import digest
 from xrete.model import Kind
 from xrete.prompts import Prompt
 from xrete.protocols import Settings
-from xrete.shapes import Certificate, Items, PromptShape
+from xrete.shapes.contract import Certificate, PromptShape
+from xrete.shapes.metric import Items
 from xrete.shapes.texts import codebook
 
 if TYPE_CHECKING:

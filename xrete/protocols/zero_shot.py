@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from xrete.model import Kind
 from xrete.protocols import Settings
-from xrete.shapes import Certificate, Encode, Items, ZeroShotShape
+from xrete.shapes.contract import Certificate, Encode, ZeroShotShape
+from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -16,7 +16,9 @@ from xrete.errors import XreteError
 from xrete.lazy import NDArray, np
 from xrete.record import Interval, ItemsPart, Record
 from xrete.scores import rank_intervals, resampling
-from xrete.shapes import Items, JointShape, PairableShape, Shape, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import JointShape, PairableShape, Shape
+from xrete.shapes.metric import Items
 from xrete.store import read_items
 
 SEED = 42

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import RUN, Items, Metric, join_runs, runs
+from xrete.shapes.metric import RUN, Items, Metric, join_runs, runs
 
 STRATIFIED = "percentile bootstrap over items, stratified by language"
 PARALLEL = "percentile bootstrap over items, drawn for all languages together"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from xrete.record import GroupScore, Interval, LanguageScore
 from xrete.scores import resampling
-from xrete.shapes import Items, JointScores, Metric, runs
+from xrete.shapes.contract import JointScores
+from xrete.shapes.metric import Items, Metric, runs
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, Items, Metric, vectors_by_key
+from xrete.shapes.contract import Certificate, Encode, vectors_by_key
+from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.search import mutual_nearest
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
 from xrete.shapes.classification import ACCURACY
+from xrete.shapes.contract import Certificate, Encode, HeadKind, KnownAnswers, Segments
+from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval, pair_features
 
 QUESTIONS = ("cause", "effect")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from xrete.errors import DataError, UsageError
 from xrete.languages import same_language
 from xrete.lazy import np
-from xrete.shapes import Certificate, Encode, JointCertificate, JointScores, Metric
+from xrete.shapes.contract import Certificate, Encode, JointCertificate, JointScores
 from xrete.shapes.geometry_theory import certificates
+from xrete.shapes.metric import Metric
 from xrete.vectors import geometry
 from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
 from xrete.vectors.disk_buffer import Spool

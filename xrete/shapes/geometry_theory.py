@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.shapes import JointCertificate, vectors_by_key
+from xrete.shapes.contract import JointCertificate, vectors_by_key
 
 DIMENSION = 64
 SIGMAS = 4.0

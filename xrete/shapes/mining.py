@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, Items, Metric
+from xrete.shapes.contract import Certificate, Encode
+from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.margin import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
 from xrete.vectors.search import device_of, nearest_both

@@ -9,7 +9,7 @@ from math import comb, perm
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.shapes import Certificate, Encode, vectors_by_key
+from xrete.shapes.contract import Certificate, Encode, vectors_by_key
 from xrete.shapes.mining import Corpora
 
 CHANCE = 1e-3

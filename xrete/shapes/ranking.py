@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
-from xrete.shapes import Certificate, Encode, Items, Metric, Segments
+from xrete.shapes.contract import Certificate, Encode, Segments
+from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts, pick
 from xrete.vectors.search import device_of, top_k
 

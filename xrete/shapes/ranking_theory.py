@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.shapes import Certificate, Encode
+from xrete.shapes.contract import Certificate, Encode
 from xrete.shapes.ranking import Ranking
 
 DEPTH = 20

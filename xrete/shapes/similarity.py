@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xrete.lazy import NDArray, np
 from xrete.prompts import Number
-from xrete.shapes import Certificate, Encode, HeadKind, Items, KnownAnswers, Metric, Segments
+from xrete.shapes.contract import Certificate, Encode, HeadKind, KnownAnswers, Segments
+from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import COVERAGE, Texts, codebook, constant_encoder
 
 if TYPE_CHECKING:

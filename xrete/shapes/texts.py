@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes import Encode, Segments
+from xrete.shapes.contract import Encode, Segments
 
 COVERAGE = 0.999
 """Of the interval that a random model's score must lie in."""

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.files import digest
-from xrete.shapes import Part, ProbeShape, Segments, TrainShape, load_shape
-from xrete.training.finetune.overrides import Stage
+from xrete.shapes import load_shape
+from xrete.shapes.contract import Part, ProbeShape, Segments, TrainShape
+from xrete.task import Stage
 
 
 class Examples:

@@ -14,8 +14,8 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from xrete.errors import UsageError
-from xrete.shapes import Segments
-from xrete.training.finetune.overrides import Stage
+from xrete.shapes.contract import Segments
+from xrete.task import Stage
 
 if TYPE_CHECKING:
     from xrete.encoding.transformer import TransformerEncoder

@@ -1,87 +1,13 @@
-"""Recipes of fine-tuning: which data, which loss, how long and how fast, stage by stage."""
+"""A user's changes to a recipe of fine-tuning, and how a recipe is described in records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import fields, replace
+from typing import Any, get_args
 
 from xrete.errors import UsageError, unknown_name
-
-if TYPE_CHECKING:
-    from xrete.task import Task, TaskCard
-
-Objective = Literal["classes", "labels", "choices", "score", "cosine", "cosent", "softmax", "in-batch"]
-"""What is trained.
-
-The transformer reads both texts together, and a head on its first token gives a score for each class
-(cross-entropy), for each label apart (binary cross-entropy), for each alternative (cross-entropy over them), or one
-number (squared error). Or it reads each text alone, and what is trained is their cosine (squared error), the order
-of the cosines of a batch (CoSENT, Huang et al. 2024), a head on [u; v; |u-v|] (cross-entropy; Sentence-BERT), or
-the cosines of all first with all second texts of a batch (cross-entropy, the partner is right).
-"""
-ENCODERS: frozenset[str] = frozenset({"cosine", "cosent", "softmax", "in-batch"})
-"""Objectives after which the model is an encoder still; it is scored as such where its task needs no head."""
-WHOLE_BATCH: frozenset[str] = frozenset({"cosent", "in-batch"})
-"""Objectives that hold the items of a batch against each other, so that it cannot be read in parts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One training run of a recipe; it starts from the weights of the stage before.
-
-    The head's too, where that stage trained one for the same objective.
-
-    Attributes:
-        name: For settings and messages.
-        task: Whose training data it is; None: the task's that is scored.
-        split: Which split of `task` is trained on; that of the scored task's own data is `--train-split`.
-        objective: What is trained.
-        epochs: Passes over the data; 0 leaves the stage out.
-        one_language: A pass reads each item once, in one of its languages, drawn anew; else in all of them.
-        rate: Highest learning rate.
-        batch: Items in a step, over all processes. With "in-batch" also the number of candidates.
-        warmup: Share of the steps in which the rate rises to the highest.
-        decay: Whether it then falls to 0 along a line, or stays.
-        max_length: Most tokens read of a text, or of two read together; of second texts read alone, where
-            `max_length_second` says nothing else.
-        max_length_second: The same for second texts that are read alone.
-        head: "dense": dropout, dense, tanh, dropout, linear (RoBERTa's); "linear": dropout, linear.
-        dropout: Of the head.
-        weight_decay: Of all but biases and layer normalisation.
-        clip: Most norm of the gradient.
-        select: Keep the weights that did best on held-out data, else the last ones.
-        evaluate_every: Steps between looks at held-out data; 0: once an epoch.
-        patience: Looks without a new best after which the stage ends; 0: never.
-    """
-
-    name: str = "train"
-    task: Task | None = field(default=None, repr=False)
-    split: str = "train"
-    objective: Objective
-    epochs: int
-    one_language: bool = False
-    rate: float
-    batch: int
-    warmup: float = 0.0
-    decay: Literal["linear", "none"] = "linear"
-    max_length: int = 128
-    max_length_second: int = 0
-    head: Literal["dense", "linear"] = "dense"
-    dropout: float = 0.1
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    select: bool = True
-    evaluate_every: int = 0
-    patience: int = 0
-
-    @property
-    def trains_encoder(self) -> bool:
-        """Whether each text is read alone."""
-        return self.objective in ENCODERS
-
-
-Recipe = tuple[Stage, ...]
+from xrete.task import Objective, Recipe, Stage, TaskCard
 
 _SETTABLE = {
     item.name: item.type for item in fields(Stage) if item.name not in ("name", "task")

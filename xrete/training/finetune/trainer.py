@@ -16,9 +16,9 @@ from torch import Tensor, distributed, nn
 
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
+from xrete.task import WHOLE_BATCH
 from xrete.training.finetune.job import Chosen, Examples, Job, StageJob, Step, Watch
 from xrete.training.finetune.network import Network, Reader, Tokens, open_backbone
-from xrete.training.finetune.overrides import WHOLE_BATCH
 from xrete.training.finetune.state import Saved, State
 from xrete.training.team import Team
 

@@ -20,7 +20,8 @@ from xrete.encoding.workers import SharedEncoder
 from xrete.errors import UsageError, XreteError
 from xrete.files import write_error
 from xrete.quiet import quiet
-from xrete.shapes import Part, TrainShape, load_shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import Part, TrainShape
 from xrete.training.finetune.job import Chosen, Examples, Job, Watch
 from xrete.training.finetune.network import Network, Reader
 from xrete.training.finetune.state import HEAD, State
