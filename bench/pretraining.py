@@ -2,7 +2,6 @@
 
     python bench/pretraining.py
     python bench/pretraining.py --full
-    python bench/pretraining.py --large --device cuda
 
 The plain side (`plain_emmax.py`) lays out all B x K x N x d differences, pads to the longest sentence of the batch
 and uses none of XRETE's techniques; both sides give the same losses, which tests check. "Published" is the plain
@@ -14,10 +13,7 @@ process of its own.
 A second table says what XRETE's step is spent on: the EM head by itself, the optimisers and the moving average, and
 the transformers' products over tokens without padding, as a share of what large products reach in the same run.
 
-`--large` runs XRETE's step alone on XLM-R large with random weights, all 250,002 rows of its embeddings included,
-for a GPU: sentences a second, the share of the device's peak (MFU) and memory. Where activations do not fit, add
-`--set compute.cache_tokens=16384` (gradient caching) or `--set compute.checkpoint_activations=true`;
-`--set compute.attention=packed` runs without padding.
+XLM-R large on a GPU is measured by `bench/gpu.py`.
 """
 
 from __future__ import annotations
@@ -50,7 +46,7 @@ from xrete.models.emmax.batches import Share
 from xrete.models.emmax.checkpoint import Checkpoints
 from xrete.models.emmax.classifier import GaussianMixture, start_similarities
 from xrete.models.emmax.config import read
-from xrete.models.emmax.log import PEAK_FLOPS, Watch, operations
+from xrete.models.emmax.log import Watch, operations
 from xrete.models.emmax.loop import expectation_maximisation
 from xrete.models.emmax.pretrain import set_up
 from xrete.models.emmax.training import Step, Training
@@ -71,17 +67,17 @@ MEDIAN_WORDS, SPREAD = 15, 0.6
 Side = Callable[[], None]
 
 
-def heads(batch: int, candidates: int, d: int) -> dict[str, Side]:
+def heads(batch: int, candidates: int, d: int, device: str = "cpu") -> dict[str, Side]:
     """The EM head, forward and backward, three ways: plain, plain and compiled, and XRETE's."""
     random = torch.Generator().manual_seed(0)
     shared = torch.randn(1, d, generator=random)
     x, y = (
-        torch.nn.functional.normalize(0.5 * torch.randn(n, d, generator=random) + shared, dim=1)
+        torch.nn.functional.normalize(0.5 * torch.randn(n, d, generator=random) + shared, dim=1).to(device)
         for n in (batch, candidates)
     )
-    ranks = torch.randint(RANKS, (batch, candidates), generator=random)
+    ranks = torch.randint(RANKS, (batch, candidates), generator=random).to(device)
     allowed = torch.ones_like(ranks, dtype=torch.bool)
-    mixture = GaussianMixture(RANKS, d)
+    mixture = GaussianMixture(RANKS, d).to(device)
     mixture.start_from_similarities(start_similarities(RANKS))
     mu, log_var, pi = (
         p.detach().clone().requires_grad_() for p in (mixture.mean, mixture.log_variance, mixture.prior)
@@ -136,7 +132,7 @@ class Unsaved(Checkpoints):
 
 def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
     """Puts a run of phase 2 together, on made-up text."""
-    (folder / "text").mkdir()
+    (folder / "text").mkdir(exist_ok=True)
     (folder / "text" / "en.txt").write_text("\n".join(web_text(texts)), encoding="utf-8")
     config = read(
         None,
@@ -222,20 +218,21 @@ def race(batch: int, mlm: bool, dtype: str, rounds: int) -> Raced:
 class Upkeep:
     """Seconds of each step that go into the moving average and the optimisers."""
 
+    clock: Callable[[], float]
     seconds: list[float] = field(default_factory=list)
     began: float = 0.0
 
     def start(self, *_: object) -> None:
-        self.began = time.process_time()
+        self.began = self.clock()
 
     def stop(self, *_: object) -> None:
-        self.seconds[-1] += time.process_time() - self.began
+        self.seconds[-1] += self.clock() - self.began
 
 
 @contextmanager
-def upkeep_of(run: Training) -> Iterator[Upkeep]:
+def upkeep_of(run: Training, clock: Callable[[], float] = time.process_time) -> Iterator[Upkeep]:
     """Times them from outside."""
-    upkeep = Upkeep()
+    upkeep = Upkeep(clock)
     update = run.keys.update
 
     def timed(encoder: torch.nn.Module) -> None:  # the first of them in a step
@@ -268,32 +265,6 @@ def small(batch: int, mlm: bool, dtype: str, count: int) -> list[str]:
         f"compute.dtype={dtype}",
         "compute.device=cpu",
     ]
-
-
-def large(device: str, batch: int, count: int, settings: Sequence[str]) -> None:
-    """Prints what XLM-R large does on this device, from random weights, at web-like lengths."""
-    shape = ["layers=24", "width=1024", "heads=16", "feed_forward=4096", "vocabulary=8000"]
-    with tempfile.TemporaryDirectory() as name:
-        chosen = [f"encoder.scratch.{value}" for value in shape]
-        chosen += [f"optimisation.batch={batch}", f"em.steps={count + 3}", f"compute.device={device}"]
-        run = make_run(Path(name), [*chosen, "compute.dtype=bfloat16", *settings], batch * (count + 4))
-        for encoder in (run.query.encoder, run.keys.encoder):
-            encoder.transformer.resize_token_embeddings(PIECES, mean_resizing=False)
-        expectation_maximisation(run)
-        assert isinstance(run.watch, Timer)
-        seconds = statistics.median(np.diff(run.watch.ends)[2:])
-        tokens = statistics.mean(share.tokens for share in run.shares(lambda data: data.sentences(batch), 4))
-        embeddings = run.query.encoder.transformer.get_input_embeddings().weight.numel()
-        whole = sum(p.numel() for p in run.query.encoder.parameters())
-        line = f"{whole / 1e6:,.0f} M weights, B = {batch}: "
-        line += f"{batch / seconds:,.0f} sentences/s, {tokens / seconds:,.0f} tokens/s"
-        if run.team.device.type == "cuda":
-            found = torch.cuda.get_device_name()
-            peak = next((flops for part, flops in PEAK_FLOPS.items() if part in found), None)
-            line += f", {torch.cuda.max_memory_allocated() / 2**30:,.1f} GiB on {found}"
-            work = operations(run.config, "em") * (whole - embeddings) * tokens
-            line += f", {work / seconds / peak:.1%} MFU" if peak else ""
-        Console().print(line)
 
 
 def seconds(side: Side) -> float:
@@ -394,15 +365,8 @@ def main() -> None:
         "--dtype", choices=["float32", "bfloat16"], help="steps of this precision alone, even if slow"
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--large", action="store_true", help="XLM-R large, XRETE's step alone")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--batch", type=int, default=1024, help="of --large")
-    parser.add_argument("--set", action="append", default=[], help="of --large: key.path=value of the config")
     parser.add_argument("--probe", nargs=4, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.large:
-        large(given.device, given.batch, 10 * given.rounds, given.set)
-        return
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if given.probe:

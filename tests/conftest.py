@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.factories",
     "tests.encoders",
     "tests.hub",
+    "tests.devices",
     "tests.chat_server",
     "tests.tiny_runs",
     "tests.toys",

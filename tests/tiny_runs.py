@@ -49,32 +49,40 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def start(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An XLM-R of one layer with a head: random, but it does not look at positions, so translations are alike."""
+def draw_start(world: Path) -> Callable[..., Path]:
+    """Draws an XLM-R with a head: random, but it does not look at positions, so translations are alike."""
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
     from xrete.encoding.embedder import PROBE
     from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
 
-    folder = tmp_path_factory.mktemp("start")
-    texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]
-    texts += PROBE  # so that it tells these apart, too
-    file = folder / "trained.json"
-    file.write_text(train_tokenizer(texts, PIECES), "utf-8")
-    tokenizer = read_tokenizer(file, LENGTH)
-    torch.manual_seed(0)
-    model = XLMRobertaForMaskedLM(
-        XLMRobertaConfig(
-            vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=1, num_attention_heads=2,
-            intermediate_size=32, max_position_embeddings=LENGTH + 2, type_vocab_size=1, initializer_range=0.5,
-            pad_token_id=1, bos_token_id=0, eos_token_id=2,
-        )
-    )  # fmt: skip
-    model.roberta.embeddings.position_embeddings.weight.data.zero_()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    def draw(folder: Path, *, width: int, layers: int, spread: float) -> Path:
+        texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]
+        texts += PROBE  # so that it tells these apart, too
+        file = folder / "trained.json"
+        file.write_text(train_tokenizer(texts, PIECES), "utf-8")
+        tokenizer = read_tokenizer(file, LENGTH)
+        torch.manual_seed(0)
+        model = XLMRobertaForMaskedLM(
+            XLMRobertaConfig(
+                vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=2,
+                intermediate_size=2 * width, max_position_embeddings=LENGTH + 2, type_vocab_size=1,
+                initializer_range=spread, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+            )
+        )  # fmt: skip
+        model.roberta.embeddings.position_embeddings.weight.data.zero_()
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def start(draw_start: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder of one layer to start from."""
+    return draw_start(tmp_path_factory.mktemp("start"), width=WIDTH, layers=1, spread=0.5)
 
 
 @pytest.fixture
@@ -110,7 +118,8 @@ def assemble(configure: Callable[..., Config], tmp_path: Path) -> Callable[..., 
     from xrete.training.team import Team
 
     def make(*more: str, folder: Path | None = None) -> Training:
-        config, team = configure(*more), Team.join("cpu")
+        config = configure(*more)
+        team = Team.join(config.compute.device)
         place = folder or tmp_path / "run"
         return set_up(config, team, place, Watch(config, team, place, Console(file=io.StringIO())))
 

@@ -34,7 +34,7 @@ from .folders import PHASES, Progress
 from .log import Watch
 from .ranks import TypicalSimilarity
 from .scoring import Scorer
-from .tokens import Tokens
+from .tokens import Tokens, move
 
 GPU_GROUP_TOKENS = 16_384
 """Padded tokens that run at once on a GPU."""
@@ -375,8 +375,8 @@ class Training:
             number,
             share,
             rows,
-            torch.as_tensor(share.batch.partners[share.rows], device=device),
-            torch.as_tensor(np.array(share.batch.ids), device=device),
+            move(share.batch.partners[share.rows], device),
+            move(np.array(share.batch.ids), device),
             torch.Generator().manual_seed(seed),
             seed_of(seed, "process", self.team.rank),
         )
@@ -501,7 +501,7 @@ class Passes:
             This process's part of the mean loss of masked language modelling.
         """
         gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
-        gradients = gradients[torch.from_numpy(self._order).to(gradients.device)]
+        gradients = gradients[move(self._order, gradients.device)]
         counts = [len(group.places) for _, masked in self._parts for group in masked]
         scale = (
             team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
@@ -548,5 +548,5 @@ def _layers(transformer: nn.Module) -> Sequence[nn.Module]:
 def _in_order(vectors: Tensor, order: NDArray[np.intp]) -> Tensor:
     """Puts rows that came group after group back in the order of the batch."""
     result = torch.empty_like(vectors)
-    result[torch.from_numpy(order).to(vectors.device)] = vectors
+    result[move(order, vectors.device)] = vectors
     return result

@@ -186,15 +186,3 @@ def test_faiss_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(UsageError, match="faiss is not installed; run 'pip install faiss-cpu'"):
         top_k(queries, candidates, 2, backend="faiss")
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("half", [False, True])
-def test_a_gpu_finds_the_same(half: bool) -> None:
-    if not pytest.importorskip("torch").cuda.is_available():
-        pytest.skip("no CUDA device")
-    queries, candidates = draw(9, 500, 70_000, 64)
-    expected = top_k(queries, candidates, 20)
-    assert same(top_k(queries, candidates, 20, device="cuda", half=half), expected)
-    on_gpu = nearest_both(queries, candidates, 4, device="cuda", half=half)
-    assert all(same(*pair) for pair in zip(on_gpu, nearest_both(queries, candidates, 4), strict=True))
