@@ -49,7 +49,8 @@ from xrete.models.emmax.config import read
 from xrete.models.emmax.log import Watch, operations
 from xrete.models.emmax.loop import expectation_maximisation
 from xrete.models.emmax.pretrain import set_up
-from xrete.models.emmax.training import Step, Training
+from xrete.models.emmax.step import Step
+from xrete.models.emmax.training import Training
 from xrete.training.team import Team
 
 RANKS = 4
@@ -126,7 +127,7 @@ class Timer(Watch):
 class Unsaved(Checkpoints):
     """Writes nothing: a checkpoint of XLM-R large has 11 GB."""
 
-    def save(self, run: Training, *, best: bool = False) -> None:
+    def save(self, *given: object, best: bool = False) -> None:
         pass
 
 
@@ -152,7 +153,7 @@ def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
     watch = Timer(config, team, folder, Console(quiet=True))
     watch.ends, watch.shares = [], []
     run = set_up(config, team, folder, watch)
-    run._checkpoints = Unsaved(folder, 1)
+    run._checkpoints = Unsaved(folder, config, "", run.start, team)
     return run
 
 

@@ -55,7 +55,7 @@ def draw_start(world: Path) -> Callable[..., Path]:
     from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
     from xrete.encoding.embedder import PROBE
-    from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
+    from xrete.models.emmax.vocabulary import read_tokenizer, train_tokenizer
 
     def draw(folder: Path, *, width: int, layers: int, spread: float) -> Path:
         texts = [line for file in sorted(world.glob("mono/*.txt")) for line in file.read_text("utf-8").splitlines()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,6 +44,32 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Gives a new folder beside `path` to write into, which takes its place when the block ends without an error.
+
+    On any error, and on Ctrl-C, the new folder is removed and `path` is untouched; so is what a killed one left.
+
+    Raises:
+        XreteError: the folder cannot be written or the disk is full; the sentence names it.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    except Exception as error:
+        if type(error).__name__ != "SafetensorError":  # which stands for any error of its files
+            raise
+        raise write_error(path, OSError(str(error))) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -30,15 +30,15 @@ from torch.distributed.checkpoint.state_dict import (
 
 import xrete
 from xrete.errors import UsageError, XreteError
-from xrete.files import file_digest, read_text, write_error, write_text
+from xrete.files import atomic_folder, file_digest, read_text, write_text
+from xrete.training.team import Team
 
 from .config import Config
 from .export import write_model
 from .folders import STATE, Progress, checkpoints
 from .ranks import ORDER
-
-if TYPE_CHECKING:
-    from .training import Training
+from .start import Start
+from .state import RunState
 
 SCHEMA = "xrete/emmax/1"
 TENSORS = "state.safetensors"
@@ -48,33 +48,56 @@ FREE = ("compute", "watch")
 """Sections that may change when a run goes on: they do not change what comes out."""
 
 
+@dataclass(frozen=True)
+class Restored:
+    """What a checkpoint held beside the state.
+
+    Attributes:
+        scores: Of held-out retrieval so far.
+        damages: Which newer checkpoints are damaged, in a sentence each.
+    """
+
+    scores: list[dict[str, Any]]
+    damages: tuple[str, ...]
+
+
 class Checkpoints:
     """The checkpoints of one run."""
 
-    def __init__(self, folder: Path, keep: int) -> None:
-        """Names the run's folder.
+    def __init__(self, folder: Path, config: Config, corpora: str, start: Start, team: Team) -> None:
+        """Says whose they are.
 
         Args:
             folder: The run's.
-            keep: How many of the newest stay; the best stays, too.
+            config: Its settings; they say how many of the newest stay. The best stays, too.
+            corpora: Digest of its text.
+            start: What it started from.
+            team: Its processes.
         """
         self.folder = folder
-        self._keep = keep
+        self._config = config
+        self._corpora = corpora
+        self._start = start
+        self._team = team
         self._best: str | None = None
         self._optimisers: dict[str, dict[str, Any]] = {}
 
-    def save(self, run: Training, *, best: bool = False) -> None:
-        """Writes the run as it is, and removes older ones; every process calls it, the first one writes.
+    def save(
+        self, state: RunState, scores: list[dict[str, Any]], card: dict[str, Any], *, best: bool = False
+    ) -> None:
+        """Writes the state as it is, and removes older ones; every process calls it, the first one writes.
 
         Args:
-            run: The run.
+            state: Of the run.
+            scores: Of held-out retrieval so far.
+            card: How the encoder was trained.
             best: Whether it is the best so far.
 
         Raises:
             XreteError: the disk is full, or not to be written on.
         """
-        folder = self.folder / run.progress.name
-        modules = run.modules()
+        folder = self.folder / state.progress.name
+        modules = state.modules()
         aliases = _aliases(modules)
         tensors = {
             f"{module}/{name}": torch.as_tensor(value).contiguous()
@@ -83,119 +106,104 @@ class Checkpoints:
             if f"{module}/{name}" not in aliases
         }
         groups = {}
-        for name, optimiser in run.optimisers.items():
-            found: dict[str, Any] = get_optimizer_state_dict(_trained(run, name), optimiser, options=WHOLE)
-            groups[name] = found.get("param_groups", [])
-            for weight, values in found.get("state", {}).items():
-                tensors |= {f"{OPTIMISER}{name}/{weight}/{key}": torch.as_tensor(v) for key, v in values.items()}
-        if run.team.leads:
+        for name, optimiser in state.optimisers.items():
+            values: dict[str, Any] = get_optimizer_state_dict(state.trained(name), optimiser, options=WHOLE)
+            groups[name] = values.get("param_groups", [])
+            for weight, moments in values.get("state", {}).items():
+                tensors |= {f"{OPTIMISER}{name}/{weight}/{key}": torch.as_tensor(v) for key, v in moments.items()}
+        if self._team.leads:
             self._best = folder.name if best else self._best
-            state = {
+            about = {
                 "schema": SCHEMA,
                 "rank_order": ORDER,
-                "progress": asdict(run.progress),
-                "queue": {"pointer": run.queue.pointer, "valid": run.queue.valid},
+                "progress": asdict(state.progress),
+                "queue": {"pointer": state.queue.pointer, "valid": state.queue.valid},
                 "aliases": aliases,
                 "optimisers": groups,
-                "config": run.config.model_dump(mode="json"),
-                "corpora": run.corpora,
+                "config": self._config.model_dump(mode="json"),
+                "corpora": self._corpora,
                 "xrete": xrete.__version__,
                 "torch": torch.__version__,
-                "scores": run.watch.scores,
+                "scores": scores,
                 "best": self._best,
             }
-            self._write(folder, run, tensors, state)
+            self._write(folder, tensors, about, card)
             done = [one for one in checkpoints(self.folder) if one.name <= folder.name]  # later ones are damaged
-            for old in done[: -self._keep]:
+            for old in done[: -self._config.watch.keep]:
                 if old.name != self._best:
                     shutil.rmtree(old)
-        run.team.wait()
+        self._team.wait()
 
-    def restore(self, run: Training) -> bool:
-        """Takes the state of the newest checkpoint that is whole; says which are not.
-
-        Returns:
-            Whether there is a checkpoint.
+    def restore(self, state: RunState) -> Restored | None:
+        """Puts a state where the newest checkpoint that is whole has it; None where there is no checkpoint.
 
         Raises:
             UsageError: the run was made with other settings, or on other text.
             XreteError: none is whole.
         """
-        damages = []
+        if self._team.leads:
+            for stale in self.folder.glob(".*.part"):  # of a process that was killed while it wrote
+                shutil.rmtree(stale, ignore_errors=True)
+        damages: list[str] = []
         for folder in reversed(checkpoints(self.folder)):
             try:
-                state, tensors = _read(folder)
+                about, tensors = _read(folder)
             except XreteError as damage:
                 damages.append(str(damage))
                 continue
-            _check_settings(self.folder, state, run.config)
-            if state["corpora"] != run.corpora:
+            _check_settings(self.folder, about, self._config)
+            if about["corpora"] != self._corpora:
                 raise UsageError(f"{self.folder} holds a run on other text; use --fresh or another --out")
-            self._take(run, state, tensors)
-            for found in damages:
-                run.watch.warn(f"{found}; going on from {folder.name}")
-            return True
+            self._take(state, about, tensors)
+            return Restored(about["scores"], tuple(f"{damage}; going on from {folder.name}" for damage in damages))
         if damages:
             raise XreteError(f"{damages[0]}; no checkpoint there is whole, --fresh starts anew")
-        return False
+        return None
 
-    def _take(self, run: Training, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Puts a run into the state that was read."""
-        for alias, name in state["aliases"].items():
+    def restore_optimisers(self, state: RunState) -> None:
+        """Gives new optimisers what was restored, once, where the phase goes on in its middle."""
+        restored, self._optimisers = self._optimisers, {}
+        if state.progress.step:
+            for name, values in restored.items():
+                set_optimizer_state_dict(
+                    state.trained(name),
+                    state.optimisers[name],
+                    values,
+                    options=StateDictOptions(full_state_dict=True),
+                )
+
+    def _take(self, state: RunState, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Puts a state where the one is that was read."""
+        for alias, name in about["aliases"].items():
             tensors[alias] = tensors[name]
-        run.progress = Progress(**state["progress"])
-        for name, module in run.modules().items():
-            if name in ("classifier", "typical") and run.begins("classifier") and not run.is_joint:
+        state.progress = Progress(**about["progress"])
+        is_joint = self._config.warmup.order == "joint"
+        for name, module in state.modules().items():
+            if name in ("classifier", "typical") and state.begins("classifier") and not is_joint:
                 continue  # still as it starts, perhaps in another shape: a sweep forks here
             start = f"{name}/"
             own = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
             set_model_state_dict(module, dict[str, Any](own), options=StateDictOptions(full_state_dict=True))
-        run.queue.pointer, run.queue.valid = state["queue"]["pointer"], state["queue"]["valid"]
-        run.watch.rewind(run.progress, state["scores"])
-        self._best = state["best"]
+        state.queue.pointer, state.queue.valid = about["queue"]["pointer"], about["queue"]["valid"]
+        self._best = about["best"]
         self._optimisers = {
             name: {"state": _nested(tensors, f"{OPTIMISER}{name}/"), "param_groups": groups}
-            for name, groups in state["optimisers"].items()
+            for name, groups in about["optimisers"].items()
         }
 
-    def restore_optimisers(self, run: Training) -> None:
-        """Gives new optimisers the restored state, once, where the phase goes on in its middle."""
-        restored, self._optimisers = self._optimisers, {}
-        if run.progress.step:
-            for name, state in restored.items():
-                optimiser = run.optimisers[name]
-                set_optimizer_state_dict(
-                    _trained(run, name), optimiser, state, options=StateDictOptions(full_state_dict=True)
-                )
-
-    def _write(self, folder: Path, run: Training, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Writes into a folder aside, which becomes the checkpoint once all is on the disk.
+    def _write(self, folder: Path, tensors: dict[str, Tensor], about: dict[str, Any], card: dict[str, Any]) -> None:
+        """Writes a checkpoint, at once or not at all.
 
         Raises:
-            XreteError: it cannot be written; nothing of it stays.
+            XreteError: it cannot be written.
         """
-        aside = self.folder / ".part"
         prefix = "query/"
         weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        try:
-            shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
-            aside.mkdir(parents=True)
+        with atomic_folder(folder) as aside:
             save_file(tensors, aside / TENSORS)
-            write_model(aside / "model", run.start, weights, run.watch.card(run))
-            state["files"] = {TENSORS: file_digest(aside / TENSORS)}
-            write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
-            shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-            aside.rename(folder)
-        except OSError as error:
-            raise write_error(folder, error) from error
-        except SafetensorError as error:
-            raise write_error(folder, OSError(str(error))) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _trained(run: Training, name: str) -> nn.Module:
-    return run.query if name == "encoder" else run.classifier
+            write_model(aside / "model", self._start, weights, card)
+            about["files"] = {TENSORS: file_digest(aside / TENSORS)}
+            write_text(aside / STATE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

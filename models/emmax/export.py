@@ -16,7 +16,7 @@ from xrete.quiet import quiet
 from .folders import TRAINING
 
 if TYPE_CHECKING:
-    from .encoder import Start
+    from .start import Start
 
 
 def write_model(folder: Path, start: Start, weights: dict[str, Tensor], card: dict[str, Any]) -> None:

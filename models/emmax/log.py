@@ -22,13 +22,13 @@ from xrete.errors import XreteError
 from xrete.files import write_text
 from xrete.training.team import Team
 
+from .alarms import Alarms
 from .config import Config
 from .folders import LOG, PHASES
 from .folders import Progress as RunProgress
-from .monitors import Alarms
 
 if TYPE_CHECKING:
-    from .training import Step, Training
+    from .step import Step
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
 """Dense bfloat16 operations a second, as the makers' sheets say, by a part of the device's name."""
@@ -192,13 +192,18 @@ class Watch:
                 self._alarms.score(entry["score"])
         self._say(f"going on after {progress.phase} {progress.step:,}")
 
-    def card(self, run: Training) -> dict[str, Any]:
-        """What the encoder's folder says about how it was trained."""
+    def card(self, source: str, progress: RunProgress) -> dict[str, Any]:
+        """What the encoder's folder says about how it was trained.
+
+        Args:
+            source: What the run started from.
+            progress: How far it is.
+        """
         return {
             "xrete": xrete.__version__,
-            "start": run.start.source,
-            "phase": run.progress.phase,
-            "step": run.progress.step,
+            "start": source,
+            "phase": progress.phase,
+            "step": progress.step,
             "config": self._config.model_dump(mode="json"),
             "corpora": self.corpora,
             "overlap": self.overlap,

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from xrete.errors import XreteError
+from xrete.training.optim import seed_of
 
 from .classifier import GaussianMixture, start_similarities
 from .losses import classifier_loss, info_nce, ranking_info_nce
 from .monitors import watch_contrast, watch_em, watch_warm_up
 from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
-from .training import Candidates, Step, Training, seed_of
+from .step import Candidates, Step
+from .training import Training
 
 
 def train(run: Training) -> None:

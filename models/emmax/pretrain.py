@@ -20,13 +20,14 @@ from xrete.training.team import Team
 from .checkpoint import Checkpoints
 from .config import Config, dump
 from .corpora import Prepared, overlap, prepare
-from .encoder import open_start, read_tokenizer, train_tokenizer
 from .folders import LOG, PHASES, SETTINGS, best_of, checkpoints, clear
 from .log import Watch
 from .loop import train
 from .pictures import draw
 from .scoring import Scorer
+from .start import open_start
 from .training import Training
+from .vocabulary import read_tokenizer, train_tokenizer
 
 TOKENIZER_SENTENCES = 200_000
 """Sentences that a new tokenizer is trained on, at most."""
@@ -92,7 +93,7 @@ def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
         device=team.device,
         tokenizer=None if config.encoder.start else _new_tokenizer(config, team, folder / "corpora", prepared),
     )
-    keeper = Checkpoints(folder, config.watch.keep)
+    keeper = Checkpoints(folder, config, prepared.digest, start, team)
     run = Training(config, team, start, prepared, keeper, watch, Scorer(config.watch))
     if config.compute.dtype == "bfloat16" and team.device.type == "cpu" and not multiplies_bfloat16():
         watch.warn(

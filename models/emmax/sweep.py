@@ -27,7 +27,7 @@ from rich.table import Table
 from scipy import stats
 
 from xrete.errors import UsageError
-from xrete.files import read_text, write_text
+from xrete.files import atomic_folder, read_text, write_text
 from xrete.model import PretrainOptions
 
 from .checkpoint import leaves
@@ -155,11 +155,10 @@ def _fork(config: Config, place: Path, others: Sequence[Path]) -> None:
         if _early(last["config"]) == _early(settings):
             shutil.rmtree(place, ignore_errors=True)
             for kept in dict.fromkeys((last["best"] or name, name)):
-                aside = place / f".{kept}.part"
-                shutil.copytree(other / kept, aside)
-                state = json.loads(read_text(aside / STATE)) | {"config": settings}
-                write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
-                aside.rename(place / kept)
+                with atomic_folder(place / kept) as aside:
+                    shutil.copytree(other / kept, aside, dirs_exist_ok=True)
+                    state = json.loads(read_text(aside / STATE)) | {"config": settings}
+                    write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
             return
 
 

@@ -1,4 +1,4 @@
-"""A run: its state, and what every step of every phase does with it.
+"""The driver of a run: what every step of every phase does.
 
 The phases themselves are in `loop`. What a step draws at random (dropout, masks, virtual examples) is a function of
 (seed, phase, step, process), so a run that goes on from a checkpoint needs no generator's state.
@@ -7,94 +7,53 @@ The phases themselves are in `loop`. What a step draws at random (dropout, masks
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from xrete.encoding.transformer import CPU_BATCH_TOKENS
 from xrete.errors import XreteError
+from xrete.training.optim import decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
 
-from .batches import Feed, Group, Grouping, Hiding, Share, order_of
+from .batches import Feed, Group, Grouping, Share, order_of
 from .checkpoint import Checkpoints
-from .classifier import FullyConnected, GaussianMixture
 from .config import Config
 from .corpora import Batch, Prepared, Sampler
-from .encoder import KeyEncoder, KeyQueue, Masked, Start
-from .folders import PHASES, Progress
+from .encoder import Masked
+from .folders import Progress
+from .gradient_cache import GradientCache, in_order
 from .log import Watch
-from .ranks import TypicalSimilarity
+from .masking import TokenMasker
 from .scoring import Scorer
+from .start import Start
+from .state import RunState
+from .step import Candidates, Step
 from .tokens import Tokens, move
 
 GPU_GROUP_TOKENS = 16_384
 """Padded tokens that run at once on a GPU."""
 
 
-@dataclass
-class Step:
-    """One step of a phase.
-
-    Attributes:
-        phase: Its name.
-        number: From 0.
-        share: The batch, and this process's rows of it.
-        rows: Places of this process's sentences in the global batch, int64 [b].
-        partners: Places of their translations, -1 where there is none, int64 [b].
-        ids: Digests of all sentences, int64 [B].
-        generator: For draws about the global batch; the same on every process.
-        seed: For everything else of this process.
-        metrics: What is logged.
-    """
-
-    phase: str
-    number: int
-    share: Share
-    rows: Tensor
-    partners: Tensor
-    ids: Tensor
-    generator: torch.Generator
-    seed: int
-    metrics: dict[str, Any] = field(default_factory=dict)
-    passes: Passes | None = None
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """What this process's anchors are compared with: the keys of the batch, then the queue's.
-
-    Attributes:
-        vectors: float32 [C, d].
-        allowed: Which of them count for each anchor, bool [b, C]; never its own key.
-        own: Each anchor's own key, bool [b, C].
-    """
-
-    vectors: Tensor
-    allowed: Tensor
-    own: Tensor
-
-
 class Training:
-    """The state of a run.
+    """The driver of a run: what its phases are made of.
 
     Attributes:
         config: Its settings.
         team: Its processes.
-        query: The encoder that is trained, and its head.
+        state: What checkpoints keep of it.
+        query: The encoder that is trained, and its head; this and what follows are parts of the state.
         keys: The momentum encoder.
         queue: The newest keys.
         classifier: G.
         typical: s_r.
-        progress: The phase and step that come next.
+        start: What it started from.
         watch: Where everything is logged.
     """
 
@@ -111,11 +70,10 @@ class Training:
         """Puts a run together, and goes on from the newest checkpoint if there is one."""
         self.config = config
         self.team = team
+        self.start = start
         self.watch = watch
-        self.progress = Progress(PHASES[0], 0, {})
         self._checkpoints = checkpoints
         self._prepared = prepared
-        self._start = start
         self._scorer = scorer
         self._stopped = False
         self._sharded = config.compute.sharding == "fsdp" and team.size > 1
@@ -123,31 +81,25 @@ class Training:
         most = min(most, config.compute.cache_tokens or most)
         self._grouping = Grouping(start.tokenizer, start.max_length, most, even=self._sharded)
         torch.manual_seed(config.seed)
-        encoder = start.query.encoder
-        self.query = start.query.to(team.device)
-        self.keys = KeyEncoder(encoder, config.encoder.key_momentum, dropout=config.encoder.key_dropout)
-        self.queue = KeyQueue(config.loss.queue, encoder.dimension).to(team.device)
-        ranks = config.ranks
-        self.classifier: GaussianMixture | FullyConnected = (
-            GaussianMixture(ranks.number, encoder.dimension, zero_means=ranks.zero_means)
-            if ranks.classifier == "gmm"
-            else FullyConnected(ranks.number, encoder.dimension, ranks.hidden)
-        ).to(team.device)
-        self.typical = TypicalSimilarity(ranks.number, ranks.typical_start, ranks.typical_momentum).to(team.device)
-        self._optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.state = state = RunState.draw(config, start.query, team.device)
+        self.query, self.keys, self.queue = state.query, state.keys, state.queue
+        self.classifier, self.typical = state.classifier, state.typical
+        transformer = self.query.encoder.transformer
         if config.compute.checkpoint_activations:
-            encoder.transformer.gradient_checkpointing_enable()
+            transformer.gradient_checkpointing_enable()
         if config.compute.compile:
-            encoder.transformer.compile()
+            transformer.compile()
             self.keys.encoder.transformer.compile()
         self._module: nn.Module = self.query
         if self._sharded:
-            team.shard(self.query, _layers(encoder.transformer))
+            team.shard(self.query, _layers(transformer))
             team.shard(self.keys.average, _layers(self.keys.encoder.transformer))
-        embeddings = encoder.transformer.get_input_embeddings().weight.numel()
-        self._parameters = sum(p.numel() for p in encoder.parameters()) - embeddings
-        if not checkpoints.restore(self):
-            watch.rewind(self.progress, [])
+        embeddings = transformer.get_input_embeddings().weight.numel()
+        self._parameters = sum(p.numel() for p in self.query.encoder.parameters()) - embeddings
+        restored = checkpoints.restore(state)
+        watch.rewind(state.progress, restored.scores if restored else [])
+        for damage in restored.damages if restored else ():
+            watch.warn(damage)
 
     # What the phases are made of, in the order of a step.
 
@@ -155,6 +107,9 @@ class Training:
         self, name: str, steps: int, draw: Callable[[Sampler], Batch], trains: Sequence[str]
     ) -> Iterator[Step]:
         """Yields the steps of a phase that are not done yet; after each, logs, scores and saves as is due.
+
+        The body of the loop over this generator is the step; what is due after it runs when the loop asks for the
+        next one.
 
         Args:
             name: The phase's.
@@ -165,17 +120,17 @@ class Training:
         Raises:
             KeyboardInterrupt: the user, or the scheduler, wants the run to end; the state is saved.
         """
-        if self._is_past(name) or not steps:
+        if self.state.is_past(name) or not steps:
             return
         first = self.progress.step if self.progress.phase == name else 0
-        self.progress = Progress(name, first, self.progress.position)
+        self.state.progress = Progress(name, first, self.progress.position)
         self._begin(name, trains)
         self.watch.begin(name, first, steps)
         for number, share in enumerate(self.shares(draw, steps - first), start=first):
             self._set_rates(name, number, steps)
             step = self._step(name, number, share)
             yield step
-            self.progress = Progress(name, number + 1, share.batch.position)
+            self.state.progress = Progress(name, number + 1, share.batch.position)
             self.watch.count(step)
             if self._after(step, steps):
                 return
@@ -211,27 +166,27 @@ class Training:
         Their gradient is carried on into the encoder by `learn`.
         """
         self.query.train()
-        step.passes = Passes(self._module, self._micro_batches(step), step.share.order)
+        step.passes = GradientCache(self._module, self._micro_batches(step), step.share.order)
         return step.passes.vectors
 
     def hide(self, step: Step) -> None:
         """Corrupts this process's sentences, for a step that does nothing but predict the hidden tokens."""
         self.query.train()
         parts: list[tuple[list[Tokens], list[Masked]]] = [([], masked) for _, masked in self._micro_batches(step)]
-        step.passes = Passes(self._module, parts, step.share.order[:0])
+        step.passes = GradientCache(self._module, parts, step.share.order[:0])
 
     @torch.no_grad()
     def encode_frozen(self, share: Share) -> Tensor:
         """Returns the vectors of all sentences of the global batch, without dropout and gradients, [B, d]."""
         self.query.eval()
-        return self.team.gather(_in_order(self.query(self._lay_out(share.groups))[0], share.order))
+        return self.team.gather(in_order(self.query(self._lay_out(share.groups))[0], share.order))
 
     @torch.no_grad()
     def encode_keys(self, step: Step) -> Tensor:
         """Moves the key encoder towards the query encoder, and returns the keys of the global batch, [B, d]."""
         self.keys.update(self.query.encoder)
         tokens = self._lay_out(step.share.groups, step.seed, "keys")
-        return self.team.gather(_in_order(self.keys(tokens), step.share.order))
+        return self.team.gather(in_order(self.keys(tokens), step.share.order))
 
     def candidates(self, step: Step, keys: Tensor) -> Candidates:
         """Puts the keys of the batch and of the queue side by side, and says which count for whom."""
@@ -250,6 +205,9 @@ class Training:
     def learn(self, step: Step, *, encoder: Tensor | None = None, classifier: Tensor | None = None) -> None:
         """Takes one step of the optimisers on this process's part of the losses (Eq. 8).
 
+        It goes backwards twice: from the losses to the classifier and to the sentence vectors, which are leaves
+        (`GradientCache.vectors`); then from these vectors' gradients into the encoder.
+
         Raises:
             XreteError: a loss or a gradient is not finite; nothing was changed by this step.
         """
@@ -265,7 +223,7 @@ class Training:
                 losses["mlm"] = hidden
         if classifier is not None:
             self.team.average_gradients(self.classifier)
-        norms = {name: self._clip(self._trained(name)) for name in self._optimisers}
+        norms = {name: self._clip(self._trained(name)) for name in self.state.optimisers}
         shown = self.team.sum(torch.stack([loss.detach().to(self.team.device) for loss in losses.values()]))
         values = torch.cat([shown / self.team.size, torch.stack(list(norms.values()))]).tolist()  # the one wait
         names = [*(f"loss_{name}" for name in losses), *(f"norm_{name}" for name in norms)]
@@ -276,7 +234,7 @@ class Training:
                 f"phase {step.phase}, step {step.number + 1}: {' and '.join(wrong)} not finite, the step was not "
                 "taken; lower optimisation.encoder_rate or classifier_rate, or use compute.dtype = 'float32'"
             )
-        for optimiser in self._optimisers.values():
+        for optimiser in self.state.optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
@@ -295,39 +253,16 @@ class Training:
     @property
     def tokenizer(self) -> Any:
         """The encoder's tokenizer."""
-        return self._start.tokenizer
+        return self.start.tokenizer
 
     @property
-    def start(self) -> Start:
-        """What the run started from."""
-        return self._start
-
-    @property
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """Those of the phase that runs, by what they train."""
-        return self._optimisers
-
-    @property
-    def corpora(self) -> str:
-        """Digest of all text."""
-        return self._prepared.digest
-
-    def modules(self) -> dict[str, nn.Module]:
-        """All that a checkpoint keeps, by name."""
-        return {
-            "query": self.query,
-            "keys": self.keys,
-            "queue": self.queue,
-            "classifier": self.classifier,
-            "typical": self.typical,
-        }
+    def progress(self) -> Progress:
+        """The phase and step that come next."""
+        return self.state.progress
 
     def begins(self, name: str) -> bool:
-        """Says whether a phase is still to begin: no step of it, or of a later one, is done."""
-        return not self._is_past(name) and (self.progress.phase != name or self.progress.step == 0)
-
-    def _is_past(self, name: str) -> bool:
-        return PHASES.index(name) < PHASES.index(self.progress.phase)
+        """Whether a phase is still to begin: no step of it, or of a later one, is done."""
+        return self.state.begins(name)
 
     def _trained(self, name: str) -> nn.Module:
         return self._module if name == "encoder" else self.classifier
@@ -335,34 +270,29 @@ class Training:
     def _begin(self, name: str, trains: Sequence[str]) -> None:
         """Makes the optimisers of a phase, or takes them from the checkpoint where it is in this phase."""
         plan = self.config.optimisation
-        self._optimisers = {}
+        optimisers: dict[str, torch.optim.Optimizer] = {}
         if "encoder" in trains:
             self.query.use(vectors=name != "mlm", head=self._hides(name))
             if not self._sharded:  # anew, since processes wait for gradients of what learns
                 self._module = self.team.replicate(self.query)
-            weights = [p for p in self.query.parameters() if p.requires_grad]
-            matrices = [p for p in weights if p.ndim >= 2]
-            others = [p for p in weights if p.ndim < 2]
-            groups = [
-                {"params": matrices, "weight_decay": plan.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ]
+            groups = decay_groups(self.query.parameters(), plan.weight_decay)
             kind = torch.optim.AdamW if plan.encoder_optimiser == "adamw" else torch.optim.Adam
             if plan.encoder_optimiser == "adam":
-                groups = [{"params": [*matrices, *others]}]
-            self._optimisers["encoder"] = kind(groups, lr=plan.encoder_rate, eps=plan.epsilon, fused=True)
+                groups = [{"params": [parameter for group in groups for parameter in group["params"]]}]
+            optimisers["encoder"] = kind(groups, lr=plan.encoder_rate, eps=plan.epsilon, fused=True)
         if "classifier" in trains:
             gaussians = [p for p in self.classifier.parameters() if p.requires_grad]
-            self._optimisers["classifier"] = torch.optim.Adam(gaussians, lr=plan.classifier_rate)
-        self._checkpoints.restore_optimisers(self)
+            optimisers["classifier"] = torch.optim.Adam(gaussians, lr=plan.classifier_rate)
+        self.state.optimisers = optimisers
+        self._checkpoints.restore_optimisers(self.state)
 
     def _set_rates(self, phase: str, number: int, steps: int) -> None:
         plan = self.config.optimisation
         peaks = {"encoder": plan.encoder_rate, "classifier": plan.classifier_rate}
         if phase == "em" and self.config.em.encoder_rate is not None:
             peaks["encoder"] = self.config.em.encoder_rate
-        share = rate_at(number, steps, plan.schedule, plan.warmup)
-        for name, optimiser in self._optimisers.items():
+        share = lr_factor(number, steps, plan.schedule, plan.warmup)
+        for name, optimiser in self.state.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = peaks[name] * share
 
@@ -386,14 +316,14 @@ class Training:
         groups, rows = step.share.groups, step.share.rows
         tokens, masked = self._lay_out(groups, step.seed, "queries"), []
         if self._hides(step.phase):
-            shape = (len(step.share.batch.texts), self._start.max_length)
+            shape = (len(step.share.batch.texts), self.start.max_length)
             seed = seed_of(self.config.seed, step.phase, step.number, "hidden")
-            hiding = Hiding(shape, self.tokenizer, self._start.layout, self.config.mlm, seed)
+            masker = TokenMasker(shape, self.tokenizer, self.start.layout, self.config.mlm, seed)
             masked = [
-                hiding(group, rows.start, self.team.device, seed_of(step.seed, "hidden", place))
+                masker(group, rows.start, self.team.device, seed_of(step.seed, "hidden", place))
                 for place, group in enumerate(groups)
             ]
-        longest = self._start.max_length if self._sharded else 0  # then all processes come to the same decision
+        longest = self.start.max_length if self._sharded else 0  # then all processes come to the same decision
         size = sum(len(group.ids) * max(longest, *group.lengths) for group in groups)
         if size <= (self.config.compute.cache_tokens or size):
             return [(tokens, masked)]
@@ -404,7 +334,7 @@ class Training:
         return phase == "mlm" or self.config.mlm.weight > 0
 
     def _lay_out(self, groups: Sequence[Group], *seed: object) -> list[Tokens]:
-        lay_out, device = self._start.layout, self.team.device
+        lay_out, device = self.start.layout, self.team.device
         return [
             lay_out(group.flat, group.lengths, device, seed_of(*seed, place)) for place, group in enumerate(groups)
         ]
@@ -415,7 +345,7 @@ class Training:
         groups = self._grouping(list(texts))
         training = self.query.training
         self.query.eval()
-        vectors = _in_order(self.query(self._lay_out(groups))[0], order_of(groups))
+        vectors = in_order(self.query(self._lay_out(groups))[0], order_of(groups))
         self.query.train(training)
         array: NDArray[np.float32] = vectors.cpu().numpy()
         return array
@@ -441,9 +371,10 @@ class Training:
             best = self.score(step.phase, done)
             stale = step.phase == "em" and self.team.any(self.watch.is_stale())
         if stale:
-            self.progress = Progress(step.phase, steps, self.progress.position)
+            self.state.progress = Progress(step.phase, steps, self.progress.position)
         if best or last or stale or stopped or done % watch.save_every == 0:
-            self._checkpoints.save(self, best=best)
+            card = self.watch.card(self.start.source, self.progress)
+            self._checkpoints.save(self.state, self.watch.scores, card, best=best)
         if stopped:
             raise KeyboardInterrupt
         return stale
@@ -468,85 +399,6 @@ class Training:
                 signal.signal(number, handler)
 
 
-class Passes:
-    """The encoder's passes over one process's sentences: in one piece, or by gradient caching (Gao et al. 2021).
-
-    With caching, a first pass without activations gives the vectors, the loss gives their gradients, and a second
-    pass, with the same dropout, carries them into the encoder part by part. The result is the same.
-
-    Attributes:
-        vectors: Unit rows [b, d]; a leaf, whose gradient the loss fills.
-    """
-
-    def __init__(
-        self, module: nn.Module, parts: list[tuple[list[Tokens], list[Masked]]], order: NDArray[np.intp]
-    ) -> None:
-        """Runs the forward pass."""
-        self._module = module
-        self._parts = parts
-        self._order = order
-        self._kept: tuple[Tensor, Tensor] | None = None
-        if len(parts) == 1:
-            self._kept = module(*parts[0])
-            vectors = self._kept[0]
-        else:
-            with torch.no_grad():
-                vectors = torch.cat([module(tokens)[0] for tokens, _ in parts])
-        self.vectors = _in_order(vectors.detach(), order).requires_grad_()
-
-    def backward(self, team: Team, mlm_weight: float) -> Tensor:
-        """Carries the gradient of the vectors into the encoder, and that of masked language modelling with it.
-
-        Returns:
-            This process's part of the mean loss of masked language modelling.
-        """
-        gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
-        gradients = gradients[move(self._order, gradients.device)]
-        counts = [len(group.places) for _, masked in self._parts for group in masked]
-        scale = (
-            team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
-        )
-        loss = torch.zeros((), device=team.device)
-        sizes = [sum(map(len, tokens)) for tokens, _ in self._parts]
-        for part, gradient in enumerate(torch.split(gradients, sizes)):
-            with self._alone(part < len(sizes) - 1):
-                vectors, mlm = self._kept or self._module(*self._parts[part])
-                pairs = [(vectors, gradient), (mlm, mlm_weight * scale)]
-                outputs, into = zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True)
-                torch.autograd.backward(outputs, into)
-            loss = loss + mlm.detach() * scale
-        return loss
-
-    def _alone(self, alone: bool) -> contextlib.AbstractContextManager[None]:
-        """Keeps gradients on this process until the last part."""
-        if alone and isinstance(self._module, nn.parallel.DistributedDataParallel):
-            return self._module.no_sync()
-        if isinstance(self._module, FSDPModule):
-            self._module.set_requires_gradient_sync(not alone)
-        return contextlib.nullcontext()
-
-
-def rate_at(number: int, steps: int, schedule: str, warmup: float) -> float:
-    """Returns the share of the peak rate at a step (from 0) of a phase: a rise, then the schedule's fall to 0."""
-    rise = math.ceil(warmup * steps)
-    if number < rise:
-        return (number + 1) / rise
-    left = (steps - number) / max(1, steps - rise)
-    return {"constant": 1.0, "linear": left, "cosine": 0.5 * (1.0 - math.cos(math.pi * left))}[schedule]
-
-
-def seed_of(*parts: object) -> int:
-    """Returns a seed of 63 bits that depends on all parts."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1
-
-
 def _layers(transformer: nn.Module) -> Sequence[nn.Module]:
     """Returns the layers of a transformer, if it has them where BERT has."""
     return getattr(getattr(transformer, "encoder", None), "layer", ())
-
-
-def _in_order(vectors: Tensor, order: NDArray[np.intp]) -> Tensor:
-    """Puts rows that came group after group back in the order of the batch."""
-    result = torch.empty_like(vectors)
-    result[move(order, vectors.device)] = vectors
-    return result

@@ -55,7 +55,9 @@ def gradients_of(run: Training) -> Iterator[Gradients]:
     """Notes what the optimisers are given, by the parameter's name, on the CPU."""
     noted: Gradients = {}
     names = {
-        id(p): f"{part}.{name}" for part, module in run.modules().items() for name, p in module.named_parameters()
+        id(p): f"{part}.{name}"
+        for part, module in run.state.modules().items()
+        for name, p in module.named_parameters()
     }
 
     def note(optimiser: torch.optim.Optimizer, *_: object) -> None:

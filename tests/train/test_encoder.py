@@ -22,18 +22,15 @@ from transformers import ElectraConfig, ElectraModel
 
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.models.emmax import encoder as encoders
-from xrete.models.emmax.batches import Group, Grouping, Hiding, order_of
+from xrete.models.emmax import vocabulary
+from xrete.models.emmax.batches import Group, Grouping, order_of
 from xrete.models.emmax.config import Compute, EncoderConfig, MaskedLanguageModel
-from xrete.models.emmax.encoder import (
-    KeyEncoder,
-    KeyQueue,
-    Masked,
-    Start,
-    open_start,
-    read_tokenizer,
-    train_tokenizer,
-)
+from xrete.models.emmax.encoder import Masked
+from xrete.models.emmax.masking import TokenMasker
+from xrete.models.emmax.momentum import KeyEncoder, KeyQueue
+from xrete.models.emmax.start import Start, open_start
 from xrete.models.emmax.tokens import Layout, Packed, Padded, Tokens
+from xrete.models.emmax.vocabulary import read_tokenizer, train_tokenizer
 
 Open = Callable[..., Start]
 CPU = torch.device("cpu")
@@ -269,7 +266,7 @@ def test_a_revision_is_asked_for(start: Path, monkeypatch: pytest.MonkeyPatch) -
         asked.append((repo, revision, weights))
         return start
 
-    monkeypatch.setattr(encoders, "snapshot", snapshot)
+    monkeypatch.setattr("xrete.models.emmax.start.snapshot", snapshot)
     config = EncoderConfig(start="acme/encoder", revision="0123abc")
     opened = open_start(config, Compute(), mlm=False)
     assert asked == [("acme/encoder", "0123abc", True)]
@@ -323,11 +320,11 @@ def test_one_order_changes_nothing_but_the_order() -> None:
     numbered = [["x", -3.9998], ["y", -3.9999], ["z", -4.0]]
     digits = [["ab", -1.0 + 1e-15], ["a", -2.0], ["b", -3.0]]
     shuffled = [["z", -3.9998], ["x", -3.9999], ["y", -4.0]]
-    found = encoders._in_one_order([*special, *pieces, *numbered], first=2)
+    found = vocabulary._in_one_order([*special, *pieces, *numbered], first=2)
     assert [tuple(row) for row in found] == [
         ("<s>", 0.0), ("<pad>", 0.0), ("ab", -1.0), ("a", -2.0), ("b", -3.0), ("x", -4.0), ("y", -4.0), ("z", -4.0)
     ]  # fmt: skip
-    assert encoders._in_one_order([*special, *digits, *shuffled], first=2) == found
+    assert vocabulary._in_one_order([*special, *digits, *shuffled], first=2) == found
 
 
 # --- groups -------------------------------------------------------------------------------------------------
@@ -362,7 +359,7 @@ def hidden(
 ) -> list[Masked]:
     """Corrupts texts that are these rows of a batch, or of a process whose first row is another than 0."""
     config = MaskedLanguageModel(weight=1.0, share=0.5)
-    hide = Hiding((len(TEXTS), 32), start.tokenizer, start.layout, config, seed=3)
+    hide = TokenMasker((len(TEXTS), 32), start.tokenizer, start.layout, config, seed=3)
     return [hide(group_of(start, texts, rows), first, CPU, seed=4)]
 
 
@@ -399,7 +396,7 @@ def test_hidden_tokens_are_masked_changed_or_kept_and_special_ones_left_alone(op
     ids = torch.randint(5, len(start.tokenizer), (400, 32), generator=torch.Generator().manual_seed(0))
     ids[:, 0], ids[:, -1] = 0, 2
     config = MaskedLanguageModel(weight=1.0, share=0.25, smoothing=0.1)
-    hide = Hiding((400, 32), start.tokenizer, start.layout, config, seed=3)
+    hide = TokenMasker((400, 32), start.tokenizer, start.layout, config, seed=3)
     found = hide(Group(np.arange(400), ids.tolist()), 0, CPU, seed=4)
     read, right = found.tokens.ids.view(400, 32), labels(found).view(400, 32)
     chosen = right != -100

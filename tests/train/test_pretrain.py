@@ -18,7 +18,7 @@ import xrete as package
 from xrete import registry
 from xrete.check.plugins import check_plugin
 from xrete.errors import UsageError
-from xrete.models.emmax import plugin, runs
+from xrete.models.emmax import folders, plugin
 from xrete.models.emmax.config import Config, dump, read
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.pretrain import pretrain
@@ -112,7 +112,7 @@ def test_a_run_that_diverges_says_where_and_ends_with_1(xrete: Run, options: Any
         "error: phase encoder, step 2: loss_encoder and norm_encoder not finite, the step was not taken; lower "
         in done.stderr
     )
-    assert [folder.name for folder in runs.checkpoints(tmp_path / "run")] == ["1-encoder-0000001"]
+    assert [folder.name for folder in folders.checkpoints(tmp_path / "run")] == ["1-encoder-0000001"]
 
 
 def test_explaining_does_nothing_and_reads_back(
@@ -151,7 +151,7 @@ def test_sentence_transformers_gives_the_vectors_of_xrete(
 
     run = assemble(*QUICK, f"encoder.pooling={pooling}", "mlm.weight=0.1", "warmup.encoder_steps=2")
     train(run)
-    (checkpoint,) = runs.checkpoints(tmp_path / "run")
+    (checkpoint,) = folders.checkpoints(tmp_path / "run")
     exported = SentenceTransformer(str(checkpoint / "model"), device="cpu")
     theirs = exported.encode(TEXTS)
     ours = package.load_model(f"emmax:{tmp_path / 'run'}", device="cpu").encode(TEXTS)
@@ -181,7 +181,7 @@ def checkpoint(made: Path, configure: Configure, world: Path, console: Any) -> P
         registry.add_plugin_file(world / "world.py")
         scored = ('watch.tasks=["world"]', f"watch.data={world}", "watch.overlap=auto", "watch.score_every=1")
         pretrain(configure(*QUICK, *scored), folder, console=console)
-    newest: Path = runs.checkpoints(folder)[-1]
+    newest: Path = folders.checkpoints(folder)[-1]
     return newest
 
 
@@ -215,7 +215,7 @@ def test_the_contract_suite_passes(checkpoint: Path) -> None:
     assert [(finding.rule, finding.detail) for finding in findings if not finding.passed] == []
 
 
-@pytest.mark.skipif(not runs.EMBEDDED.is_dir(), reason="the embedded encoder is not there yet")
+@pytest.mark.skipif(not folders.EMBEDDED.is_dir(), reason="the embedded encoder is not there yet")
 def test_the_contract_suite_passes_on_the_embedded_encoder() -> None:
     findings = check_plugin("emmax:embedded")
     assert [(finding.rule, finding.detail) for finding in findings if not finding.passed] == []
@@ -224,7 +224,7 @@ def test_the_contract_suite_passes_on_the_embedded_encoder() -> None:
 def test_which_encoder_a_name_means(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     embedded = checkpoint / "model"
-    for module in (runs, plugin):
+    for module in (folders, plugin):
         monkeypatch.setattr(module, "EMBEDDED", embedded)
     assert identity("emmax").name == "emmax:embedded"  # there is no run here
     assert identity("emmax:embedded").name == "emmax:embedded"

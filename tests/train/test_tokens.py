@@ -17,8 +17,8 @@ from transformers import AutoConfig, AutoModel
 
 from xrete.errors import UsageError
 from xrete.models.emmax.config import Compute, EncoderConfig
-from xrete.models.emmax.encoder import open_start
 from xrete.models.emmax.export import write_model
+from xrete.models.emmax.start import open_start
 from xrete.models.emmax.tokens import PACKABLE, Layout, Packed, layout_of, packed_attention, pick_attention
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

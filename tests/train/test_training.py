@@ -20,7 +20,9 @@ from xrete.models.emmax.classifier import GaussianMixture
 from xrete.models.emmax.config import Config
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.training import Step, Training, rate_at
+from xrete.models.emmax.step import Step
+from xrete.models.emmax.training import Training
+from xrete.training.optim import lr_factor
 
 Assemble = Callable[..., Training]
 Configure = Callable[..., Config]
@@ -46,7 +48,7 @@ def gradients(run: Training, phase: str) -> dict[str, Tensor | None]:
 
     def spy(module: torch.nn.Module) -> Any:
         for part in ("query", "keys", "classifier"):
-            for name, weight in run.modules()[part].named_parameters():
+            for name, weight in run.state.modules()[part].named_parameters():
                 found[f"{part}.{name}"] = None if weight.grad is None else weight.grad.clone()
         return clip(module)
 
@@ -340,13 +342,13 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(configure: Configure, tmp
 
 
 def test_rates_rise_and_fall() -> None:
-    assert [rate_at(n, 10, "linear", 0.2) for n in range(10)] == pytest.approx(
+    assert [lr_factor(n, 10, "linear", 0.2) for n in range(10)] == pytest.approx(
         [0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8]
     )
-    assert [rate_at(n, 4, "constant", 0.0) for n in range(4)] == [1.0] * 4
-    cosine = [rate_at(n, 8, "cosine", 0.0) for n in range(8)]
+    assert [lr_factor(n, 4, "constant", 0.0) for n in range(4)] == [1.0] * 4
+    cosine = [lr_factor(n, 8, "cosine", 0.0) for n in range(8)]
     assert cosine == pytest.approx([0.5 * (1 + math.cos(math.pi * n / 8)) for n in range(8)])
-    assert rate_at(0, 3, "linear", 1.0) == pytest.approx(1 / 3)
+    assert lr_factor(0, 3, "linear", 1.0) == pytest.approx(1 / 3)
 
 
 def test_two_learning_rates_and_no_decay_of_vectors(assemble: Assemble) -> None:
@@ -358,7 +360,7 @@ def test_two_learning_rates_and_no_decay_of_vectors(assemble: Assemble) -> None:
         "optimisation.warmup=0",
     )
     for _ in run.phase("em", 1, lambda data: data.sentences(16), ["encoder", "classifier"]):
-        encoder, classifier = run.optimisers["encoder"], run.optimisers["classifier"]
+        encoder, classifier = run.state.optimisers["encoder"], run.state.optimisers["classifier"]
         matrices, vectors = encoder.param_groups
         assert (matrices["lr"], matrices["weight_decay"]) == (1e-3, 0.1)
         assert (vectors["lr"], vectors["weight_decay"]) == (1e-3, 0.0)
@@ -400,8 +402,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(
     saved = assemble("watch.save_every=1")  # as it was after the first step
     assert (saved.progress.phase, saved.progress.step) == (phase, 1)
     for name in ("query", "classifier"):
-        for key, value in run.modules()[name].state_dict().items():
-            assert torch.equal(value, saved.modules()[name].state_dict()[key])
+        for key, value in run.state.modules()[name].state_dict().items():
+            assert torch.equal(value, saved.state.modules()[name].state_dict()[key])
 
 
 def test_typical_similarities_start_at_the_means_of_labelled_pairs(assemble: Assemble) -> None:

@@ -18,15 +18,17 @@ from rich.console import Console
 
 from xrete import registry
 from xrete.errors import XreteError
+from xrete.models.emmax.alarms import Alarms
 from xrete.models.emmax.config import Config
 from xrete.models.emmax.folders import Progress
 from xrete.models.emmax.log import Watch, operations
 from xrete.models.emmax.loop import train
-from xrete.models.emmax.monitors import Alarms, watch_em
+from xrete.models.emmax.monitors import watch_em
 from xrete.models.emmax.pictures import draw
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.scoring import Scorer
-from xrete.models.emmax.training import Candidates, Training
+from xrete.models.emmax.step import Candidates
+from xrete.models.emmax.training import Training
 from xrete.training.team import Team
 
 Configure = Callable[..., Config]

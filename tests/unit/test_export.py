@@ -13,7 +13,7 @@ from xrete import load_model
 from xrete.cli.app import app
 from xrete.encoding.export import export
 from xrete.errors import UsageError
-from xrete.models.emmax.encoder import read_tokenizer, train_tokenizer
+from xrete.models.emmax.vocabulary import read_tokenizer, train_tokenizer
 
 TEXTS = ["A cat sleeps on the warm stone.", "Eine Katze schläft auf dem warmen Stein.", "x", "", "A long day " * 40]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
-from xrete.files import write_error, write_text
+from xrete.files import atomic_folder, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,9 +49,7 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
     if encoder.pooling == "pooler":
         state = model.pooler.dense.state_dict()
         parts.insert(0, ("Dense", partial(write_dense, state, activation="activation.Tanh")))
-    aside = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
+    with atomic_folder(folder) as aside:
         write_folder(
             aside,
             model,
@@ -63,9 +61,6 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
         )
         for file in beside:
             shutil.copy(file, aside / file.name)
-        aside.rename(folder)
-    except OSError as error:
-        raise write_error(folder, error) from error
 
 
 def write_folder(

@@ -193,7 +193,7 @@ Watch = Callable[[Step], None]
 
 
 @dataclass
-class Chosen:
+class StageResult:
     """What a stage came to, for records.
 
     Attributes:

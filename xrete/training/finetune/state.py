@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xrete.errors import XreteError
-from xrete.files import read_text, write_error, write_text
+from xrete.files import atomic_folder, read_text, write_text
 from xrete.quiet import quiet
-from xrete.training.finetune.job import Chosen
+from xrete.training.finetune.job import StageResult
 from xrete.training.finetune.network import Network
 
 WEIGHTS, OPTIMISER, PROGRESS = "network.safetensors", "optimiser.safetensors", "progress.json"
@@ -32,13 +31,13 @@ HEAD = "head.safetensors"
 
 
 @dataclass
-class Saved:
+class TrainerState:
     """Where a run stood.
 
     Attributes:
         stage: Number of its stage.
         step: Steps of the stage that were made.
-        best, best_step, looks: Best value on held-out data, its step, and looks since then.
+        best, best_step, evals_since_best: Best value on held-out data, its step, and looks since then.
         done: What the stages before came to.
         weights: Of the network, where they were read.
         moments: Of the optimiser, likewise.
@@ -48,13 +47,13 @@ class Saved:
     step: int
     best: float | None
     best_step: int
-    looks: int
-    done: list[Chosen]
+    evals_since_best: int
+    done: list[StageResult]
     weights: dict[str, Tensor] = field(default_factory=dict, repr=False)
     moments: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
 
-class State:
+class TrainerFolder:
     """The folder of one run."""
 
     def __init__(self, folder: Path, *, leads: bool) -> None:
@@ -67,19 +66,19 @@ class State:
         self.folder = folder
         self._leads = leads
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> TrainerState | None:
         """Returns the newest state that is whole, or None; damaged ones are passed over."""
         for place in sorted(self.folder.glob("state-*"), reverse=True):
             try:
                 found = json.loads(read_text(place / PROGRESS))
-                done = [Chosen(**stage) for stage in found.pop("done")]
+                done = [StageResult(**stage) for stage in found.pop("done")]
                 weights, moments = load_file(place / WEIGHTS), load_file(place / OPTIMISER)
-                return Saved(**found, done=done, weights=weights, moments=moments)
+                return TrainerState(**found, done=done, weights=weights, moments=moments)
             except (XreteError, OSError, ValueError, KeyError, TypeError, SafetensorError):
                 continue
         return None
 
-    def save(self, saved: Saved, network: Network, optimiser: torch.optim.Optimizer) -> None:
+    def save(self, saved: TrainerState, network: Network, optimiser: torch.optim.Optimizer) -> None:
         """Writes a state, and removes the ones before it.
 
         Raises:
@@ -93,17 +92,15 @@ class State:
         }
         progress = {name: value for name, value in asdict(saved).items() if name not in ("weights", "moments")}
 
-        def write(aside: Path) -> None:
+        with atomic_folder(place) as aside:
             save_file(_trained(network), aside / WEIGHTS)
             save_file(moments, aside / OPTIMISER)
             write_text(aside / PROGRESS, json.dumps(progress) + "\n")
-
-        _replace(place, write)
         for old in self.folder.glob("state-*"):
             if old != place:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def restore_optimiser(self, optimiser: torch.optim.Optimizer, saved: Saved) -> None:
+    def restore_optimiser(self, optimiser: torch.optim.Optimizer, saved: TrainerState) -> None:
         """Gives an optimiser the moments that were saved."""
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in saved.moments.items():
@@ -113,7 +110,8 @@ class State:
 
     def keep_best(self, stage: int, network: Network) -> None:
         """Writes the best weights of a stage."""
-        _replace(self.folder / f"best-{stage:02}", lambda aside: save_file(_trained(network), aside / WEIGHTS))
+        with atomic_folder(self.folder / f"best-{stage:02}") as aside:
+            save_file(_trained(network), aside / WEIGHTS)
 
     def best(self, stage: int) -> dict[str, Tensor]:
         """Returns the best weights of a stage.
@@ -127,29 +125,27 @@ class State:
         except (OSError, SafetensorError) as error:
             raise XreteError(f"{file} is damaged ({error}); remove {self.folder} and run again") from error
 
-    def finish(self, network: Network, tokenizer: Any, done: list[Chosen]) -> None:
+    def finish(self, network: Network, tokenizer: Any, done: list[StageResult]) -> None:
         """Writes the trained model, and removes what is needed no more."""
-
-        def write(aside: Path) -> None:
-            backbone: Any = network.backbone
-            if hasattr(backbone, "merge_and_unload"):
-                backbone = backbone.merge_and_unload()
-                network.backbone = backbone
+        backbone: Any = network.backbone
+        if hasattr(backbone, "merge_and_unload"):
+            backbone = backbone.merge_and_unload()
+            network.backbone = backbone
+        with atomic_folder(self.folder / "model") as aside:
             with quiet():
                 backbone.save_pretrained(aside)
                 tokenizer.save_pretrained(aside)
             rest = {x: y.contiguous() for x, y in network.state_dict().items() if not x.startswith("backbone.")}
             save_file(rest, aside / HEAD)
 
-        _replace(self.folder / "model", write)
         write_text(self.folder / TUNED, json.dumps([asdict(stage) for stage in done], indent=1) + "\n")
         for old in (*self.folder.glob("state-*"), *self.folder.glob("best-*")):
             shutil.rmtree(old, ignore_errors=True)
 
-    def finished(self) -> list[Chosen] | None:
+    def finished(self) -> list[StageResult] | None:
         """Returns what each stage came to, where the run is done."""
         try:
-            return [Chosen(**stage) for stage in json.loads(read_text(self.folder / TUNED))]
+            return [StageResult(**stage) for stage in json.loads(read_text(self.folder / TUNED))]
         except (XreteError, ValueError, TypeError):
             return None
 
@@ -161,22 +157,3 @@ def _trained(network: nn.Module) -> dict[str, Tensor]:
         for name, weight in network.named_parameters()
         if weight.requires_grad
     }
-
-
-def _replace(place: Path, write: Callable[[Path], None]) -> None:
-    """Writes into a folder aside, which becomes `place` once all is on the disk.
-
-    Raises:
-        XreteError: it cannot be written; nothing of it stays.
-    """
-    aside = place.with_name(f".{place.name}.part")
-    try:
-        shutil.rmtree(aside, ignore_errors=True)  # of a run that was killed
-        aside.mkdir(parents=True)
-        write(aside)
-        shutil.rmtree(place, ignore_errors=True)
-        aside.rename(place)
-    except (OSError, SafetensorError) as error:
-        raise write_error(place, error if isinstance(error, OSError) else OSError(str(error))) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -17,9 +17,10 @@ from torch import Tensor, distributed, nn
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
 from xrete.task import WHOLE_BATCH
-from xrete.training.finetune.job import Chosen, Examples, Job, StageJob, Step, Watch
+from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, Step, Watch
 from xrete.training.finetune.network import Network, Reader, Tokens, open_backbone
-from xrete.training.finetune.state import Saved, State
+from xrete.training.finetune.state import TrainerFolder, TrainerState
+from xrete.training.optim import Schedule, decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ WINDOW = 64
 """Batches whose items are sorted by length among themselves, so that little is padding and order stays random."""
 SAVE_EVERY = 500
 """Steps between two states on disk, where held-out data is not looked at more often."""
-NO_DECAY = ("bias", "norm")
+SCHEDULES: dict[str, Schedule] = {"linear": "linear", "none": "constant"}
+"""How the rate of a stage falls, by what recipes say."""
 MOST_TOKENS = 8_192
 """Padded tokens whose activations are held at once: about 8 GB of XLM-R large in bfloat16."""
 
 
-def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch) -> list[Chosen]:
+def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch) -> list[StageResult]:
     """Trains a copy of a model, or goes on with what the folder holds; every process of a launch calls it.
 
     Args:
@@ -51,9 +53,9 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch)
         XreteError: a loss is not finite, or the folder cannot be written.
     """
     team = Team.join(encoder.device)
-    state = State(folder, leads=team.leads)
+    state = TrainerFolder(folder, leads=team.leads)
     saved = state.newest()
-    done: list[Chosen] = list(saved.done) if saved else []
+    done: list[StageResult] = list(saved.done) if saved else []
     backbone, precision = open_backbone(encoder, job.lora)
     start = copy.copy(encoder)
     network = None
@@ -86,11 +88,6 @@ def _share_a_head(before: StageJob, stage: StageJob) -> bool:
     return heads[0] == heads[1]
 
 
-def seed_of(*parts: int) -> int:
-    """Returns a seed for torch that depends on all parts."""
-    return int(np.random.default_rng(parts).integers(2**63 - 1))
-
-
 def take_weights(network: Network, weights: dict[str, Tensor]) -> None:
     """Gives a network the weights that were trained; it keeps the others.
 
@@ -105,7 +102,7 @@ def take_weights(network: Network, weights: dict[str, Tensor]) -> None:
 class _Best:
     value: float | None = None
     step: int = 0
-    looks: int = 0
+    evals_since_best: int = 0
     """Looks at held-out data since then."""
 
 
@@ -114,7 +111,7 @@ class _Stage:
 
     def __init__(
         self, network: Network, encoder: TransformerEncoder, job: StageJob, seed: int, number: int, team: Team,
-        state: State, watch: Watch,
+        state: TrainerFolder, watch: Watch,
     ) -> None:  # fmt: skip
         self._network = network
         self._wrapped = team.replicate(network)
@@ -134,15 +131,15 @@ class _Stage:
         self._optimiser = self._make_optimiser()
         self._best = _Best()
 
-    def train(self, resumed: Saved | None, before: Sequence[Chosen]) -> Chosen:
+    def train(self, resumed: TrainerState | None, before: Sequence[StageResult]) -> StageResult:
         """Makes all steps that are not made yet, and leaves the network with the weights that are kept."""
         stage, job, step = self._stage, self._job, 0
         if resumed:
             step = resumed.step
-            self._best = _Best(resumed.best, resumed.best_step, resumed.looks)
+            self._best = _Best(resumed.best, resumed.best_step, resumed.evals_since_best)
             self._state.restore_optimiser(self._optimiser, resumed)
         look_every = stage.evaluate_every or job.epoch_steps
-        while step < self._steps and not self._is_patient_no_more():
+        while step < self._steps and not self._out_of_patience():
             for rows in self._batches(step):
                 loss = self._step(rows, step)
                 step += 1
@@ -152,19 +149,19 @@ class _Stage:
                     self._look(step)
                 if (look or step % SAVE_EVERY == 0) and self._team.leads:
                     self._save(step, before)
-                if self._is_patient_no_more():
+                if self._out_of_patience():
                     break
         if stage.select:
             self._team.wait()  # the first process has written them
             take_weights(self._network, self._state.best(self._number))
         kept = self._best.step if stage.select else step
-        return Chosen(stage.name, len(job.examples), step, kept, self._shown(), job.languages)
+        return StageResult(stage.name, len(job.examples), step, kept, self._shown(), job.languages)
 
     def _step(self, rows: NDArray[np.intp], step: int) -> float:
         """Makes one step on a global batch; returns its mean loss."""
         stage, team = self._stage, self._team
         for group in self._optimiser.param_groups:
-            group["lr"] = stage.rate * self._warmth(step)
+            group["lr"] = stage.rate * lr_factor(step, self._steps, SCHEDULES[stage.decay], stage.warmup)
         own = rows[team.rank :: team.size]
         self._wrapped.train()
         total = torch.zeros((), device=self._device)
@@ -191,7 +188,7 @@ class _Stage:
     def _look(self, step: int) -> None:
         """Scores held-out data, and keeps the weights if they are the best so far."""
         value = self._dev_value()
-        self._best.looks += 1
+        self._best.evals_since_best += 1
         if self._best.value is None or value > self._best.value:
             self._best = _Best(value, step)
             if self._team.leads:
@@ -249,30 +246,13 @@ class _Stage:
     def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> Tokens:
         return self._reader.tokenise(examples.segments(rows), examples.targets[rows])
 
-    def _warmth(self, step: int) -> float:
-        """Returns the share of the highest rate at a step."""
-        rising = self._stage.warmup * self._steps
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        if self._stage.decay == "none":
-            return 1.0
-        return (self._steps - step) / max(1.0, self._steps - rising)
-
     def _make_optimiser(self) -> torch.optim.AdamW:
         """AdamW without decay of biases and layer normalisation."""
-        decayed: list[nn.Parameter] = []
-        free: list[nn.Parameter] = []
-        for name, weight in self._network.named_parameters():
-            if weight.requires_grad:
-                (free if any(part in name.lower() for part in NO_DECAY) else decayed).append(weight)
-        groups = [
-            {"params": decayed, "weight_decay": self._stage.weight_decay},
-            {"params": free, "weight_decay": 0.0},
-        ]
+        groups = decay_groups(self._network.parameters(), self._stage.weight_decay)
         return torch.optim.AdamW(groups, lr=self._stage.rate, eps=1e-8, fused=self._device.type in ("cpu", "cuda"))
 
-    def _is_patient_no_more(self) -> bool:
-        return bool(self._stage.patience) and self._best.looks >= self._stage.patience
+    def _out_of_patience(self) -> bool:
+        return bool(self._stage.patience) and self._best.evals_since_best >= self._stage.patience
 
     def _shown(self) -> float | None:
         """Returns the best value as the metric has it, or the lowest loss."""
@@ -280,9 +260,9 @@ class _Stage:
             return self._best.value
         return -self._best.value
 
-    def _save(self, step: int, before: Sequence[Chosen]) -> None:
+    def _save(self, step: int, before: Sequence[StageResult]) -> None:
         best = self._best
-        saved = Saved(self._number, step, best.value, best.step, best.looks, list(before))
+        saved = TrainerState(self._number, step, best.value, best.step, best.evals_since_best, list(before))
         self._state.save(saved, self._network, self._optimiser)
 
 

@@ -22,9 +22,9 @@ from xrete.files import write_error
 from xrete.quiet import quiet
 from xrete.shapes import load_shape
 from xrete.shapes.contract import Part, TrainShape
-from xrete.training.finetune.job import Chosen, Examples, Job, Watch
+from xrete.training.finetune.job import Examples, Job, StageResult, Watch
 from xrete.training.finetune.network import Network, Reader
-from xrete.training.finetune.state import HEAD, State
+from xrete.training.finetune.state import HEAD, TrainerFolder
 from xrete.training.finetune.trainer import fine_tune, predict, take_weights
 
 
@@ -50,7 +50,7 @@ class Tuner:
     encoded: int = 0
     cached: int = 0
     truncated: None = None
-    chosen: dict[int, list[Chosen]] = field(default_factory=dict)
+    chosen: dict[int, list[StageResult]] = field(default_factory=dict)
 
     def train(self, job: Job) -> Tuned:
         """Trains, goes on with what an interrupted run has left, or opens what is done already.
@@ -59,7 +59,7 @@ class Tuner:
             XreteError: the loss is not finite, or the folder cannot be written.
         """
         folder = self.folder / job.digest[:12]
-        state = State(folder, leads=True)
+        state = TrainerFolder(folder, leads=True)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(folder / ".lock")
@@ -84,7 +84,7 @@ class Tuner:
         self.progress(texts, 0)
 
 
-def _train(job: Job, folder: Path, *given: Any) -> list[Chosen]:
+def _train(job: Job, folder: Path, *given: Any) -> list[StageResult]:
     """What every process of a launch runs; the encoder comes last, and before it, on the first one, who watches."""
     *watch, encoder = given
     return fine_tune(encoder, job, folder, watch[0] if watch else lambda step: None)

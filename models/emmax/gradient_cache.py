@@ -1,0 +1,81 @@
+"""The encoder's passes over the sentences of a step, in one piece or by gradient caching (Gao et al. 2021)."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+
+from xrete.training.team import Team
+
+from .encoder import Masked
+from .tokens import Tokens, move
+
+
+class GradientCache:
+    """The encoder's passes over one process's sentences: in one piece, or by gradient caching (Gao et al. 2021).
+
+    With caching, a first pass without activations gives the vectors, the loss gives their gradients, and a second
+    pass, with the same dropout, carries them into the encoder part by part. The result is the same.
+
+    Attributes:
+        vectors: Unit rows [b, d]; a leaf, whose gradient the loss fills.
+    """
+
+    def __init__(
+        self, module: nn.Module, parts: list[tuple[list[Tokens], list[Masked]]], order: NDArray[np.intp]
+    ) -> None:
+        """Runs the forward pass."""
+        self._module = module
+        self._parts = parts
+        self._order = order
+        self._kept: tuple[Tensor, Tensor] | None = None
+        if len(parts) == 1:
+            self._kept = module(*parts[0])
+            vectors = self._kept[0]
+        else:
+            with torch.no_grad():
+                vectors = torch.cat([module(tokens)[0] for tokens, _ in parts])
+        self.vectors = in_order(vectors.detach(), order).requires_grad_()
+
+    def backward(self, team: Team, mlm_weight: float) -> Tensor:
+        """Carries the gradient of the vectors into the encoder, and that of masked language modelling with it.
+
+        Returns:
+            This process's part of the mean loss of masked language modelling.
+        """
+        gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
+        gradients = gradients[move(self._order, gradients.device)]
+        counts = [len(group.places) for _, masked in self._parts for group in masked]
+        scale = (
+            team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
+        )
+        loss = torch.zeros((), device=team.device)
+        sizes = [sum(map(len, tokens)) for tokens, _ in self._parts]
+        for part, gradient in enumerate(torch.split(gradients, sizes)):
+            with self._alone(part < len(sizes) - 1):
+                vectors, mlm = self._kept or self._module(*self._parts[part])
+                pairs = [(vectors, gradient), (mlm, mlm_weight * scale)]
+                outputs, into = zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True)
+                torch.autograd.backward(outputs, into)
+            loss = loss + mlm.detach() * scale
+        return loss
+
+    def _alone(self, alone: bool) -> contextlib.AbstractContextManager[None]:
+        """Keeps gradients on this process until the last part."""
+        if alone and isinstance(self._module, nn.parallel.DistributedDataParallel):
+            return self._module.no_sync()
+        if isinstance(self._module, FSDPModule):
+            self._module.set_requires_gradient_sync(not alone)
+        return contextlib.nullcontext()
+
+
+def in_order(vectors: Tensor, order: NDArray[np.intp]) -> Tensor:
+    """Puts rows that came group after group back in the order of the batch."""
+    result = torch.empty_like(vectors)
+    result[move(order, vectors.device)] = vectors
+    return result

@@ -1,0 +1,87 @@
+"""The momentum copy of the encoder, which makes the keys, and the queue of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from .encoder import SentenceEncoder
+from .tokens import Tokens
+
+
+class KeyEncoder(nn.Module):
+    """The momentum copy of the encoder, which makes the keys: a deep copy at the start, then a moving average."""
+
+    def __init__(self, encoder: SentenceEncoder, momentum: float, *, dropout: bool) -> None:
+        """Copies the encoder.
+
+        Args:
+            encoder: M, as it starts.
+            momentum: m.
+            dropout: Whether keys have dropout, too.
+        """
+        super().__init__()
+        self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(momentum))
+        self.average.requires_grad_(False)
+        self._dropout = dropout
+        self.train()
+
+    @property
+    def encoder(self) -> SentenceEncoder:
+        """The copy."""
+        assert isinstance(self.average.module, SentenceEncoder)
+        return self.average.module
+
+    def train(self, mode: bool = True) -> KeyEncoder:
+        """Leaves dropout off unless keys have it."""
+        return super().train(mode and self._dropout)
+
+    def update(self, encoder: nn.Module) -> None:
+        """Moves the copy: Theta_k <- m Theta_k + (1 - m) Theta_q, in fused steps over all tensors."""
+        self.average.update_parameters(encoder)
+
+    @torch.no_grad()
+    def forward(self, groups: Sequence[Tokens]) -> Tensor:
+        """Encodes groups of sentences; unit vectors [n, d] without a gradient."""
+        vectors: Tensor = self.average(groups)
+        return vectors
+
+
+class KeyQueue(nn.Module):
+    """The newest K keys, first in, first out; empty at the start.
+
+    Attributes:
+        keys: float32 [K, d].
+        ids: Digest of each key's sentence, int64 [K].
+        pointer: Where the next key goes.
+        valid: How many rows hold a key.
+    """
+
+    keys: Tensor
+    ids: Tensor
+
+    def __init__(self, size: int, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(size, dimension))
+        self.register_buffer("ids", torch.zeros(size, dtype=torch.long))
+        self.pointer = 0
+        self.valid = 0
+
+    def newest(self) -> tuple[Tensor, Tensor]:
+        """Returns the keys [n, d] and their ids [n] that are there, in the order of their rows."""
+        return self.keys[: self.valid], self.ids[: self.valid]
+
+    @torch.no_grad()
+    def push(self, keys: Tensor, ids: Tensor) -> None:
+        """Adds a batch of any size; of one larger than the queue only the last K stay."""
+        size = len(self.keys)
+        keys, ids = keys[-size:] if size else keys[:0], ids[-size:] if size else ids[:0]
+        head = min(len(keys), size - self.pointer)
+        for part, start, end in ((slice(0, head), self.pointer, head), (slice(head, None), 0, len(keys) - head)):
+            self.keys[start : start + end] = keys[part]
+            self.ids[start : start + end] = ids[part]
+        self.valid = min(size, self.valid + len(keys))
+        self.pointer = (self.pointer + len(keys)) % size if size else 0
