@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from xrete.errors import DataError, UsageError
 from xrete.languages import same_language
 from xrete.lazy import np
-from xrete.shapes.contract import Certificate, Encode, JointCertificate, JointScores
-from xrete.shapes.geometry_theory import certificates
+from xrete.shapes.contract import Encode, JointScores
 from xrete.shapes.metric import Metric
 from xrete.vectors import geometry
 from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
@@ -96,14 +95,6 @@ class Geometry:
     def texts(self, data: Sequence[str]) -> int:
         """Number of sentences."""
         return len(data)
-
-    def certificates(self, data: Sequence[str]) -> Iterable[Certificate]:
-        """One language alone has no score."""
-        return ()
-
-    def joint_certificates(self, dataset: Dataset) -> Iterable[JointCertificate]:
-        """Returns models whose values follow from theory, as `xrete.shapes.geometry_theory` derives them."""
-        return certificates({language: dataset[language] for language in dataset.languages})
 
     def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
         """Scores every language and every group that has two languages or more.

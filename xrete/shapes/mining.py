@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode
+from xrete.shapes.contract import Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.margin import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
@@ -169,12 +169,6 @@ class BitextMining:
                 columns[name][rows] = items[name]
             together.append(columns)
         return together
-
-    def certificates(self, data: Corpora) -> Iterable[Certificate]:
-        """See `xrete.shapes.mining_theory`."""
-        from xrete.shapes.mining_theory import certificates
-
-        return certificates(data)
 
 
 @dataclass(frozen=True)

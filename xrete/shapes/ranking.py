@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode, Segments
+from xrete.shapes.contract import Encode, Segments
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts, pick
 from xrete.vectors.search import device_of, top_k
@@ -241,12 +241,6 @@ class RankingShape:
             for language in group:
                 here, found = np.split(found, [len(data[language].queries)])
                 yield language, _items(here, answers[language], width)
-
-    def certificates(self, data: Ranking) -> Iterable[Certificate]:
-        """See `xrete.shapes.ranking_theory`."""
-        from xrete.shapes.ranking_theory import certificates
-
-        return certificates(data)
 
 
 def _pools(data: Mapping[str, Ranking]) -> dict[str, Pool]:
