@@ -60,7 +60,7 @@ def test_features_are_those_of_each_choice() -> None:
 
     features = SHAPE.features(DATA, encode)
     assert features.shape == (2, 2, 12)
-    assert len(seen) == SHAPE.texts(DATA) == 6
+    assert len(seen) == SHAPE.count_texts(DATA) == 6
     u, v = features[..., :3], features[..., 3:6]
     np.testing.assert_array_equal(u[:, 0], u[:, 1])
     np.testing.assert_allclose(features[..., 6:], np.concatenate([np.abs(u - v), u * v], axis=-1))

@@ -250,14 +250,14 @@ def test_permuting_the_corpora_changes_no_score() -> None:
 
 def test_fewer_items_are_a_smaller_corpus() -> None:
     data, table = hidden(5, "h")
-    small = SHAPE.head(data, 3)
+    small = SHAPE.take_first(data, 3)
     assert SHAPE.size(small) == 3
     assert [(small.source[i], small.target[j]) for i, j in small.gold] == [
         (data.source[i], data.target[j]) for i, j in data.gold[:3]
     ]
     assert len(small.source) == 6
     assert small.ids is None
-    named = SHAPE.head(replace(data, ids=(data.source, data.target)), 3)
+    named = SHAPE.take_first(replace(data, ids=(data.source, data.target)), 3)
     assert named.ids == (small.source, small.target)
     assert value(items_of(data, encoder(table), limit=3), "recall") >= 0
 
@@ -278,7 +278,7 @@ def test_the_sample_for_tuning_is_part_of_the_fingerprint() -> None:
     data, _ = hidden(7, "f")
     tuned = Corpora(data.source, data.target, data.gold, data)
     assert list(SHAPE.content(data)) != list(SHAPE.content(tuned))
-    assert SHAPE.texts(tuned) == 2 * SHAPE.texts(data)
+    assert SHAPE.count_texts(tuned) == 2 * SHAPE.count_texts(data)
 
 
 @pytest.mark.parametrize("repeat", [False, True])

@@ -225,7 +225,7 @@ def test_missing_languages_of_a_common_pool_are_noted() -> None:
 
 def test_a_trial_run_keeps_the_right_candidates_and_some_others() -> None:
     data = made(3, 100, 20, 3)
-    small = SHAPE.head(data, 4)
+    small = SHAPE.take_first(data, 4)
     right = {name for names in data.relevant[:4] for name in names}
     others = set(small.pool.ids) - right
     assert (SHAPE.size(small), len(others)) == (4, 4)
@@ -233,7 +233,7 @@ def test_a_trial_run_keeps_the_right_candidates_and_some_others() -> None:
     assert [small.pool.texts[small.pool.rows[x]] for x in right] == [
         data.pool.texts[data.pool.rows[x]] for x in right
     ]
-    assert SHAPE.size(SHAPE.head(data, 1000)) == 20
+    assert SHAPE.size(SHAPE.take_first(data, 1000)) == 20
 
 
 def test_a_tie_goes_to_the_earlier_candidate() -> None:

@@ -122,8 +122,8 @@ def test_sides_of_unequal_length_are_no_bitext() -> None:
 
 def test_a_bitext_knows_its_size_its_head_and_its_content() -> None:
     data = bitext(5)
-    assert (SHAPE.size(data), SHAPE.texts(data)) == (5, 10)
-    assert SHAPE.head(data, 2) == Bitext(data.source[:2], data.target[:2])
+    assert (SHAPE.size(data), SHAPE.count_texts(data)) == (5, 10)
+    assert SHAPE.take_first(data, 2) == Bitext(data.source[:2], data.target[:2])
     assert list(SHAPE.content(data)) == [*data.source, *data.target]
 
 

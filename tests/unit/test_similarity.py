@@ -167,8 +167,8 @@ def test_parts_of_data_keep_their_names() -> None:
     part = PAIRS.take([4, 1])
     assert (part.first, part.second, part.scores) == (["e", "b"], ["k", "h"], [4.5, 1])
     assert part.keys() == [PAIRS.keys()[4], PAIRS.keys()[1]]
-    assert SHAPE.head(PAIRS, 2).first == ["a", "b"]
-    assert SHAPE.size(SHAPE.head(PAIRS, 99)) == 6
+    assert SHAPE.take_first(PAIRS, 2).first == ["a", "b"]
+    assert SHAPE.size(SHAPE.take_first(PAIRS, 99)) == 6
 
 
 def test_the_fingerprint_sees_texts_and_scores() -> None:

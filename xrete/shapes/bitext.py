@@ -61,7 +61,7 @@ class BitextRetrieval:
         """Number of sentence pairs."""
         return len(data.source)
 
-    def head(self, data: Bitext, limit: int) -> Bitext:
+    def take_first(self, data: Bitext, limit: int) -> Bitext:
         """The first `limit` pairs; they are the candidates too."""
         return Bitext(data.source[:limit], data.target[:limit])
 
@@ -70,7 +70,7 @@ class BitextRetrieval:
         yield from data.source
         yield from data.target
 
-    def texts(self, data: Bitext) -> int:
+    def count_texts(self, data: Bitext) -> int:
         """Sentences of both sides."""
         return len(data.source) + len(data.target)
 

@@ -121,7 +121,7 @@ class MultipleChoice:
         """Number of items."""
         return len(data)
 
-    def head(self, data: Trained, limit: int) -> Trained:
+    def take_first(self, data: Trained, limit: int) -> Trained:
         """The first `limit` items."""
         return data.take(range(min(limit, len(data))))
 
@@ -137,7 +137,7 @@ class MultipleChoice:
         """All columns, in order."""
         return data.content()
 
-    def texts(self, data: Choices) -> int:
+    def count_texts(self, data: Choices) -> int:
         """Premises and alternatives."""
         return 3 * len(data)
 
@@ -158,11 +158,11 @@ class MultipleChoice:
         return [(data.prompts(), texts) for texts in zip(*data.alternatives, strict=True)]
 
     def targets(self, data: Trained, objective: str) -> NDArray[Any]:
-        """Places of the right alternatives."""
+        """Places of the right alternatives, int64 [items]."""
         return self.labels(data)
 
     def labels(self, data: Trained) -> NDArray[np.int64]:
-        """Returns the places of the right alternatives."""
+        """Returns the places of the right alternatives, int64 [items]."""
         return np.array(data.labels, dtype=np.int64)
 
     def items(self, data: Trained, scores: NDArray[np.float64]) -> Items:

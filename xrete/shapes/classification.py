@@ -43,12 +43,12 @@ class Labelled(Texts):
 
 
 def accuracy(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the share of equal values, 0 to 1."""
+    """Returns the share of equal values of two columns [items], 0 to 1."""
     return float(np.mean(np.asarray(gold == prediction)))
 
 
 def macro_f1(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the mean F1, 0 to 1, over the classes that are in either column; `NO_CLASS` is none."""
+    """Returns the mean F1, 0 to 1, over the classes in either column [items]; `NO_CLASS` is none."""
     shares = []
     for name in np.unique(np.concatenate([gold, prediction[prediction != NO_CLASS]])):
         hits = np.sum((gold == name) & (prediction == name))
@@ -57,7 +57,7 @@ def macro_f1(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> floa
 
 
 def mean_absolute_error(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the mean absolute difference, in the unit of the columns."""
+    """Returns the mean absolute difference, in the unit of the columns [items]."""
     return float(np.mean(_absolute_errors(gold, prediction)))
 
 
@@ -91,7 +91,7 @@ class Classification:
         """Number of items."""
         return len(data)
 
-    def head(self, data: Labelled, limit: int) -> Labelled:
+    def take_first(self, data: Labelled, limit: int) -> Labelled:
         """The first `limit` items."""
         return data.take(range(min(limit, len(data))))
 
@@ -108,7 +108,7 @@ class Classification:
         yield from data.content()
         yield from data.labels
 
-    def texts(self, data: Labelled) -> int:
+    def count_texts(self, data: Labelled) -> int:
         """Texts of all columns."""
         return len(data) * (1 if data.second is None else 2)
 
@@ -125,7 +125,7 @@ class Classification:
         return data.segments()
 
     def targets(self, data: Labelled, objective: str) -> NDArray[Any]:
-        """Places in `classes`.
+        """Places in `classes`, int64 [items].
 
         Raises:
             UsageError: the objective is about two texts, and there is one.
@@ -135,7 +135,7 @@ class Classification:
         return self.labels(data)
 
     def labels(self, data: Labelled) -> NDArray[np.int64]:
-        """Returns places in `classes`."""
+        """Returns places in `classes`, int64 [items]."""
         places = {name: place for place, name in enumerate(data.classes)}
         return np.array([places[label] for label in data.labels], dtype=np.int64)
 
@@ -145,7 +145,7 @@ class Classification:
         return {"gold": names[self.labels(data)], "prediction": names[scores.argmax(axis=1)]}
 
     def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
-        """Returns what stands for the classes in items: their names."""
+        """Returns what stands for the classes in items: their names [classes]."""
         return np.array(classes)
 
     def fields(self, data: Labelled) -> Iterator[Mapping[str, str]]:
@@ -175,7 +175,7 @@ class Ordinal(Classification):
     }
 
     def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
-        """Returns the numbers."""
+        """Returns the numbers, int64 [classes]."""
         return np.array([int(name) for name in classes])
 
     def answered(self, data: Labelled, answers: Sequence[Any]) -> Items:

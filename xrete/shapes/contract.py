@@ -35,7 +35,7 @@ class Shape(Protocol):
         """Number of items of one language."""
         ...
 
-    def head(self, data: Any, limit: int) -> Any:
+    def take_first(self, data: Any, limit: int) -> Any:
         """The data with its first `limit` items only."""
         ...
 
@@ -43,7 +43,7 @@ class Shape(Protocol):
         """Every text and label that decides the score, for the fingerprint of the data."""
         ...
 
-    def texts(self, data: Any) -> int:
+    def count_texts(self, data: Any) -> int:
         """Number of texts that are encoded, for progress bars."""
         ...
 

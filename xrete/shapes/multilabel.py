@@ -59,7 +59,7 @@ def r_precisions(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArra
 
 
 def mean_r_precision(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Returns the mean R-precision, 0 to 1, over the items that have labels."""
+    """Returns the mean R-precision, 0 to 1, over the items that have labels; both [items, labels]."""
     return float(r_precisions(gold, scores)[gold.any(axis=1)].mean())
 
 
@@ -104,7 +104,7 @@ class MultiLabel:
         """Number of texts."""
         return len(data)
 
-    def head(self, data: MultiLabelled, limit: int) -> MultiLabelled:
+    def take_first(self, data: MultiLabelled, limit: int) -> MultiLabelled:
         """The first `limit` texts."""
         return data.take(range(min(limit, len(data))))
 
@@ -122,7 +122,7 @@ class MultiLabel:
         for names in data.labels:
             yield " ".join(name for name in data.classes if name in names)
 
-    def texts(self, data: MultiLabelled) -> int:
+    def count_texts(self, data: MultiLabelled) -> int:
         """Number of texts."""
         return len(data)
 
@@ -139,7 +139,7 @@ class MultiLabel:
         return data.segments()
 
     def targets(self, data: MultiLabelled, objective: str) -> NDArray[Any]:
-        """Which labels are right."""
+        """Which labels are right, bool [items, labels]."""
         return self.labels(data)
 
     def labels(self, data: MultiLabelled) -> NDArray[np.bool_]:

@@ -62,7 +62,7 @@ def score_numbers(cells: Iterable[str | float], low: float, high: float) -> list
 
 
 def pearson(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
-    """Returns Pearson's r, -1 to 1; 0 where either side is constant and r is undefined."""
+    """Returns Pearson's r of two columns [n], -1 to 1; 0 where a side is constant and r is undefined."""
     x, y = (np.asarray(side, dtype=np.float64) for side in (gold, prediction))
     if is_constant(x) or is_constant(y):
         return 0.0
@@ -72,20 +72,20 @@ def pearson(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float
 
 
 def spearman(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
-    """Returns Spearman's rank correlation, -1 to 1, with average ranks for ties; 0 where a side is constant."""
+    """Returns Spearman's rank correlation of columns [n], -1 to 1, with average ranks; 0 where one is constant."""
     if is_constant(gold) or is_constant(prediction):
         return 0.0
     return pearson(average_ranks(gold), average_ranks(prediction))
 
 
 def average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ranks from 1; equal values share the mean of their ranks."""
+    """Returns ranks from 1, float64 [n]; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
 
 def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns values less their mean, over their standard deviation; zeros where they are constant."""
+    """Returns values less their mean, over their standard deviation, float64 [n]; zeros where constant."""
     if is_constant(values):
         return np.zeros(len(values))
     numbers = np.asarray(values, dtype=np.float64)
@@ -93,7 +93,7 @@ def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def is_constant(values: NDArray[np.float64]) -> bool:
-    """Says whether values differ by no more than rounding."""
+    """Returns whether values [n] differ by no more than rounding."""
     return not len(values) or bool(np.ptp(values) <= NOISE * max(1.0, float(np.abs(values).max())))
 
 
@@ -122,7 +122,7 @@ class Similarity:
         """Number of pairs."""
         return len(data)
 
-    def head(self, data: ScoredPairs, limit: int) -> ScoredPairs:
+    def take_first(self, data: ScoredPairs, limit: int) -> ScoredPairs:
         """The first `limit` pairs."""
         return data.take(range(min(limit, len(data))))
 
@@ -131,7 +131,7 @@ class Similarity:
         yield from data.content()
         yield from map(repr, map(float, data.scores))
 
-    def texts(self, data: ScoredPairs) -> int:
+    def count_texts(self, data: ScoredPairs) -> int:
         """Sentences of both sides."""
         return 2 * len(data)
 
@@ -163,13 +163,13 @@ class Similarity:
         return data.segments()
 
     def targets(self, data: ScoredPairs, objective: str) -> NDArray[Any]:
-        """Cosines that the pairs should have, or their scores."""
+        """Cosines that the pairs should have, or their scores: float64 [pairs]."""
         if objective == "score":
             return self.labels(data)
         return (as_cosines(self.labels(data)) + 1) / 2 if data.aims is None else np.asarray(data.aims, np.float64)
 
     def labels(self, data: ScoredPairs) -> NDArray[np.float64]:
-        """Returns the gold scores."""
+        """Returns the gold scores, float64 [pairs]."""
         return np.asarray(data.scores, dtype=np.float64)
 
     def items(self, data: ScoredPairs, scores: NDArray[np.float64]) -> Items:
