@@ -105,7 +105,6 @@ def searches(device: str, half: bool) -> dict[str, Callable[[Vectors, Vectors], 
         "sentence-transformers semantic_search": by_semantic_search,
         "faiss IndexFlatIP": by_faiss,
         "xrete float32": lambda q, c: top_k(q, c, K, device=device).indices,
-        "xrete backend=faiss": lambda q, c: top_k(q, c, K, backend="faiss").indices,
     }
     if half:
         found["xrete bfloat16, certified"] = lambda q, c: top_k(q, c, K, device=device, half=True).indices

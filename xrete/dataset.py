@@ -75,7 +75,7 @@ class Dataset:
         if language not in self._data:
             data = self._read(language)
             if self.limit is not None:
-                data = self.shape.head(data, self.limit)
+                data = self.shape.take_first(data, self.limit)
             self._data[language] = data
         return self._data[language]
 

@@ -62,7 +62,7 @@ def test_the_texts_of_a_task_are_sentences(task: str) -> None:
     content = set(dataset.shape.content(data))
     if dataset.shape.name != "ranking":  # its content has a digest in the place of the candidates
         assert texts <= content
-        assert dataset.shape.texts(data) == sum(map(len, columns))
+        assert dataset.shape.count_texts(data) == sum(map(len, columns))
     left = content - texts
     assert all(sum(word.isalpha() for word in text.split()) <= 2 for text in left), left
 

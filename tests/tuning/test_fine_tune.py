@@ -179,7 +179,7 @@ def test_scores_do_not_depend_on_batches(toy: Open, toy_model: Any, tmp_path: Pa
         (job,) = protocol.jobs(dataset, settings, 42)
         model = Tuner(trainable(toy_model.encoder), tmp_path).train(job)
         shape: Any = dataset.shape
-        data = shape.head(dataset["xx"], 6)
+        data = shape.take_first(dataset["xx"], 6)
         together = model.scores(Part("xx", data, 6, 6))
         alone = [model.scores(Part("xx", shape.take(data, [row]), 1, 1)) for row in range(6)]
         np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)

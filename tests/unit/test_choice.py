@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from xrete.check.certificates import theory_of
 from xrete.protocols.heads import fit_heads
 from xrete.shapes.choice import SHAPE, Choices
 
@@ -59,7 +60,7 @@ def test_features_are_those_of_each_choice() -> None:
 
     features = SHAPE.features(DATA, encode)
     assert features.shape == (2, 2, 12)
-    assert len(seen) == SHAPE.texts(DATA) == 6
+    assert len(seen) == SHAPE.count_texts(DATA) == 6
     u, v = features[..., :3], features[..., 3:6]
     np.testing.assert_array_equal(u[:, 0], u[:, 1])
     np.testing.assert_allclose(features[..., 6:], np.concatenate([np.abs(u - v), u * v], axis=-1))
@@ -85,7 +86,7 @@ def test_the_interval_of_a_random_model_is_binomial() -> None:
         )
         for name in ("scored", "trained")
     )
-    found = {x.name: (x.low, x.high) for x in SHAPE.probe_certificates(data, [training])}
+    found = {x.name: (x.low, x.high) for x in theory_of(SHAPE).probe(SHAPE, data, [training])}
     low, high = scipy.stats.binom.interval(0.999, 80, 0.5)
     assert found["random"] == pytest.approx((100 * low / 80, 100 * high / 80))
     assert found["constant"] == (75, 75)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xrete.check.certificates import theory_of
 from xrete.shapes.classification import ORDINAL, SHAPE, Labelled, accuracy, macro_f1, mean_absolute_error
 from xrete.shapes.multilabel import SHAPE as MULTI
 from xrete.shapes.multilabel import MultiLabelled, mean_r_precision, r_precisions
@@ -145,7 +146,7 @@ def test_metrics_survive_the_store() -> None:
 
 
 def theory(shape: Any, data: object, training: object, name: str) -> tuple[float, float]:
-    (found,) = (x for x in shape.probe_certificates(data, [training]) if x.name == name)
+    (found,) = (x for x in theory_of(shape).probe(shape, data, [training]) if x.name == name)
     return found.low, found.high
 
 
@@ -184,4 +185,4 @@ def test_the_interval_of_random_label_sets_holds_what_is_drawn() -> None:
 
 def test_no_certificate_but_the_constant_where_texts_cannot_tell() -> None:
     data = Labelled(first=["same", "same"], labels=["neutral", "entailment"], classes=NLI)
-    assert [x.name for x in SHAPE.probe_certificates(data, [data])] == ["constant"]
+    assert [x.name for x in theory_of(SHAPE).probe(SHAPE, data, [data])] == ["constant"]

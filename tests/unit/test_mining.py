@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xrete.check.certificates import theory_of
 from xrete.dataset import Dataset
 from xrete.shapes import load_shape
 from xrete.shapes.contract import Encode
@@ -249,14 +250,14 @@ def test_permuting_the_corpora_changes_no_score() -> None:
 
 def test_fewer_items_are_a_smaller_corpus() -> None:
     data, table = hidden(5, "h")
-    small = SHAPE.head(data, 3)
+    small = SHAPE.take_first(data, 3)
     assert SHAPE.size(small) == 3
     assert [(small.source[i], small.target[j]) for i, j in small.gold] == [
         (data.source[i], data.target[j]) for i, j in data.gold[:3]
     ]
     assert len(small.source) == 6
     assert small.ids is None
-    named = SHAPE.head(replace(data, ids=(data.source, data.target)), 3)
+    named = SHAPE.take_first(replace(data, ids=(data.source, data.target)), 3)
     assert named.ids == (small.source, small.target)
     assert value(items_of(data, encoder(table), limit=3), "recall") >= 0
 
@@ -277,7 +278,7 @@ def test_the_sample_for_tuning_is_part_of_the_fingerprint() -> None:
     data, _ = hidden(7, "f")
     tuned = Corpora(data.source, data.target, data.gold, data)
     assert list(SHAPE.content(data)) != list(SHAPE.content(tuned))
-    assert SHAPE.texts(tuned) == 2 * SHAPE.texts(data)
+    assert SHAPE.count_texts(tuned) == 2 * SHAPE.count_texts(data)
 
 
 @pytest.mark.parametrize("repeat", [False, True])
@@ -289,7 +290,7 @@ def test_models_with_known_scores(repeat: bool) -> None:
         source[11] = source[0]
     for gold in ([(0, 0), (1, 3), (2, 5)], [(0, 1), (1, 3), (2, 5), (3, 4), (4, 2)]):
         data = Corpora(source, target, gold, Corpora(["u", "v"], ["w"], [(1, 0)]))
-        certificates = {certificate.name: certificate for certificate in SHAPE.certificates(data)}
+        certificates = {certificate.name: certificate for certificate in theory_of(SHAPE).zero_shot(SHAPE, data)}
         assert list(certificates) == ["constant", "random", "oracle", "shuffled-oracle"]
         for certificate in certificates.values():
             with warnings.catch_warnings():

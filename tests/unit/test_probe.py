@@ -14,11 +14,12 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from xrete import registry
+from xrete.check.certificates.protocols import certificates
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
 from xrete.evaluation.run import Plan, RunOptions, evaluate
 from xrete.model import wrap
-from xrete.protocols import Settings, load_protocol, material, probe
+from xrete.protocols import Settings, material, probe
 from xrete.protocols.folds import split_items
 from xrete.protocols.heads import fit_heads
 from xrete.shapes.classification import Labelled
@@ -309,7 +310,7 @@ def test_tasks_have_all_certificates(name: str) -> None:
     """That they hold is tested for every task with the contract."""
     dataset = Dataset(registry.task(name), Mini())
     assert len(dataset.languages) >= 6
-    protocol = load_protocol(dataset.card.protocols[0])
+    protocol = dataset.card.protocols[0]
     for language in dataset.languages:
-        names = [x.name for x in protocol.certificates(dataset, language, Settings())]
+        names = [x.name for x in certificates(protocol, dataset, language, Settings())]
         assert sorted(names) == ["constant", "oracle", "random", "shuffled-oracle"]

@@ -18,6 +18,9 @@ import pytest
 from xrete import registry
 from xrete.chat import client as chat
 from xrete.chat.answers import answers_file
+from xrete.check.certificates import theory_of
+from xrete.check.certificates.contract import KnownAnswers
+from xrete.check.certificates.protocols import MUTE
 from xrete.dataset import Dataset
 from xrete.evaluation.forecast import ANSWER_TOKENS, estimate_tokens, forecast
 from xrete.evaluation.run import RunOptions
@@ -26,7 +29,7 @@ from xrete.protocols import Settings, prompt
 from xrete.record import Record, read_record
 from xrete.shapes import classification, load_shape
 from xrete.shapes.classification import Labelled, macro_f1
-from xrete.shapes.contract import KnownAnswers, PromptShape
+from xrete.shapes.contract import PromptShape
 from xrete.shapes.multilabel import MultiLabelled
 from xrete.shapes.similarity import ScoredPairs
 from xrete.sources import Mini
@@ -56,7 +59,7 @@ def mini(task: str, languages: int = 2, limit: int | None = 8) -> Dataset:
 def known(dataset: Dataset, language: str) -> dict[str, KnownAnswers]:
     assert isinstance(dataset.shape, PromptShape)
     assert dataset.card.prompt is not None
-    found = dataset.shape.known_answers(dataset[language], dataset.card.prompt.answer)
+    found = theory_of(dataset.shape).prompt(dataset.shape, dataset[language], dataset.card.prompt.answer)
     return {answers.name: answers for answers in found}
 
 
@@ -68,7 +71,7 @@ def book(dataset: Dataset, name: str = "oracle") -> dict[str, str]:
     for language in dataset.languages:
         answers = known(dataset, language)[name].answers
         for question, answer in zip(prompt.questions(dataset, language), answers, strict=True):
-            said[question] = prompt.MUTE if answer is None else write(answer)
+            said[question] = MUTE if answer is None else write(answer)
     return said
 
 

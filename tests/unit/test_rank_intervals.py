@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xrete.scores.rank_intervals import rank_intervals, tie_groups, told_apart
+from xrete.scores.rank_intervals import rank_intervals, significantly_better, tie_groups
 from xrete.scores.resampling import replicates
 from xrete.shapes.metric import Metric
 
@@ -28,7 +28,7 @@ def leaderboard(random: np.random.Generator, items: int = 300) -> NDArray[np.boo
     ease = random.normal(0, 0.1, items)
     models = [{"x": 100.0 * (random.random(items) < chance + ease)} for chance in CHANCES]
     scores = np.array([model["x"].mean() for model in models])
-    return told_apart(scores, replicates(MEAN, models, random, 500))
+    return significantly_better(scores, replicates(MEAN, models, random, 500))
 
 
 def test_what_is_said_of_a_leaderboard_is_wrong_in_one_of_twenty() -> None:
@@ -52,29 +52,29 @@ def test_what_is_said_of_a_leaderboard_is_wrong_in_one_of_twenty() -> None:
 
 def test_models_far_apart_have_a_rank_and_a_group_each() -> None:
     draws = np.array([[90.0], [80.0], [70.0]]) + np.random.default_rng(0).normal(0, 0.5, (3, 1000))
-    better = told_apart(np.array([90.0, 80.0, 70.0]), draws)
+    better = significantly_better(np.array([90.0, 80.0, 70.0]), draws)
     assert rank_intervals(better) == [(1, 1), (2, 2), (3, 3)]
     assert tie_groups(better) == [1, 2, 3]
-    errors = told_apart(np.array([90.0, 80.0, 70.0]), draws, higher_is_better=False)
+    errors = significantly_better(np.array([90.0, 80.0, 70.0]), draws, higher_is_better=False)
     assert rank_intervals(errors) == [(3, 3), (2, 2), (1, 1)]
     assert tie_groups(errors) == [3, 2, 1]
 
 
 def test_equal_models_are_tied() -> None:
     draws = np.tile(np.random.default_rng(0).normal(50, 1, 1000), (3, 1))
-    better = told_apart(np.array([50.0, 50.0, 50.0 + 1e-13]), draws)
+    better = significantly_better(np.array([50.0, 50.0, 50.0 + 1e-13]), draws)
     assert rank_intervals(better) == [(1, 3)] * 3
     assert tie_groups(better) == [1, 1, 1]
 
 
 def test_models_without_chance_are_ordered() -> None:
     """All right and all wrong: no resample says anything else."""
-    better = told_apart(np.array([0.0, 100.0]), np.tile([[0.0], [100.0]], 100))
+    better = significantly_better(np.array([0.0, 100.0]), np.tile([[0.0], [100.0]], 100))
     assert rank_intervals(better) == [(2, 2), (1, 1)]
 
 
 def test_one_model_is_first() -> None:
-    better = told_apart(np.array([50.0]), np.random.default_rng(0).normal(50, 1, (1, 100)))
+    better = significantly_better(np.array([50.0]), np.random.default_rng(0).normal(50, 1, (1, 100)))
     assert rank_intervals(better) == [(1, 1)]
     assert tie_groups(better) == [1]
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xrete.check.certificates import theory_of
 from xrete.dataset import Dataset
 from xrete.scores.resampling import replicates
 from xrete.shapes import load_shape
@@ -224,7 +225,7 @@ def test_missing_languages_of_a_common_pool_are_noted() -> None:
 
 def test_a_trial_run_keeps_the_right_candidates_and_some_others() -> None:
     data = made(3, 100, 20, 3)
-    small = SHAPE.head(data, 4)
+    small = SHAPE.take_first(data, 4)
     right = {name for names in data.relevant[:4] for name in names}
     others = set(small.pool.ids) - right
     assert (SHAPE.size(small), len(others)) == (4, 4)
@@ -232,7 +233,7 @@ def test_a_trial_run_keeps_the_right_candidates_and_some_others() -> None:
     assert [small.pool.texts[small.pool.rows[x]] for x in right] == [
         data.pool.texts[data.pool.rows[x]] for x in right
     ]
-    assert SHAPE.size(SHAPE.head(data, 1000)) == 20
+    assert SHAPE.size(SHAPE.take_first(data, 1000)) == 20
 
 
 def test_a_tie_goes_to_the_earlier_candidate() -> None:
@@ -261,7 +262,7 @@ def test_the_fingerprint_covers_all_that_is_scored() -> None:
 def test_models_with_known_scores(most: int, candidates: int) -> None:
     """With pools smaller than the depth, and with queries that share right candidates."""
     data = made(most, candidates, 10, most)
-    certificates = list(SHAPE.certificates(data))
+    certificates = list(theory_of(SHAPE).zero_shot(SHAPE, data))
     assert [certificate.name for certificate in certificates] == ["constant", "random", "oracle", "shuffled-oracle"]
     for certificate in certificates:
         value = SHAPE.metrics["map@20"].statistic(score({"xx": data}, certificate.encode)["xx"])

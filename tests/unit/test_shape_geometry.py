@@ -19,7 +19,7 @@ from xrete.evaluation.run import evaluate
 from xrete.record import Record
 from xrete.shapes.contract import JointScores, JointShape
 from xrete.sources import Folder, Mini
-from xrete.vectors.disk_buffer import Spool
+from xrete.vectors.disk_buffer import DiskBuffer
 
 FEW = ["eng_Latn", "deu_Latn", "swh_Latn", "fra_Latn"]
 
@@ -155,7 +155,7 @@ def test_the_certificates_find_a_wrong_scorer(monkeypatch: pytest.MonkeyPatch) -
 def test_vectors_on_disk_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XRETE_CACHE", str(tmp_path / "cache"))
     blocks = [np.random.default_rng(seed).standard_normal((5, 3)).astype(np.float32) for seed in range(3)]
-    with Spool() as spool:
+    with DiskBuffer() as spool:
         for block in blocks:
             spool.append(block)
         for number in (2, 0, 1):

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xrete.check.certificates import theory_of
+from xrete.check.certificates.contract import Certificate, Theory, vectors_by_key
 from xrete.dataset import Dataset
 from xrete.errors import UsageError
 from xrete.shapes import SHAPES, load_shape
-from xrete.shapes.bitext import SHAPE, Bitext
-from xrete.shapes.contract import vectors_by_key
+from xrete.shapes.bitext import SHAPE, Bitext, BitextRetrieval
 from xrete.shapes.metric import Items
 from xrete.sources import Mini
 from xrete.task import TaskCard
@@ -59,7 +60,7 @@ def test_certified_models_score_what_theory_says(n: int) -> None:
     data = bitext(n)
     dataset = Dataset(OneLanguage(data), Mini())
     names = []
-    for certificate in SHAPE.certificates(data):
+    for certificate in theory_of(SHAPE).zero_shot(SHAPE, data):
         ((_, items),) = SHAPE.zero_shot(dataset, certificate.encode, ["deu"])
         for metric in SHAPE.metrics.values():
             assert certificate.low - 1e-9 <= metric.statistic(items) <= certificate.high + 1e-9, certificate.name
@@ -71,7 +72,7 @@ def test_certified_models_score_what_theory_says(n: int) -> None:
 def test_the_exact_certificates_hold_at_any_size(n: int) -> None:
     data = bitext(n)
     dataset = Dataset(OneLanguage(data), Mini())
-    for certificate in SHAPE.certificates(data):
+    for certificate in theory_of(SHAPE).zero_shot(SHAPE, data):
         if certificate.low == certificate.high:
             ((_, items),) = SHAPE.zero_shot(dataset, certificate.encode, ["deu"])
             assert SHAPE.metrics["accuracy"].statistic(items) == pytest.approx(certificate.low)
@@ -121,8 +122,8 @@ def test_sides_of_unequal_length_are_no_bitext() -> None:
 
 def test_a_bitext_knows_its_size_its_head_and_its_content() -> None:
     data = bitext(5)
-    assert (SHAPE.size(data), SHAPE.texts(data)) == (5, 10)
-    assert SHAPE.head(data, 2) == Bitext(data.source[:2], data.target[:2])
+    assert (SHAPE.size(data), SHAPE.count_texts(data)) == (5, 10)
+    assert SHAPE.take_first(data, 2) == Bitext(data.source[:2], data.target[:2])
     assert list(SHAPE.content(data)) == [*data.source, *data.target]
 
 
@@ -147,3 +148,18 @@ def test_texts_of_one_key_have_one_unit_vector(keys: dict[str, int], seed: int) 
     for i, left in enumerate(texts):
         for j, right in enumerate(texts):
             assert (cosines[i, j] > 0.999) == (keys[left] == keys[right])
+
+
+def test_every_shape_has_certificates() -> None:
+    for name in SHAPES:
+        assert theory_of(load_shape(name)) != Theory(), name
+
+
+def test_a_shape_may_bring_its_own_certificates() -> None:
+    own = Theory(zero_shot=lambda shape, data: [Certificate("oracle", None, 1, 1)])
+
+    class Toy(BitextRetrieval):
+        def theory(self) -> Theory:
+            return own
+
+    assert theory_of(Toy()) is own

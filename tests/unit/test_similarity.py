@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xrete.check.certificates import theory_of
 from xrete.dataset import Dataset
 from xrete.shapes.similarity import SHAPE, ScoredPairs, average_ranks, pearson, score_numbers, spearman
 from xrete.sources import Mini
@@ -124,7 +125,7 @@ def test_theory(name: str, seed: int) -> None:
         second=[f"second {row}" for row in range(60)],
         scores=(random.integers(0, 11, 60) / 2).tolist(),
     )
-    (certificate,) = (x for x in SHAPE.certificates(data) if x.name == name)
+    (certificate,) = (x for x in theory_of(SHAPE).zero_shot(SHAPE, data) if x.name == name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ((_, items),) = SHAPE.zero_shot(Dataset(Task(data), Mini()), certificate.encode, ["en-en"])
@@ -134,7 +135,7 @@ def test_theory(name: str, seed: int) -> None:
 
 def test_the_interval_of_a_random_model_is_that_of_the_t_distribution() -> None:
     data = ScoredPairs(first=list("ab") * 25, second=list("cd") * 25, scores=[*range(50)])
-    (certificate,) = (x for x in SHAPE.certificates(data) if x.name == "random")
+    (certificate,) = (x for x in theory_of(SHAPE).zero_shot(SHAPE, data) if x.name == "random")
     t = scipy.stats.t.ppf(0.9995, 48)
     assert certificate.high == pytest.approx(100 * t / np.sqrt(48 + t**2), rel=0.05)
     assert certificate.low == pytest.approx(-certificate.high, rel=0.1)
@@ -142,7 +143,7 @@ def test_the_interval_of_a_random_model_is_that_of_the_t_distribution() -> None:
 
 def test_no_oracle_where_a_text_would_need_two_vectors() -> None:
     data = ScoredPairs(first=["a", "b"], second=["same", "same"], scores=[0, 1])
-    assert [x.name for x in SHAPE.certificates(data)] == ["constant", "random"]
+    assert [x.name for x in theory_of(SHAPE).zero_shot(SHAPE, data)] == ["constant", "random"]
 
 
 def test_scores_of_files() -> None:
@@ -166,8 +167,8 @@ def test_parts_of_data_keep_their_names() -> None:
     part = PAIRS.take([4, 1])
     assert (part.first, part.second, part.scores) == (["e", "b"], ["k", "h"], [4.5, 1])
     assert part.keys() == [PAIRS.keys()[4], PAIRS.keys()[1]]
-    assert SHAPE.head(PAIRS, 2).first == ["a", "b"]
-    assert SHAPE.size(SHAPE.head(PAIRS, 99)) == 6
+    assert SHAPE.take_first(PAIRS, 2).first == ["a", "b"]
+    assert SHAPE.size(SHAPE.take_first(PAIRS, 99)) == 6
 
 
 def test_the_fingerprint_sees_texts_and_scores() -> None:

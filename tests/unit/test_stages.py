@@ -312,7 +312,7 @@ def test_alternatives_in_the_shape() -> None:
     taken = CHOICE.take(data, [1])
     assert isinstance(taken, Alternatives)
     assert (list(taken.first), [*map(list, taken.alternatives)], list(taken.labels)) == (["b"], [list("uvw")], [0])
-    assert (CHOICE.size(data), CHOICE.size(CHOICE.head(data, 1))) == (2, 1)
+    assert (CHOICE.size(data), CHOICE.size(CHOICE.take_first(data, 1))) == (2, 1)
     assert CHOICE.keys(data) == [("item 0", "a", "x", "y", "z"), ("item 1", "b", "u", "v", "w")]
     assert CHOICE.keys(taken) == CHOICE.keys(data)[1:]
     scores = CHOICE.labels(data)[:, None] == range(3)

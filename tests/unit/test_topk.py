@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xrete.errors import UsageError
 from xrete.vectors import search, tiles
 from xrete.vectors import top_k as selection
 from xrete.vectors.search import nearest_both, top_k
@@ -22,8 +20,7 @@ from xrete.vectors.top_k import Neighbours
 
 Vectors = NDArray[np.float32]
 SEEDS = st.integers(0, 2**32 - 1)
-WAYS: list[dict[str, Any]] = [{}, {"half": True}, {"backend": "faiss"}]
-pytest.importorskip("faiss")
+WAYS: list[dict[str, Any]] = [{}, {"half": True}]
 
 
 def unit(vectors: NDArray[Any]) -> Vectors:
@@ -120,7 +117,7 @@ def test_rotation_and_scale_change_nothing(seed: int, scale: float) -> None:
     plain = top_k(queries, candidates, 5)
     turned = top_k(unit(queries @ rotation), unit(candidates @ rotation), 5)
     np.testing.assert_allclose(turned.scores, plain.scores, atol=1e-6)
-    scaled = top_k(queries * np.float32(scale), candidates, 5, backend="tiles")
+    scaled = top_k(queries * np.float32(scale), candidates, 5)
     assert (scaled.indices == plain.indices).all()
 
 
@@ -179,10 +176,3 @@ def test_bfloat16_bounds_hold() -> None:
         assert (hits.low <= exact).all()
         assert (exact <= hits.high).all()
         assert float((hits.high - hits.low).max()) < 0.05
-
-
-def test_faiss_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    queries, candidates = draw(0, 3, 4)
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(UsageError, match="faiss is not installed; run 'pip install faiss-cpu'"):
-        top_k(queries, candidates, 2, backend="faiss")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from xrete import registry
+from xrete.check.certificates import theory_of
+from xrete.check.certificates.protocols import certificates
 from xrete.dataset import Dataset, read_mini
 from xrete.encoding.embedder import PROBE
 from xrete.errors import XreteError, unknown_name
@@ -181,7 +183,7 @@ def _certified(task: Task, language: str, protocol_name: str) -> Iterator[Findin
     """Scores models whose score is known from theory, on the mini sample."""
     dataset = Dataset(task, Mini(), languages=[language])
     protocol, metrics = load_protocol(protocol_name), dataset.shape.metrics
-    for certificate in protocol.certificates(dataset, language, Settings()):
+    for certificate in certificates(protocol_name, dataset, language, Settings()):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a constant model
             ((_, items),) = protocol.outcomes(dataset, certificate.encode, [language], Settings())
@@ -199,7 +201,7 @@ def _certified_together(task: Task, languages: list[str]) -> Iterator[Finding]:
     if not isinstance(shape, JointShape):
         return
     dataset = Dataset(task, Mini(), languages=languages)
-    for certificate in shape.joint_certificates(dataset):
+    for certificate in theory_of(shape).joint(shape, dataset):
         values = shape.joint(dataset, certificate.encode).groups["all"]
         wrong = [
             f"{name} {values.get(name, math.nan):.6g}, theory says [{low:.6g}, {high:.6g}]"

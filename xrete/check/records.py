@@ -171,7 +171,7 @@ def _means(case: Case) -> Iterator[str]:
     record = case.record
     total = record.groups.get("all")
     if total and (record.score, record.ci95) != (total.score, total.ci95):
-        yield f"score is {record.score} {_said(record.ci95)}, groups.all says {total.score} {_said(total.ci95)}"
+        yield f"score is {record.score} {_bounds(record.ci95)}, groups.all says {total.score} {_bounds(total.ci95)}"
     for name, group in record.groups.items():
         absent = [language for language in group.languages if language not in record.languages]
         if absent:
@@ -219,7 +219,7 @@ def _scores(case: Case) -> Iterator[str]:
 def _intervals(case: Case) -> Iterator[str]:
     """Every interval is what its items give, by the method and the seed that the record names."""
     record = case.record
-    methods = {method: parallel for parallel, method in resampling.METHODS.items()}
+    methods = {resampling.STRATIFIED: False, resampling.PARALLEL: True}
     if record.interval.method not in methods:
         raise UncheckedError(f"interval.method is {record.interval.method!r}, which this version does not know")
     if record.interval.resamples != resampling.RESAMPLES:
@@ -238,7 +238,7 @@ def _intervals(case: Case) -> Iterator[str]:
     for where, said, scores in zip(("languages", "groups"), recorded, found, strict=True):
         for name, score in scores.items():
             if name in said and not _close_intervals(said[name].ci95, score.ci95):
-                yield f"{where}.{name}.ci95 is {_said(said[name].ci95)}, its items give {_said(score.ci95)}"
+                yield f"{where}.{name}.ci95 is {_bounds(said[name].ci95)}, its items give {_bounds(score.ci95)}"
 
 
 CHECKS: Mapping[str, Callable[[Case], Iterable[str]]] = {
@@ -285,5 +285,5 @@ def _close_intervals(said: Interval | None, found: Interval | None) -> bool:
     return said is not None and all(map(_close, said, found))
 
 
-def _said(interval: Interval | None) -> str:
+def _bounds(interval: Interval | None) -> str:
     return "without interval" if interval is None else f"[{interval[0]:.6g}, {interval[1]:.6g}]"

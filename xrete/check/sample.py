@@ -117,9 +117,9 @@ class Sample:
     seed: int
 
     def check(self, case: Case) -> Finding:
-        """Says whether the model, given the data again, gives the outcomes that the items say, and what was done.
+        """Returns whether the model, given the data again, gives the items' outcomes, and what was done.
 
-        A record whose model or data are not to be had, or are other ones, is wrong: it was asked for.
+        A record whose model or data are not available, or are other ones, is wrong: it was asked for.
         """
         done: list[str] = []
         finding = run_check("sample", lambda case: self._encode_again(case, done), case)

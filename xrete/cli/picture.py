@@ -141,7 +141,7 @@ def _measured(request: ModelRequest, dataset: Dataset, embedder: Embedder) -> Jo
     from xrete.shapes.contract import JointShape
 
     assert isinstance(dataset.shape, JointShape)  # `_check_shape` has made sure
-    total = sum(dataset.shape.texts(dataset[language]) for language in dataset.languages)
+    total = sum(dataset.shape.count_texts(dataset[language]) for language in dataset.languages)
     with output.sentences(f"{request.identity.name} · {dataset.card.name}", total) as progress:
         embedder.progress = progress
         return dataset.shape.joint(dataset, embedder)

@@ -45,11 +45,11 @@ class NoCache:
     """Keeps nothing (`--no-cache`, and models without a stable identity)."""
 
     def get(self, texts: Sequence[str]) -> dict[str, tuple[NDArray[np.float32], bool | None]]:
-        """Has nothing."""
+        """Has no vector, float32 [dimension], of any text."""
         return {}
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], truncated: NDArray[np.bool_] | None) -> None:
-        """Does nothing."""
+        """Forgets the vectors, float32 [n, dimension]."""
 
 
 class DiskCache:

@@ -84,7 +84,7 @@ def write_folder(
         max_length: Most tokens read of a sentence, or None.
         parts: What follows the pooling.
         prefix: Text put before every sentence.
-        state: Weights to write instead of the transformer's own.
+        state: Weights to write instead of the transformer's own, each [...] as there.
     """
     tokenizer = copy.deepcopy(tokenizer)
     if max_length:
@@ -119,7 +119,7 @@ def write_dense(state: dict[str, Tensor], folder: Path, *, activation: str) -> N
     """Fills the folder of a linear layer.
 
     Args:
-        state: Its weight and bias.
+        state: Its weight [outputs, inputs] and bias [outputs].
         folder: Its folder.
         activation: What follows it, in `torch.nn.modules`.
     """

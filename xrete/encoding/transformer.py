@@ -130,7 +130,7 @@ class TransformerEncoder:
         return other
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
-        """Says which texts are longer than what the model reads, bool [len(texts)]."""
+        """Returns which texts are longer than what the model reads, bool [len(texts)]."""
         return self._tokenise(texts).truncated
 
     def token_ids(self, texts: Sequence[str], /) -> list[list[int]]:
@@ -205,7 +205,7 @@ def plan(lengths: Sequence[int], budget: int) -> list[NDArray[np.intp]]:
         budget: Most padded tokens in a batch.
 
     Returns:
-        Indices into `lengths`, each exactly once; the same for the same arguments.
+        Indices into `lengths`, one array [texts] a batch, each exactly once; the same for the same arguments.
     """
     order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
     batches = []
@@ -255,7 +255,7 @@ def pick_dtype(name: str) -> torch.dtype:
 
 
 def multiplies_bfloat16() -> bool:
-    """Says whether this processor has instructions for products in bfloat16, without which they are slow."""
+    """Returns whether this processor has instructions for products in bfloat16, without which they are slow."""
     import torch
 
     found = torch.cpu.get_capabilities()

@@ -147,7 +147,7 @@ class SharedEncoder:
         return SharedEncoder(partial(_limited, self._build, max_length), self._team)
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
-        """Says which texts are longer than what the model reads, bool [len(texts)]."""
+        """Returns which texts are longer than what the model reads, bool [len(texts)]."""
         return self._ask(list(texts))[2]
 
     def token_ids(self, texts: Sequence[str], /) -> list[list[int]]:

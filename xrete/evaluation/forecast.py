@@ -94,7 +94,7 @@ def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> 
         split=dataset.split,
         languages=len(dataset.languages),
         finished=len(finished),
-        texts=sum(dataset.shape.texts(dataset[language]) for language in todo),
+        texts=sum(dataset.shape.count_texts(dataset[language]) for language in todo),
     )
     if plan.protocol == "fine-tune" and todo:
         seeds = fine_tune.seeds(plan.settings)
@@ -102,7 +102,7 @@ def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> 
     if plan.protocol == "probe" and todo:
         learnt = material(dataset, plan.settings)
         parts = (part for parts in (*learnt.parts, learnt.selection) for part in parts)
-        return replace(found, texts=found.texts + sum(dataset.shape.texts(part.data) for part in parts))
+        return replace(found, texts=found.texts + sum(dataset.shape.count_texts(part.data) for part in parts))
     if identity.kind != "chat":
         return found
     asked = [question for language in todo for question in questions(dataset, language)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from xrete.errors import unknown_name
 from xrete.model import Kind
-from xrete.shapes.contract import Certificate, Model
+from xrete.shapes.contract import Model
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -76,10 +76,6 @@ class ProtocolModule(Protocol):
         self, dataset: Dataset, model: Model, languages: Sequence[str], settings: Settings
     ) -> Iterator[tuple[str, Items]]:
         """Yields the items of each of `languages` as soon as they are there."""
-        ...
-
-    def certificates(self, dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
-        """Returns models whose score of that language is known from theory, under this protocol."""
         ...
 
     def fingerprint(self, dataset: Dataset, settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -17,7 +17,7 @@ from xrete.protocols import Settings
 from xrete.protocols.folds import split_items
 from xrete.protocols.material import TRAIN, Material, material, training_source
 from xrete.shapes import load_shape
-from xrete.shapes.contract import Certificate, Part, ProbeShape, TrainShape, ZeroShotShape
+from xrete.shapes.contract import Part, ProbeShape, TrainShape, ZeroShotShape
 from xrete.shapes.metric import Items, join_runs
 from xrete.task import Recipe, Stage
 from xrete.training.finetune import overrides
@@ -94,11 +94,6 @@ def plan(dataset: Dataset, settings: Settings) -> Recipe:
                 f"on {stage.task.card.title}, which is in {', '.join(stage.task.card.languages)}; leave it out"
             )
     return stages
-
-
-def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
-    """There are none: theory knows no transformer."""
-    return ()
 
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from xrete.protocols import Settings
 from xrete.protocols.folds import split_items
 from xrete.protocols.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols.material import Material, material
-from xrete.shapes.contract import Certificate, Encode, Part, ProbeShape
+from xrete.shapes.contract import Encode, Part, ProbeShape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -46,14 +46,6 @@ def outcomes(
         features = shape.features(data, encode)
         scores = np.stack([head(features) for head in heads])
         yield language, shape.items(data, scores[found.head_of(language), np.arange(len(features))])
-
-
-def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
-    """Returns the shape's; after cross-fitting, only the oracle's score does not depend on the halves."""
-    found = material(dataset, settings)
-    training = [part.data for parts in found.parts for part in parts]
-    known = _shape(dataset).probe_certificates(dataset[language], training)
-    return (x for x in known if x.name == "oracle" or not found.halves)
 
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xrete.files import digest
 from xrete.model import Kind
 from xrete.prompts import Prompt
 from xrete.protocols import Settings
-from xrete.shapes.contract import Certificate, PromptShape
+from xrete.shapes.contract import PromptShape
 from xrete.shapes.metric import Items
-from xrete.shapes.texts import codebook
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -21,9 +20,6 @@ Ask = Callable[[Sequence[str], Callable[[str], Any]], Sequence[Any]]
 
 KIND: Kind = "chat"
 TRAINS = False
-
-MUTE = "I cannot say."
-"""An answer that no prompt can read."""
 
 
 def outcomes(
@@ -40,16 +36,6 @@ def questions(dataset: Dataset, language: str) -> list[str]:
     """Returns the question about each item of a language."""
     prompt, shape = _parts(dataset)
     return [prompt.fill(fields) for fields in shape.fields(dataset[language])]
-
-
-def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
-    """Returns models that give the shape's known answers, where no two items share a question."""
-    prompt, shape = _parts(dataset)
-    asked = questions(dataset, language)
-    for known in shape.known_answers(dataset[language], prompt.answer):
-        said = [MUTE if answer is None else prompt.answer.write(answer) for answer in known.answers]
-        if (book := codebook(zip(asked, said, strict=True))) is not None:
-            yield Certificate(known.name, _teller(book), known.score, known.score, known.metric)
 
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:
@@ -74,8 +60,3 @@ def _parts(dataset: Dataset) -> tuple[Prompt, PromptShape]:
     assert prompt is not None  # `xrete check` holds cards to both
     assert isinstance(shape, PromptShape)
     return prompt, shape
-
-
-def _teller(book: dict[str, str]) -> Ask:
-    """Makes a model that says what the book has."""
-    return lambda asked, read: [read(book[question]) for question in asked]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from xrete.model import Kind
 from xrete.protocols import Settings
-from xrete.shapes.contract import Certificate, Encode, ZeroShotShape
+from xrete.shapes.contract import Encode, ZeroShotShape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -23,11 +23,6 @@ def outcomes(
     """Yields each language's items; nothing here is random."""
     assert isinstance(dataset.shape, ZeroShotShape)  # `xrete check` holds cards to it
     return dataset.shape.zero_shot(dataset, encode, languages)
-
-
-def certificates(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
-    """Returns the shape's."""
-    return dataset.shape.certificates(dataset[language])
 
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:

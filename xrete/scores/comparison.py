@@ -145,7 +145,7 @@ def compare_task(first: Run, second: Run, metric: str, higher_is_better: bool | 
         protocol=" / ".join(dict.fromkeys((record.protocol, second.record.protocol))),
         metric=metric,
         higher_is_better=higher_is_better,
-        method=resampling.METHODS[parallel],
+        method=resampling.PARALLEL if parallel else resampling.STRATIFIED,
         mean=_corrected([_difference(means, list(whole.values()))], higher_is_better)[0],
         languages=dict(
             zip(
@@ -200,7 +200,7 @@ def standings(
         ).items()
     ]
     scores = np.array([np.mean([own.statistic(x[language]) for language in languages]) for x in items])
-    better = rank_intervals.told_apart(scores, np.mean(drawn, axis=0), higher_is_better=higher_is_better)
+    better = rank_intervals.significantly_better(scores, np.mean(drawn, axis=0), higher_is_better=higher_is_better)
     groups = rank_intervals.tie_groups(better)
     return [
         Standing(*rank, group) for rank, group in zip(rank_intervals.rank_intervals(better), groups, strict=True)
@@ -261,7 +261,7 @@ def _paired(
 
 
 def _is_parallel(record: Record, items: LanguageItems) -> bool:
-    """Says whether row i is the same item in every language, by the record's own words or the task's card."""
+    """Returns whether row i is the same item in every language, by the record's own words or the task's card."""
     try:
         said = record.interval.method == resampling.PARALLEL or registry.task(record.task).card.parallel
     except XreteError:  # a task that is not installed here

@@ -15,10 +15,10 @@ ROUNDING = 1e-9
 """Differences of scores below this are rounding."""
 
 
-def told_apart(
+def significantly_better(
     scores: NDArray[np.float64], draws: NDArray[np.float64], *, higher_is_better: bool = True
 ) -> NDArray[np.bool_]:
-    """Says which models are better than which others, beyond what chance explains.
+    """Returns which models are better than which others, beyond what chance explains.
 
     Args:
         scores: The models' scores [models].
@@ -46,7 +46,7 @@ def rank_intervals(better: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Returns the best and the worst rank, from 1, that each model may have.
 
     Args:
-        better: What `told_apart` returns.
+        better: What `significantly_better` returns, [models, models].
     """
     lowest, highest = 1 + better.sum(axis=0), len(better) - better.sum(axis=1)
     return list(zip(lowest.tolist(), highest.tolist(), strict=True))
@@ -59,7 +59,7 @@ def tie_groups(better: NDArray[np.bool_]) -> list[int]:
     of a group is better than every model of a later one, and nothing is said of the order within a group.
 
     Args:
-        better: What `told_apart` returns.
+        better: What `significantly_better` returns, [models, models].
     """
     # Those that are better than all others of the table have more wins than these, so every group is a run.
     order = np.argsort(-better.sum(axis=1), kind="stable")

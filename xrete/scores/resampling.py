@@ -18,8 +18,7 @@ from xrete.shapes.metric import RUN, Items, Metric, join_runs, runs
 
 STRATIFIED = "percentile bootstrap over items, stratified by language"
 PARALLEL = "percentile bootstrap over items, drawn for all languages together"
-METHODS = {False: STRATIFIED, True: PARALLEL}
-"""How records name the method, by whether the languages hold the same items."""
+"""How records name the method: the second where all languages hold the same items."""
 
 TOGETHER = ""
 """The name of the one stratum of languages that hold the same items."""
@@ -42,7 +41,7 @@ def generator(seed: int, name: str) -> np.random.Generator:
 
 
 def varies(items: Items) -> bool:
-    """Says whether a stratum has items enough to tell by resampling how much chance there is in its score."""
+    """Returns whether a stratum has items enough to tell by resampling how much chance there is in its score."""
     return _size(items) > 1
 
 
@@ -75,7 +74,7 @@ def replicates(
 
 
 def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the 2.5 and 97.5 percentiles."""
+    """Returns the 2.5 and 97.5 percentiles of draws [resamples]."""
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
 
@@ -129,7 +128,7 @@ def p_value(difference: float, by_chance: NDArray[np.float64]) -> float:
 
     Args:
         difference: What was observed.
-        by_chance: n differences by chance, k of which are at least as far from 0.
+        by_chance: Differences by chance [n], k of which are at least as far from 0.
     """
     largest = max(abs(difference), float(np.abs(by_chance).max()))
     extreme = np.abs(by_chance) >= abs(difference) - ROUNDING * largest

@@ -67,7 +67,7 @@ def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Score
             )
             for name, x in means.items()
         },
-        method=resampling.METHODS[parallel],
+        method=resampling.PARALLEL if parallel else resampling.STRATIFIED,
     )
 
 

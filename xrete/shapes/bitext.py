@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode, vectors_by_key
+from xrete.shapes.contract import Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.search import mutual_nearest
@@ -61,7 +61,7 @@ class BitextRetrieval:
         """Number of sentence pairs."""
         return len(data.source)
 
-    def head(self, data: Bitext, limit: int) -> Bitext:
+    def take_first(self, data: Bitext, limit: int) -> Bitext:
         """The first `limit` pairs; they are the candidates too."""
         return Bitext(data.source[:limit], data.target[:limit])
 
@@ -70,7 +70,7 @@ class BitextRetrieval:
         yield from data.source
         yield from data.target
 
-    def texts(self, data: Bitext) -> int:
+    def count_texts(self, data: Bitext) -> int:
         """Sentences of both sides."""
         return len(data.source) + len(data.target)
 
@@ -80,23 +80,6 @@ class BitextRetrieval:
             data: Bitext = dataset[language]
             forward, backward = mutual_nearest(encode(data.source), encode(data.target))
             yield language, {"xx2en": forward, "en2xx": backward}
-
-    def certificates(self, data: Bitext) -> Iterable[Certificate]:
-        """Constant: row 0 wins every tie, 1 of n. Random: each row is right with probability 1/n, on its own.
-
-        Shuffled oracle: each source is given the vector of the next row's target, so no row is right.
-        """
-        n = len(data.source)
-        right = {**dict(zip(data.source, range(n), strict=True)), **dict(zip(data.target, range(n), strict=True))}
-        wrong = right | {text: (row + 1) % n for row, text in enumerate(data.source)}
-        alone = {text: number for number, text in enumerate([*data.source, *data.target])}
-        from scipy.stats import binom  # a second to import, needed by 'xrete check' only
-
-        low, high = binom.interval(0.999, n, 1 / n)
-        yield Certificate("constant", vectors_by_key(dict.fromkeys(right, 0)), 100 / n, 100 / n)
-        yield Certificate("random", vectors_by_key(alone), 100 * low / n, 100 * high / n)
-        yield Certificate("oracle", vectors_by_key(right), 100, 100)
-        yield Certificate("shuffled-oracle", vectors_by_key(wrong), 0, 0)
 
 
 SHAPE = BitextRetrieval()

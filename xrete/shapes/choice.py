@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
 from xrete.shapes.classification import ACCURACY
-from xrete.shapes.contract import Certificate, Encode, HeadKind, KnownAnswers, Segments
+from xrete.shapes.contract import Encode, HeadKind, Segments
 from xrete.shapes.metric import Items, Metric
-from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval, pair_features
+from xrete.shapes.texts import Texts, pair_features
 
 QUESTIONS = ("cause", "effect")
 
@@ -121,7 +121,7 @@ class MultipleChoice:
         """Number of items."""
         return len(data)
 
-    def head(self, data: Trained, limit: int) -> Trained:
+    def take_first(self, data: Trained, limit: int) -> Trained:
         """The first `limit` items."""
         return data.take(range(min(limit, len(data))))
 
@@ -137,7 +137,7 @@ class MultipleChoice:
         """All columns, in order."""
         return data.content()
 
-    def texts(self, data: Choices) -> int:
+    def count_texts(self, data: Choices) -> int:
         """Premises and alternatives."""
         return 3 * len(data)
 
@@ -158,11 +158,11 @@ class MultipleChoice:
         return [(data.prompts(), texts) for texts in zip(*data.alternatives, strict=True)]
 
     def targets(self, data: Trained, objective: str) -> NDArray[Any]:
-        """Places of the right alternatives."""
+        """Places of the right alternatives, int64 [items]."""
         return self.labels(data)
 
     def labels(self, data: Trained) -> NDArray[np.int64]:
-        """Returns the places of the right alternatives."""
+        """Returns the places of the right alternatives, int64 [items]."""
         return np.array(data.labels, dtype=np.int64)
 
     def items(self, data: Trained, scores: NDArray[np.float64]) -> Items:
@@ -179,48 +179,6 @@ class MultipleChoice:
         """Takes the numbers of the alternatives, 1 or 2."""
         places = [-1 if answer is None else int(answer) - 1 for answer in answers]
         return {"gold": self.labels(data), "prediction": np.array(places, dtype=np.int64)}
-
-    def known_answers(self, data: Choices, answer: Any) -> Iterator[KnownAnswers]:
-        """Constant: always the first choice. Mute: neither, which is never right."""
-        gold = self.labels(data)
-        yield KnownAnswers("oracle", (gold + 1).tolist(), 100)
-        yield KnownAnswers("constant", [1] * len(gold), 100 * float(np.mean(gold == 0)))
-        yield KnownAnswers("mute", [None] * len(gold), 0)
-
-    def certificates(self, data: Choices) -> Iterable[Certificate]:
-        """There are none without training."""
-        return ()
-
-    def probe_certificates(self, data: Choices, training: Sequence[Choices]) -> Iterable[Certificate]:
-        """Constant: always the first choice. The others' vectors say of an alternative if it is right.
-
-        Oracle: truly. Shuffled oracle: of the scored items the wrong one. Random: of the scored items one drawn at
-        random, so that the number of right answers is binomial.
-        """
-        gold = self.labels(data)
-        first = 100 * float(np.mean(gold == 0))
-        yield Certificate("constant", constant_encoder, first, first)
-        drawn = np.random.default_rng(0).integers(0, 2, len(gold))
-        low, high = exact_interval([np.array([0.5, 0.5])] * len(gold))
-        for name, said, bounds in (
-            ("oracle", gold, (100.0, 100.0)),
-            ("shuffled-oracle", 1 - gold, (0.0, 0.0)),
-            ("random", drawn, (100 * low / len(gold), 100 * high / len(gold))),
-        ):
-            if (encode := _teller(data, said, training)) is not None:
-                yield Certificate(name, encode, *bounds)
-
-
-def _teller(data: Choices, said: NDArray[np.int64], training: Sequence[Choices]) -> Encode | None:
-    """Makes a model whose vectors say which alternative is right: `said` for the scored items, gold in training."""
-    pairs: list[tuple[str, tuple[float, ...]]] = []
-    for part, places in [(data, said), *((part, np.array(part.labels)) for part in training)]:
-        pairs += [(text, (0.0, 0.0)) for text in part.prompts()]
-        for number, side in enumerate((part.choice1, part.choice2)):
-            codes = [(1.0, 0.0) if place == number else (0.0, 1.0) for place in places]
-            pairs += zip(side, codes, strict=True)
-    book = codebook(pairs)
-    return code_encoder(book) if book else None
 
 
 SHAPE = MultipleChoice()

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from xrete.errors import UsageError
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode, HeadKind, KnownAnswers, Segments
+from xrete.shapes.contract import Encode, HeadKind, Segments
 from xrete.shapes.metric import Items, Metric
-from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
+from xrete.shapes.texts import Texts
 
 NO_CLASS = ""
 """The prediction where a chat model named none of the classes."""
@@ -43,12 +43,12 @@ class Labelled(Texts):
 
 
 def accuracy(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the share of equal values, 0 to 1."""
+    """Returns the share of equal values of two columns [items], 0 to 1."""
     return float(np.mean(np.asarray(gold == prediction)))
 
 
 def macro_f1(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the mean F1, 0 to 1, over the classes that are in either column; `NO_CLASS` is none."""
+    """Returns the mean F1, 0 to 1, over the classes in either column [items]; `NO_CLASS` is none."""
     shares = []
     for name in np.unique(np.concatenate([gold, prediction[prediction != NO_CLASS]])):
         hits = np.sum((gold == name) & (prediction == name))
@@ -57,7 +57,7 @@ def macro_f1(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> floa
 
 
 def mean_absolute_error(gold: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Returns the mean absolute difference, in the unit of the columns."""
+    """Returns the mean absolute difference, in the unit of the columns [items]."""
     return float(np.mean(_absolute_errors(gold, prediction)))
 
 
@@ -86,14 +86,12 @@ class Classification:
         "accuracy": ACCURACY,
         "macro_f1": Metric(lambda items: 100 * macro_f1(items["gold"], items["prediction"])),
     }
-    certified = "accuracy"
-    """The metric that the certificates are about."""
 
     def size(self, data: Labelled) -> int:
         """Number of items."""
         return len(data)
 
-    def head(self, data: Labelled, limit: int) -> Labelled:
+    def take_first(self, data: Labelled, limit: int) -> Labelled:
         """The first `limit` items."""
         return data.take(range(min(limit, len(data))))
 
@@ -110,7 +108,7 @@ class Classification:
         yield from data.content()
         yield from data.labels
 
-    def texts(self, data: Labelled) -> int:
+    def count_texts(self, data: Labelled) -> int:
         """Texts of all columns."""
         return len(data) * (1 if data.second is None else 2)
 
@@ -127,7 +125,7 @@ class Classification:
         return data.segments()
 
     def targets(self, data: Labelled, objective: str) -> NDArray[Any]:
-        """Places in `classes`.
+        """Places in `classes`, int64 [items].
 
         Raises:
             UsageError: the objective is about two texts, and there is one.
@@ -137,7 +135,7 @@ class Classification:
         return self.labels(data)
 
     def labels(self, data: Labelled) -> NDArray[np.int64]:
-        """Returns places in `classes`."""
+        """Returns places in `classes`, int64 [items]."""
         places = {name: place for place, name in enumerate(data.classes)}
         return np.array([places[label] for label in data.labels], dtype=np.int64)
 
@@ -147,7 +145,7 @@ class Classification:
         return {"gold": names[self.labels(data)], "prediction": names[scores.argmax(axis=1)]}
 
     def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
-        """Returns what stands for the classes in items: their names."""
+        """Returns what stands for the classes in items: their names [classes]."""
         return np.array(classes)
 
     def fields(self, data: Labelled) -> Iterator[Mapping[str, str]]:
@@ -159,62 +157,9 @@ class Classification:
         names = [NO_CLASS if answer is None else answer for answer in answers]
         return {"gold": self.values(data.classes)[self.labels(data)], "prediction": np.array(names)}
 
-    def known_answers(self, data: Labelled, answer: Any) -> Iterator[KnownAnswers]:
-        """Constant: always the first class. Mute: the worst there is."""
-        outcomes, gold = self._outcomes(data), self.labels(data)
-        says = self.values(data.classes)
-        right = float(outcomes[np.arange(len(gold)), gold].mean())
-        yield KnownAnswers("oracle", says[gold].tolist(), right, self.certified)
-        yield KnownAnswers("constant", says[:1].tolist() * len(gold), float(outcomes[:, 0].mean()), self.certified)
-        yield KnownAnswers("mute", [None] * len(gold), self._worst(outcomes), self.certified)
-
-    def _worst(self, outcomes: NDArray[np.float64]) -> float:
-        return 0.0
-
-    def certificates(self, data: Labelled) -> Iterable[Certificate]:
-        """There are none without training."""
-        return ()
-
-    def probe_certificates(self, data: Labelled, training: Sequence[Labelled]) -> Iterable[Certificate]:
-        """Constant: the class most frequent in training. The others' vectors say a class, which a probe can read.
-
-        Oracle: the gold class. Shuffled oracle: for the scored items the next class, for those trained on the gold
-        one. Random: for the scored items one drawn at random, so that the score is a sum of independent outcomes.
-        """
-        outcomes = self._outcomes(data)
-        gold, count = self.labels(data), len(data.classes)
-        trained = np.bincount(np.concatenate([self.labels(part) for part in training]), minlength=count)
-
-        def certificate(name: str, said: NDArray[np.int64], encode: Encode) -> Certificate:
-            score = float(outcomes[np.arange(len(said)), said].mean())
-            return Certificate(name, encode, score, score, metric=self.certified)
-
-        yield certificate("constant", np.full(len(gold), trained.argmax()), constant_encoder)
-        drawn = np.random.default_rng(0).integers(0, count, len(gold))
-        for name, said in (("oracle", gold), ("shuffled-oracle", (gold + 1) % count), ("random", drawn)):
-            encode = self._teller(data, said, training)
-            if encode is None:  # no encoder of single texts can know the labels
-                return
-            if name == "random":
-                low, high = _random_interval(outcomes)
-                yield Certificate(name, encode, low, high, metric=self.certified)
-            else:
-                yield certificate(name, said, encode)
-
-    def _outcomes(self, data: Labelled) -> NDArray[np.float64]:
-        """Returns what an item adds to the certified metric for each prediction: [items, classes]."""
+    def outcomes(self, data: Labelled) -> NDArray[np.float64]:
+        """Returns what an item adds to the accuracy for each prediction, in percent: float64 [items, classes]."""
         return np.asarray(100.0 * (self.labels(data)[:, None] == np.arange(len(data.classes))))
-
-    def _teller(self, data: Labelled, said: NDArray[np.int64], training: Sequence[Labelled]) -> Encode | None:
-        """Makes a model whose vector of an item's last text says `said` of `data`, the gold class in training."""
-        codes = np.eye(len(data.classes))
-        pairs: list[tuple[str, tuple[float, ...]]] = []
-        for part, places in [(data, said), *((part, self.labels(part)) for part in training)]:
-            if part.second is not None:
-                pairs += [(text, (0.0,) * len(codes)) for text in part.first]
-            pairs += zip(part.second or part.first, map(tuple, codes[places].tolist()), strict=True)
-        book = codebook(pairs)
-        return code_encoder(book) if book else None
 
 
 class Ordinal(Classification):
@@ -228,38 +173,23 @@ class Ordinal(Classification):
         "mae_x100": Metric.mean_of(lambda items: 100 * _absolute_errors(items["gold"], items["prediction"])),
         "accuracy": ACCURACY,
     }
-    certified = "mae"
 
     def values(self, classes: Sequence[str]) -> NDArray[np.generic]:
-        """Returns the numbers."""
+        """Returns the numbers, int64 [classes]."""
         return np.array([int(name) for name in classes])
 
     def answered(self, data: Labelled, answers: Sequence[Any]) -> Items:
         """Takes numbers."""
-        numbers, farthest = self.values(data.classes), self._outcomes(data).argmax(axis=1)
+        numbers, farthest = self.values(data.classes), self.outcomes(data).argmax(axis=1)
         values = [
             numbers[far] if answer is None else int(answer) for answer, far in zip(answers, farthest, strict=True)
         ]
         return {"gold": numbers[self.labels(data)], "prediction": np.array(values)}
 
-    def _worst(self, outcomes: NDArray[np.float64]) -> float:
-        return float(outcomes.max(axis=1).mean())
-
-    def _outcomes(self, data: Labelled) -> NDArray[np.float64]:
+    def outcomes(self, data: Labelled) -> NDArray[np.float64]:
+        """Returns the absolute error of each prediction: float64 [items, classes]."""
         numbers = np.asarray(self.values(data.classes), dtype=np.float64)
         return np.asarray(np.abs(numbers[self.labels(data)][:, None] - numbers))
-
-
-def _random_interval(outcomes: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns the exact interval of the mean where each prediction is drawn evenly.
-
-    Args:
-        outcomes: What an item adds for each prediction: [items, classes].
-    """
-    unit = float(outcomes[outcomes > 0].min())  # all others are whole multiples of it
-    steps = np.rint(outcomes / unit).astype(np.int64)
-    low, high = exact_interval(np.bincount(row) / len(row) for row in steps)
-    return low * unit / len(outcomes), high * unit / len(outcomes)
 
 
 SHAPE = Classification()

@@ -18,24 +18,6 @@ Model = Any
 """What a protocol is handed: `Encode`, `protocols.prompt.Ask` for a chat model, or a `Tuner` of fine-tuning."""
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """A model whose score on some data is known from theory, to certify the scorer.
-
-    Attributes:
-        name: Which one: constant, random, oracle or shuffled-oracle.
-        encode: The model.
-        low, high: What its score must lie in; equal where theory gives one number.
-        metric: The metric that theory speaks of; None is the task's headline metric.
-    """
-
-    name: str
-    encode: Model
-    low: float
-    high: float
-    metric: str | None = None
-
-
 class Shape(Protocol):
     """The contract of a shape. `Any` stands for the shape's own data type."""
 
@@ -53,7 +35,7 @@ class Shape(Protocol):
         """Number of items of one language."""
         ...
 
-    def head(self, data: Any, limit: int) -> Any:
+    def take_first(self, data: Any, limit: int) -> Any:
         """The data with its first `limit` items only."""
         ...
 
@@ -61,12 +43,8 @@ class Shape(Protocol):
         """Every text and label that decides the score, for the fingerprint of the data."""
         ...
 
-    def texts(self, data: Any) -> int:
+    def count_texts(self, data: Any) -> int:
         """Number of texts that are encoded, for progress bars."""
-        ...
-
-    def certificates(self, data: Any) -> Iterable[Certificate]:
-        """Returns models whose headline score on `data` is known from theory."""
         ...
 
 
@@ -170,27 +148,6 @@ class ProbeShape(TrainShape, Protocol):
         """Turns the head's scores into items: [items, classes or labels or choices], or [items] for a number."""
         ...
 
-    def probe_certificates(self, data: Any, training: Sequence[Any]) -> Iterable[Certificate]:
-        """Returns models whose score on `data` is known from theory, for a head that was trained on `training`."""
-        ...
-
-
-@dataclass(frozen=True)
-class KnownAnswers:
-    """Answers of a chat model whose score on some data is known from theory.
-
-    Attributes:
-        name: Which ones: oracle (the right ones), constant (always the first that is allowed) or mute (none).
-        answers: For each item an answer in the terms of the prompt, or None.
-        score: What they score.
-        metric: The metric that theory speaks of; None is the task's headline metric.
-    """
-
-    name: str
-    answers: Sequence[Any]
-    score: float
-    metric: str | None = None
-
 
 @runtime_checkable
 class PromptShape(Shape, Protocol):
@@ -207,10 +164,6 @@ class PromptShape(Shape, Protocol):
 
     def answered(self, data: Any, answers: Sequence[Any]) -> Items:
         """Turns what was read of each answer, None where it cannot be read, into items."""
-        ...
-
-    def known_answers(self, data: Any, answer: Any) -> Iterable[KnownAnswers]:
-        """Returns answers whose score on `data` is known from theory, in the terms of the prompt's `answer`."""
         ...
 
 
@@ -230,45 +183,13 @@ class JointScores:
     groups: Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class JointCertificate:
-    """A model whose values over all languages of some data are known from theory.
-
-    Attributes:
-        name: Which one: constant, random, oracle or shuffled-oracle.
-        encode: The model; called with the texts of one language at a time.
-        bounds: What metrics of the group "all" must lie in, lowest and highest; they may be infinite.
-    """
-
-    name: str
-    encode: Encode
-    bounds: Mapping[str, tuple[float, float]]
-
-
 @runtime_checkable
 class JointShape(Shape, Protocol):
     """A shape whose scores are of groups of languages, not means over languages (geometry).
 
-    Its `metrics` are made by `Metric.joint`, and `certificates` has none: those of one language mean nothing.
+    Its `metrics` are made by `Metric.joint`.
     """
 
     def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
         """Scores every language and group at once, reading each language once."""
         ...
-
-    def joint_certificates(self, dataset: Dataset) -> Iterable[JointCertificate]:
-        """Returns models whose values on `dataset` are known from theory."""
-        ...
-
-
-def vectors_by_key(keys: Mapping[str, int], dimension: int = 64, seed: int = 0) -> Encode:
-    """Makes a model that gives texts of one key the same random unit vector, and other texts another.
-
-    Args:
-        keys: Texts to keys.
-        dimension: Of the vectors. At 64, two of a few thousand random vectors are never as close as equal ones.
-        seed: For the vectors.
-    """
-    table = np.random.default_rng(seed).standard_normal((max(keys.values()) + 1, dimension)).astype(np.float32)
-    table /= np.linalg.norm(table, axis=1, keepdims=True)
-    return lambda texts: table[[keys[text] for text in texts]]

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from xrete.errors import DataError, UsageError
 from xrete.languages import same_language
 from xrete.lazy import np
-from xrete.shapes.contract import Certificate, Encode, JointCertificate, JointScores
-from xrete.shapes.geometry_theory import certificates
+from xrete.shapes.contract import Encode, JointScores
 from xrete.shapes.metric import Metric
 from xrete.vectors import geometry
 from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
-from xrete.vectors.disk_buffer import Spool
+from xrete.vectors.disk_buffer import DiskBuffer
 from xrete.vectors.geometry import (
     ClusterSums,
     Floats,
@@ -85,7 +84,7 @@ class Geometry:
         """Number of sentences."""
         return len(data)
 
-    def head(self, data: Sequence[str], limit: int) -> Sequence[str]:
+    def take_first(self, data: Sequence[str], limit: int) -> Sequence[str]:
         """The first `limit` sentences."""
         return data[:limit]
 
@@ -93,17 +92,9 @@ class Geometry:
         """The sentences, in order."""
         return data
 
-    def texts(self, data: Sequence[str]) -> int:
+    def count_texts(self, data: Sequence[str]) -> int:
         """Number of sentences."""
         return len(data)
-
-    def certificates(self, data: Sequence[str]) -> Iterable[Certificate]:
-        """One language alone has no score."""
-        return ()
-
-    def joint_certificates(self, dataset: Dataset) -> Iterable[JointCertificate]:
-        """Returns models whose values follow from theory, as `xrete.shapes.geometry_theory` derives them."""
-        return certificates({language: dataset[language] for language in dataset.languages})
 
     def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
         """Scores every language and every group that has two languages or more.
@@ -114,9 +105,9 @@ class Geometry:
         """
         _check(dataset)
         groups = _groups(dataset)
-        with Spool() as spool:
-            found, sums = _first_pass(dataset, encode, groups, spool)
-            looks = _second_pass(found, sums, groups, spool)
+        with DiskBuffer() as buffer:
+            found, sums = _first_pass(dataset, encode, groups, buffer)
+            looks = _second_pass(found, sums, groups, buffer)
         sentences = len(dataset[dataset.languages[0]])
         kl = {name: _divergences(found, members, sentences) for name, members in groups.items()}
         for language, values in zip(groups["all"], kl["all"], strict=True):
@@ -235,7 +226,7 @@ def _check(dataset: Dataset) -> None:
 
 
 def _first_pass(
-    dataset: Dataset, encode: Encode, groups: Mapping[str, tuple[str, ...]], spool: Spool
+    dataset: Dataset, encode: Encode, groups: Mapping[str, tuple[str, ...]], buffer: DiskBuffer
 ) -> tuple[dict[str, _Language], dict[str, _Sums]]:
     """Encodes every language and adds up; English comes first, because others are compared with it."""
     pivot = english_of(dataset.languages)
@@ -244,7 +235,7 @@ def _first_pass(
     sums: dict[str, _Sums] = {}
     for language in sorted(dataset.languages, key=lambda code: code != pivot):
         rows = encode(dataset[language])
-        spool.append(rows)
+        buffer.append(rows)
         moments = Moments.of(rows)
         values = {"mean_cosine": moments.mean_cosine} | ({} if english is None else _beside(rows, english))
         found[language] = _Language(moments.mean, moments.variance, values)
@@ -270,12 +261,12 @@ def _second_pass(
     found: Iterable[str],
     sums: Mapping[str, _Sums],
     groups: Mapping[str, tuple[str, ...]],
-    spool: Spool,
+    buffer: DiskBuffer,
 ) -> dict[str, _SecondLook]:
     """Looks at every language's vectors again, in the order of the first pass."""
     looks = {name: _SecondLook.after(total) for name, total in sums.items()}
     for number, language in enumerate(found):
-        rows = spool[number]
+        rows = buffer[number]
         for name, members in groups.items():
             if language in members:
                 looks[name].add(rows)

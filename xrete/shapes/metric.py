@@ -73,7 +73,7 @@ class Metric:
 
     @staticmethod
     def mean_of(per_item: Callable[[Items], NDArray[np.float64]]) -> Metric:
-        """Makes the metric that is the mean of `per_item`."""
+        """Makes the metric that is the mean of `per_item`, float64 [items]."""
         return Metric(lambda items: float(np.mean(per_item(items))), per_item)
 
     @staticmethod

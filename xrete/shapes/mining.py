@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode
+from xrete.shapes.contract import Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.margin import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
@@ -117,12 +117,12 @@ class BitextMining:
         """Number of gold pairs."""
         return len(data.gold)
 
-    def head(self, data: Corpora, limit: int) -> Corpora:
+    def take_first(self, data: Corpora, limit: int) -> Corpora:
         """The first `limit` gold pairs, in corpora of their sentences and the first `limit` others of each side."""
         gold = data.gold[:limit]
         source, i = _part(data.source, [i for i, _ in data.gold], limit)
         target, j = _part(data.target, [j for _, j in data.gold], limit)
-        tuning = self.head(data.tuning, limit) if data.tuning else None
+        tuning = self.take_first(data.tuning, limit) if data.tuning else None
         ids = ([data.ids[0][row] for row in i], [data.ids[1][row] for row in j]) if data.ids else None
         return Corpora(source, target, [(i[x], j[y]) for x, y in gold], tuning, ids)
 
@@ -135,9 +135,9 @@ class BitextMining:
         if data.tuning:
             yield from self.content(data.tuning)
 
-    def texts(self, data: Corpora) -> int:
+    def count_texts(self, data: Corpora) -> int:
         """Sentences of both sides, and of those that the threshold is tuned on."""
-        return len(data.source) + len(data.target) + (self.texts(data.tuning) if data.tuning else 0)
+        return len(data.source) + len(data.target) + (self.count_texts(data.tuning) if data.tuning else 0)
 
     def notes(self, dataset: Dataset) -> tuple[str, ...]:
         """Names the languages whose threshold was tuned on the gold that is scored."""
@@ -169,12 +169,6 @@ class BitextMining:
                 columns[name][rows] = items[name]
             together.append(columns)
         return together
-
-    def certificates(self, data: Corpora) -> Iterable[Certificate]:
-        """See `xrete.shapes.mining_theory`."""
-        from xrete.shapes.mining_theory import certificates
-
-        return certificates(data)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode, HeadKind, KnownAnswers, Segments
+from xrete.shapes.contract import Encode, HeadKind, Segments
 from xrete.shapes.metric import Items, Metric
-from xrete.shapes.texts import Texts, code_encoder, codebook, constant_encoder, exact_interval
+from xrete.shapes.texts import Texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ def r_precisions(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArra
 
 
 def mean_r_precision(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Returns the mean R-precision, 0 to 1, over the items that have labels."""
+    """Returns the mean R-precision, 0 to 1, over the items that have labels; both [items, labels]."""
     return float(r_precisions(gold, scores)[gold.any(axis=1)].mean())
 
 
@@ -105,7 +104,7 @@ class MultiLabel:
         """Number of texts."""
         return len(data)
 
-    def head(self, data: MultiLabelled, limit: int) -> MultiLabelled:
+    def take_first(self, data: MultiLabelled, limit: int) -> MultiLabelled:
         """The first `limit` texts."""
         return data.take(range(min(limit, len(data))))
 
@@ -123,7 +122,7 @@ class MultiLabel:
         for names in data.labels:
             yield " ".join(name for name in data.classes if name in names)
 
-    def texts(self, data: MultiLabelled) -> int:
+    def count_texts(self, data: MultiLabelled) -> int:
         """Number of texts."""
         return len(data)
 
@@ -140,7 +139,7 @@ class MultiLabel:
         return data.segments()
 
     def targets(self, data: MultiLabelled, objective: str) -> NDArray[Any]:
-        """Which labels are right."""
+        """Which labels are right, bool [items, labels]."""
         return self.labels(data)
 
     def labels(self, data: MultiLabelled) -> NDArray[np.bool_]:
@@ -169,84 +168,6 @@ class MultiLabel:
             for rank, name in enumerate(names or ()):
                 scores[row, data.classes.index(name)] = len(data.classes) - rank
         return self.items(data, scores)
-
-    def known_answers(self, data: MultiLabelled, answer: Any) -> Iterator[KnownAnswers]:
-        """Constant: the first label alone. Mute: no label."""
-        gold = self.labels(data)
-        found = gold[:, 0] / np.maximum(gold.sum(axis=1), 1)
-        score = 100 * float(found[gold.any(axis=1)].mean())
-        yield KnownAnswers("oracle", [sorted(names) for names in data.labels], 100, "r_precision")
-        yield KnownAnswers("constant", [data.classes[:1]] * len(gold), score, "r_precision")
-        yield KnownAnswers("mute", [None] * len(gold), 0, "r_precision")
-
-    def certificates(self, data: MultiLabelled) -> Iterable[Certificate]:
-        """There are none without training."""
-        return ()
-
-    def probe_certificates(self, data: MultiLabelled, training: Sequence[MultiLabelled]) -> Iterable[Certificate]:
-        """Constant: the labels in order of their frequency in training. The others' vectors say a set of labels.
-
-        Oracle: the gold ones. Shuffled oracle: as many of those that are wrong. Random: as many, drawn at random,
-        so that each item's number of hits is hypergeometric. Only labels that a probe can learn to read are said:
-        those that some, but not all, of the training items have.
-        """
-        gold = self.labels(data)
-        known = np.concatenate([self.labels(part) for part in training])
-        frequency = known.sum(axis=0)
-        score = 100 * mean_r_precision(gold, np.tile(frequency.astype(np.float64), (len(gold), 1)))
-        yield Certificate("constant", constant_encoder, score, score, metric="r_precision")
-        readable = (frequency > 0) & (frequency < len(known))
-        if gold[:, ~readable].any():
-            return
-        chance = np.random.default_rng(0).random(gold.shape) - 4 * ~readable
-        for name, said, bounds in (
-            ("oracle", gold, (100.0, 100.0)),
-            ("shuffled-oracle", _as_many(gold, chance - 2 * gold), _least_hits(gold, int(readable.sum()))),
-            ("random", _as_many(gold, chance), _random_interval(gold, int(readable.sum()))),
-        ):
-            if (encode := _teller(self, data, said, training)) is not None:
-                yield Certificate(name, encode, *bounds, metric="r_precision")
-
-
-def _as_many(gold: NDArray[np.bool_], preference: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Chooses for each item as many labels as it has, those of the highest preference [items, labels]."""
-    ranks = (-preference).argsort(axis=1).argsort(axis=1)
-    return np.asarray(ranks < gold.sum(axis=1, keepdims=True))
-
-
-def _least_hits(gold: NDArray[np.bool_], count: int) -> tuple[float, float]:
-    """Returns the score where every item gets wrong labels of `count`: 0 for those with up to half of them."""
-    number = gold.sum(axis=1)[gold.any(axis=1)]
-    score = 100 * float((np.maximum(2 * number - count, 0) / number).mean())
-    return score, score
-
-
-def _random_interval(gold: NDArray[np.bool_], count: int) -> tuple[float, float]:
-    """Returns the exact interval of mean R-precision where each item gets as many of `count` labels as it has."""
-    numbers = [int(number) for number in gold.sum(axis=1) if number]
-    unit = math.lcm(*numbers)
-    low, high = exact_interval(_hit_shares(number, count, unit) for number in numbers)
-    return 100 * low / unit / len(numbers), 100 * high / unit / len(numbers)
-
-
-def _hit_shares(number: int, count: int, unit: int) -> NDArray[np.float64]:
-    """Returns the distribution of hits / number in steps of 1 / unit: `number` drawn of `count`, `number` right."""
-    shares = np.zeros(unit + 1)
-    for hits in range(number + 1):
-        ways = math.comb(number, hits) * math.comb(count - number, number - hits)
-        shares[hits * unit // number] = ways / math.comb(count, number)
-    return shares
-
-
-def _teller(
-    shape: MultiLabel, data: MultiLabelled, said: NDArray[np.bool_], training: Sequence[MultiLabelled]
-) -> Encode | None:
-    """Makes a model whose vectors say `said` of the scored texts and the gold labels of those trained on."""
-    pairs: list[tuple[str, tuple[float, ...]]] = []
-    for part, labels in [(data, said), *((part, shape.labels(part)) for part in training)]:
-        pairs += zip(part.first, map(tuple, labels.astype(float).tolist()), strict=True)
-    book = codebook(pairs)
-    return code_encoder(book) if book else None
 
 
 SHAPE = MultiLabel()

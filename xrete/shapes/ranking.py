@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Certificate, Encode, Segments
+from xrete.shapes.contract import Encode, Segments
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts, pick
 from xrete.vectors.search import device_of, top_k
@@ -174,7 +174,7 @@ class RankingShape:
         """Number of queries."""
         return len(data.queries)
 
-    def head(self, data: Ranking, limit: int) -> Ranking:
+    def take_first(self, data: Ranking, limit: int) -> Ranking:
         """The first `limit` queries, and of the candidates their right ones and the first `limit` others."""
         relevant = {name for names in data.relevant[:limit] for name in names}
         elsewhere = {name for names in data.relevant for name in names}
@@ -198,7 +198,7 @@ class RankingShape:
         return [(data.queries, [data.pool.texts[row] for row in rows])]
 
     def targets(self, data: Ranking, objective: str) -> NDArray[Any]:
-        """None: the partner is right."""
+        """Zeros [queries], which say nothing: the partner is right."""
         return np.zeros(len(data.queries))
 
     def keys(self, data: Ranking) -> Sequence[tuple[str, ...]]:
@@ -213,7 +213,7 @@ class RankingShape:
             data, ids=pick(data.ids, rows), queries=pick(data.queries, rows), relevant=pick(data.relevant, rows)
         )
 
-    def texts(self, data: Ranking) -> int:
+    def count_texts(self, data: Ranking) -> int:
         """Queries and candidates."""
         return len(data.queries) + len(data.pool)
 
@@ -241,12 +241,6 @@ class RankingShape:
             for language in group:
                 here, found = np.split(found, [len(data[language].queries)])
                 yield language, _items(here, answers[language], width)
-
-    def certificates(self, data: Ranking) -> Iterable[Certificate]:
-        """See `xrete.shapes.ranking_theory`."""
-        from xrete.shapes.ranking_theory import certificates
-
-        return certificates(data)
 
 
 def _pools(data: Mapping[str, Ranking]) -> dict[str, Pool]:

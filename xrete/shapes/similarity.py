@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.prompts import Number
-from xrete.shapes.contract import Certificate, Encode, HeadKind, KnownAnswers, Segments
+from xrete.shapes.contract import Encode, HeadKind, Segments
 from xrete.shapes.metric import Items, Metric
-from xrete.shapes.texts import COVERAGE, Texts, codebook, constant_encoder
+from xrete.shapes.texts import Texts
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
 
 NOISE = 1e-6
 """Cosines of float32 vectors carry about 1e-7 of rounding: what differs by less than this is constant."""
-DRAWS = 20_000
-"""Random predictions whose correlations bound those of a random model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,7 @@ def score_numbers(cells: Iterable[str | float], low: float, high: float) -> list
 
 
 def pearson(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
-    """Returns Pearson's r, -1 to 1; 0 where either side is constant and r is undefined."""
+    """Returns Pearson's r of two columns [n], -1 to 1; 0 where a side is constant and r is undefined."""
     x, y = (np.asarray(side, dtype=np.float64) for side in (gold, prediction))
     if is_constant(x) or is_constant(y):
         return 0.0
@@ -75,20 +72,20 @@ def pearson(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float
 
 
 def spearman(gold: NDArray[np.float64], prediction: NDArray[np.float64]) -> float:
-    """Returns Spearman's rank correlation, -1 to 1, with average ranks for ties; 0 where a side is constant."""
+    """Returns Spearman's rank correlation of columns [n], -1 to 1, with average ranks; 0 where one is constant."""
     if is_constant(gold) or is_constant(prediction):
         return 0.0
     return pearson(average_ranks(gold), average_ranks(prediction))
 
 
 def average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ranks from 1; equal values share the mean of their ranks."""
+    """Returns ranks from 1, float64 [n]; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])
 
 
 def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns values less their mean, over their standard deviation; zeros where they are constant."""
+    """Returns values less their mean, over their standard deviation, float64 [n]; zeros where constant."""
     if is_constant(values):
         return np.zeros(len(values))
     numbers = np.asarray(values, dtype=np.float64)
@@ -96,7 +93,7 @@ def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def is_constant(values: NDArray[np.float64]) -> bool:
-    """Says whether values differ by no more than rounding."""
+    """Returns whether values [n] differ by no more than rounding."""
     return not len(values) or bool(np.ptp(values) <= NOISE * max(1.0, float(np.abs(values).max())))
 
 
@@ -125,7 +122,7 @@ class Similarity:
         """Number of pairs."""
         return len(data)
 
-    def head(self, data: ScoredPairs, limit: int) -> ScoredPairs:
+    def take_first(self, data: ScoredPairs, limit: int) -> ScoredPairs:
         """The first `limit` pairs."""
         return data.take(range(min(limit, len(data))))
 
@@ -134,7 +131,7 @@ class Similarity:
         yield from data.content()
         yield from map(repr, map(float, data.scores))
 
-    def texts(self, data: ScoredPairs) -> int:
+    def count_texts(self, data: ScoredPairs) -> int:
         """Sentences of both sides."""
         return 2 * len(data)
 
@@ -142,7 +139,7 @@ class Similarity:
         """Yields each language's cosines beside the gold scores."""
         for language in languages:
             data: ScoredPairs = dataset[language]
-            u, v = (encode(side).astype(np.float64) for side in _sides(data))
+            u, v = (encode(side).astype(np.float64) for side in sides_of(data))
             items = self.items(data, np.asarray((u * v).sum(axis=1)))
             if is_constant(items["prediction"]):
                 warnings.warn(
@@ -158,7 +155,7 @@ class Similarity:
 
     def features(self, data: ScoredPairs, encode: Encode) -> NDArray[np.float32]:
         """Returns [u*v; |u-v|], which do not depend on which side is which: float32 [pairs, 2 * dimension]."""
-        u, v = map(encode, _sides(data))
+        u, v = map(encode, sides_of(data))
         return np.concatenate([u * v, np.abs(u - v)], axis=1)
 
     def segments(self, data: ScoredPairs) -> Segments:
@@ -166,13 +163,13 @@ class Similarity:
         return data.segments()
 
     def targets(self, data: ScoredPairs, objective: str) -> NDArray[Any]:
-        """Cosines that the pairs should have, or their scores."""
+        """Cosines that the pairs should have, or their scores: float64 [pairs]."""
         if objective == "score":
             return self.labels(data)
-        return (_scaled(self.labels(data)) + 1) / 2 if data.aims is None else np.asarray(data.aims, np.float64)
+        return (as_cosines(self.labels(data)) + 1) / 2 if data.aims is None else np.asarray(data.aims, np.float64)
 
     def labels(self, data: ScoredPairs) -> NDArray[np.float64]:
-        """Returns the gold scores."""
+        """Returns the gold scores, float64 [pairs]."""
         return np.asarray(data.scores, dtype=np.float64)
 
     def items(self, data: ScoredPairs, scores: NDArray[np.float64]) -> Items:
@@ -196,77 +193,19 @@ class Similarity:
         said = np.array([np.nan if answer is None else answer for answer in answers], dtype=np.float64)
         numbers = said[~np.isnan(said)]
         low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 0.0)
-        wrong = np.where(_scaled(self.labels(data)) >= 0, low, high)
+        wrong = np.where(as_cosines(self.labels(data)) >= 0, low, high)
         return self.items(data, np.where(np.isnan(said), wrong, said))
 
-    def known_answers(self, data: ScoredPairs, answer: Number) -> Iterator[KnownAnswers]:
-        """Oracle: the gold scores, stretched over the scale. Constant and mute: no correlation."""
-        gold = self.labels(data)
-        right = answer.low + (answer.high - answer.low) * (_scaled(gold) + 1) / 2
-        yield KnownAnswers("oracle", right.tolist(), 0 if is_constant(gold) else 100)
-        yield KnownAnswers("constant", [answer.low] * len(gold), 0)
-        yield KnownAnswers("mute", [None] * len(gold), 0)
 
-    def certificates(self, data: ScoredPairs) -> Iterable[Certificate]:
-        """Constant: no correlation. Random: noise, anew for each text, so that all orders are equally likely.
-
-        Oracle: first sides are the first axis, second sides stand at the angle whose cosine is the gold score, so
-        both correlations are 1. Shuffled oracle: at the opposite angle, so they are -1.
-        """
-        low, high = _null_interval(self.labels(data))
-        noise = np.random.default_rng(0)
-        yield Certificate("constant", constant_encoder, 0, 0)
-        yield Certificate("random", lambda texts: _unit(noise.standard_normal((len(texts), 64))), low, high)
-        scaled = _scaled(self.labels(data))
-        first, second = _sides(data)
-        rows = [*zip(first, [None] * len(data), strict=True), *zip(second, scaled.tolist(), strict=True)]
-        book = codebook(rows)
-        if book is not None:  # else no encoder of single texts can give all these cosines
-            yield Certificate("oracle", _angles(book, 1), 100, 100)
-            yield Certificate("shuffled-oracle", _angles(book, -1), -100, -100)
-
-    def probe_certificates(self, data: ScoredPairs, training: Sequence[ScoredPairs]) -> Iterable[Certificate]:
-        """Constant: the mean of the scores trained on for every pair, which correlates with nothing."""
-        yield Certificate("constant", constant_encoder, 0, 0)
-
-
-def _sides(data: ScoredPairs) -> tuple[Sequence[str], Sequence[str]]:
+def sides_of(data: ScoredPairs) -> tuple[Sequence[str], Sequence[str]]:
+    """Returns the first and the second sentences."""
     assert data.second is not None
     return data.first, data.second
 
 
-def _scaled(gold: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Maps scores to -1 ... 1."""
+def as_cosines(gold: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Maps scores [n] to -1 ... 1, float64 [n]."""
     return np.asarray(2 * (gold - gold.min()) / max(float(np.ptp(gold)), NOISE) - 1)
-
-
-def _angles(book: Mapping[str, float | None], sign: int) -> Encode:
-    """Makes a model that gives `None` the first axis, and a number the unit vector whose cosine to it that is."""
-
-    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
-        cosines = np.array([1.0 if (code := book[text]) is None else sign * code for text in texts])
-        return np.stack([cosines, np.sqrt(1 - cosines**2)], axis=1).astype(np.float32)
-
-    return encode
-
-
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _null_interval(gold: NDArray[np.float64]) -> tuple[float, float]:
-    """Returns what either correlation with independent predictions lies in, by drawing many such predictions."""
-    draws = np.random.default_rng(1).standard_normal((DRAWS, len(gold)))
-    ranks = draws.argsort(axis=1).argsort(axis=1).astype(np.float64)
-    tail = 100 * (1 - COVERAGE) / 2
-    bounds = []
-    for target, predictions in ((gold, draws), (average_ranks(gold), ranks)):
-        x = target - target.mean()
-        y = predictions - predictions.mean(axis=1, keepdims=True)
-        r = (y @ x) / np.sqrt((x @ x) * (y**2).sum(axis=1))
-        bounds.append(np.percentile(r, [tail, 100 - tail]))
-    low, high = 100 * np.array(bounds).T
-    return float(low.min()), float(high.max())
 
 
 SHAPE = Similarity()

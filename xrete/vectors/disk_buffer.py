@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Spool:
+class DiskBuffer:
     """Blocks of vectors of one shape, written once and read back by their number; gone when it is closed.
 
     They lie in a file without a name in the cache folder, because temporary folders are often kept in memory.
@@ -48,7 +48,7 @@ class Spool:
         self._file.readinto(rows.data.cast("B"))  # type: ignore[attr-defined]
         return rows
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> DiskBuffer:
         return self
 
     def __exit__(

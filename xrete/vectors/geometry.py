@@ -108,16 +108,16 @@ class DiagonalKL:
 
     @property
     def mean(self) -> Floats:
-        """Mean over dimensions, the headline (`diag_mean`)."""
+        """Mean over dimensions, the headline (`diag_mean`), float64 [L]."""
         return self.scale + self.shift
 
     @property
     def sum(self) -> Floats:
-        """Sum over dimensions (`diag_sum`)."""
+        """Sum over dimensions (`diag_sum`), float64 [L]."""
         return self.dimension * self.mean
 
     def literal(self, n: int) -> Floats:
-        """With variances that are sums over `n` sentences, as printed, not means (`literal_sum`).
+        """With variances that are sums over `n` sentences, as printed, not means (`literal_sum`) [L].
 
         The common factor n cancels in the scale and divides the shift, so that offsets nearly vanish.
         """
@@ -165,7 +165,7 @@ class Gaussian:
 
     @staticmethod
     def of(mean: Floats, covariance: Floats, shrinkage: float) -> Gaussian:
-        """Shrinks the covariance, (1 - a) S + a tr(S)/d I, and inverts it by Cholesky.
+        """Shrinks the covariance [d, d], (1 - a) S + a tr(S)/d I, and inverts it by Cholesky; the mean is [d].
 
         Raises:
             ValueError: the covariance is singular; without shrinkage it is where n <= d.

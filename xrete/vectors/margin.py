@@ -94,7 +94,10 @@ def best_threshold(scores: NDArray[np.float64], right: NDArray[np.bool_], gold: 
 
 
 def reach(scores: NDArray[np.float64], right: NDArray[np.bool_], gold: int, threshold: float) -> float:
-    """Returns the lowest score that `best_threshold`, or the pairs above `threshold`, can depend on."""
+    """Returns the lowest score that `best_threshold`, or the pairs above `threshold`, can depend on.
+
+    `scores` and `right` are [pairs].
+    """
     ordered = -np.sort(-scores)
     needed = ordered[: _best_prefix(scores, right, gold) + 2] if right.any() else ordered[:0]
     above = scores[scores >= threshold]

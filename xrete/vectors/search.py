@@ -8,11 +8,10 @@ exact scores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
-from xrete.errors import UsageError
 from xrete.lazy import NDArray, np
-from xrete.vectors.tiles import Hits, Tiles, float32_error, make_tiles
+from xrete.vectors.tiles import Tiles, make_tiles
 from xrete.vectors.top_k import Best, Neighbours, Score, slices
 
 BLOCK = 4096
@@ -27,11 +26,6 @@ EXACT_NUMBERS = 2**22
 PAIRS = 128
 """Pairs scored at once: 128 of 1,024 numbers in float64 are 1 MB, which stays in a core's cache."""
 
-FAISS_SPARE = 32
-"""Candidates that faiss is asked for beyond k, to see how far behind the k-th they are."""
-
-Backend = Literal["tiles", "faiss"]
-
 
 def top_k(
     queries: NDArray[np.float32],
@@ -40,13 +34,12 @@ def top_k(
     *,
     device: str = "cpu",
     half: bool = False,
-    backend: Backend = "tiles",
 ) -> Neighbours:
     """Finds the k best candidates of every query, exactly, holding some tens of megabytes beside its arguments.
 
     Candidates are ranked by the cosine in float64 of the vectors as given; the lower index wins a tie. Products
-    of tiles only choose which pairs can matter, within the bounds of their error, so `device`, `half`, `backend`
-    and the size of blocks change the time and never the answer.
+    of tiles only choose which pairs can matter, within the bounds of their error, so `device`, `half` and the
+    size of blocks change the time and never the answer.
 
     Args:
         queries: Unit vectors [n, d].
@@ -55,21 +48,13 @@ def top_k(
         k: How many; fewer where there are fewer candidates.
         device: Where tiles are computed, as torch spells it; "cpu" with float32 needs no torch.
         half: Compute tiles in bfloat16: several times faster on a GPU, or on a CPU that has such instructions.
-        backend: "faiss" takes the first choice from faiss, which must be installed; its float32 results are
-            checked, and rows where they do not decide are searched again in tiles.
-
-    Raises:
-        UsageError: faiss is asked for and not installed.
     """
     best = Best(len(queries), k)
     tiles = make_tiles(queries, device, half)
     total = 0
     for block in _blocks(candidates, tiles.shape[1]) if len(queries) else ():
         exact = _exact(queries, block, offset=total)
-        if backend == "faiss":
-            _offer_faiss(queries, block, total, best)
-        else:
-            _offer_block(tiles, block, total, best, exact)
+        _offer_block(tiles, block, total, best, exact)
         best.settle(exact)
         total += len(block)
     return best.result(min(k, total))
@@ -82,7 +67,6 @@ def nearest_both(
     *,
     device: str = "cpu",
     half: bool = False,
-    backend: Backend = "tiles",
 ) -> tuple[Neighbours, Neighbours]:
     """Finds the k best on the other side, for both sides, from one pass over the tiles of scores.
 
@@ -92,14 +76,10 @@ def nearest_both(
         k: How many; fewer where the other side has fewer.
         device: See `top_k`.
         half: See `top_k`.
-        backend: See `top_k`; faiss searches twice.
 
     Returns:
         For left vectors their best right ones, and for right vectors their best left ones; exact as in `top_k`.
     """
-    if backend == "faiss":
-        wide = np.asarray(right, dtype=np.float32)
-        return top_k(left, right, k, backend=backend), top_k(wide, left, k, backend=backend)
     shape = (2048, 4096) if device == "cpu" else None
     tiles = make_tiles(left, device, half, shape)
     forward, backward = Best(len(left), k), Best(len(right), k)
@@ -138,38 +118,6 @@ def _offer_block(tiles: Tiles, block: NDArray[Any], offset: int, best: Best, exa
             hits = tile.reaching(best.limits(rows, lambda: tile.floors(best.k, 1)), 1)  # noqa: B023 - called now
             best.offer(rows, hits.rows, hits.columns + columns.start + offset, hits)
             best.relieve(exact)
-
-
-def _offer_faiss(queries: NDArray[np.float32], block: NDArray[Any], offset: int, best: Best) -> None:
-    """Offers what faiss finds in a block; where its last score is too near the k-th one, the tiles decide."""
-    try:
-        import faiss
-    except ImportError:
-        raise UsageError(
-            "faiss is not installed; run 'pip install faiss-cpu', or leave out backend='faiss'"
-        ) from None
-    block = np.ascontiguousarray(block, dtype=np.float32)
-    kept = min(best.k + FAISS_SPARE, len(block))
-    scores, found = faiss.knn(
-        np.ascontiguousarray(queries, dtype=np.float32), block, kept, metric=faiss.METRIC_INNER_PRODUCT
-    )
-    error = float32_error(block.shape[1])
-    decided = scores[:, min(best.k, kept) - 1] - scores[:, -1] > 2 * error
-    decided |= kept == len(block)
-    _offer_found(best, np.flatnonzero(decided), found[decided] + offset, scores[decided], error)
-    left = np.flatnonzero(~decided)
-    if len(left):
-        again = top_k(queries[left], block, best.k)
-        _offer_found(best, left, again.indices + offset, again.scores.astype(np.float32), error)
-
-
-def _offer_found(
-    best: Best, rows: NDArray[np.int64], others: NDArray[np.int64], scores: NDArray[np.float32], error: float
-) -> None:
-    """Offers rows [r] with the same number of others each [r, kept]."""
-    places, flat = np.repeat(rows, others.shape[1]), scores.ravel()
-    hits = Hits(places, others.ravel(), flat - np.float32(error), flat + np.float32(error))
-    best.offer(slice(0, best.size), hits.rows, hits.columns, hits)
 
 
 def _exact(left: NDArray[np.float32], right: NDArray[Any], offset: int = 0) -> Score:

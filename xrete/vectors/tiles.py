@@ -37,7 +37,7 @@ class Hits(NamedTuple):
     high: NDArray[np.float32]
 
     def take(self, which: NDArray[Any]) -> Hits:
-        """Returns some of them, by a mask or by their places."""
+        """Returns some of them, by a mask [hits] or by their places [n]."""
         return Hits(self.rows[which], self.columns[which], self.low[which], self.high[which])
 
 
@@ -45,11 +45,11 @@ class Tile(Protocol):
     """Scores of some rows with some columns. Axis 1 looks along rows and answers for each row, 0 for columns."""
 
     def floors(self, k: int, axis: int) -> NDArray[np.float32]:
-        """Returns what the k-th best true score of each row is at least; -inf where there are too few."""
+        """Returns what the k-th best true score of each row is at least, float32 [rows]; -inf where too few."""
         ...
 
     def reaching(self, limits: NDArray[np.float32], axis: int) -> Hits:
-        """Returns every score whose true value may reach the limit of its row (its column, for axis 0)."""
+        """Returns every score whose true value may reach the limit [rows] of its row (its column, for axis 0)."""
         ...
 
 
@@ -95,7 +95,7 @@ class NumpyTile:
         self._error = np.float32(error)
 
     def floors(self, k: int, axis: int) -> NDArray[np.float32]:
-        """See `Tile`. The left-over scores of unequal groups are not looked at: the bound still holds."""
+        """See `Tile`: float32 [rows]. The left-over scores of unequal groups are not looked at."""
         rows, columns = self._scores.shape
         size = self._scores.shape[axis]
         if size < k:
@@ -111,7 +111,7 @@ class NumpyTile:
         return np.asarray(kth - self._error, dtype=np.float32)
 
     def reaching(self, limits: NDArray[np.float32], axis: int) -> Hits:
-        """See `Tile`."""
+        """See `Tile`; float32 [rows]."""
         limits = limits - self._error
         # Flat indices of a mask are found ten times faster than pairs of them.
         flat = np.flatnonzero(self._scores >= (limits[:, None] if axis == 1 else limits))
@@ -128,11 +128,11 @@ class NumpyTiles:
         self._left = left
 
     def right(self, block: NDArray[Any]) -> NDArray[np.float32]:
-        """Vectors stored in another precision are widened."""
+        """Vectors [m, d] stored in another precision are widened."""
         return np.asarray(block, dtype=np.float32)
 
     def tile(self, rows: slice, right: NDArray[np.float32]) -> NumpyTile:
-        """One matrix product."""
+        """One matrix product with `right` [m, d]."""
         return NumpyTile(self._left[rows] @ right.T, float32_error(right.shape[1]))
 
 
@@ -162,7 +162,7 @@ class TorchTile:
         self._slack = error + rounding * largest
 
     def floors(self, k: int, axis: int) -> NDArray[np.float32]:
-        """See `Tile`."""
+        """See `Tile`; float32 [rows]."""
         rows, columns = self._scores.shape
         size = self._scores.shape[axis]
         if size < k:
@@ -177,7 +177,7 @@ class TorchTile:
         return np.asarray(kth.cpu().numpy(), dtype=np.float32)
 
     def reaching(self, limits: NDArray[np.float32], axis: int) -> Hits:
-        """See `Tile`. The mask uses one bound for all; each hit is then looked at with its own."""
+        """See `Tile`; limits [rows]. The mask uses one bound for all; each hit is then looked at with its own."""
         import torch
 
         bound = torch.from_numpy(limits - np.float32(self._slack)).to(self._scores.device)
@@ -223,7 +223,7 @@ class TorchTiles:
             self._rounded, self._norm, self._lost = _round(self._left - self._mean)
 
     def right(self, block: NDArray[Any]) -> _Right:
-        """Moves vectors to the device; in bfloat16, centres and rounds them."""
+        """Moves vectors [m, d] to the device; in bfloat16, centres and rounds them."""
         import torch
 
         vectors = torch.from_numpy(np.array(block, dtype=np.float32)).to(self._device)

@@ -45,12 +45,15 @@ class Best:
         self._pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
 
     def limits(self, rows: slice, floors: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Returns what a score must reach to matter; `floors` is asked where too few pairs were seen yet."""
+        """Returns what a score of each row must reach to matter, float32 [rows].
+
+        `floors`, of the same shape, is asked where too few pairs were seen yet.
+        """
         limits: NDArray[np.float32] = self._low[rows].min(axis=1)
         return np.maximum(limits, floors()) if np.isneginf(limits).any() else limits
 
     def offer(self, rows: slice, hit_rows: NDArray[np.int64], others: NDArray[np.int64], hits: Hits) -> None:
-        """Takes pairs of rows in ascending order, counted from `rows.start`, and others with bounds of scores."""
+        """Takes pairs of rows, ascending, from `rows.start` on, and others, all [hits], with bounds of scores."""
         if not len(hit_rows):
             return
         low = self._low[rows]

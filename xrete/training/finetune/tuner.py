@@ -141,7 +141,7 @@ class Tuned:
         shape = load_shape(self._shape)
         assert isinstance(shape, TrainShape)
         examples = Examples(shape, [part], self._objective)
-        self._tuner.count(shape.texts(part.data))
+        self._tuner.count(shape.count_texts(part.data))
         return predict(self._network, self._reader, examples, np.arange(len(examples)), self._batch_tokens)
 
 

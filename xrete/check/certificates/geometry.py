@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.shapes.contract import JointCertificate, vectors_by_key
+from xrete.check.certificates.contract import JointCertificate, Theory, vectors_by_key
+from xrete.dataset import Dataset
+from xrete.shapes.geometry import Geometry
 
 DIMENSION = 64
 SIGMAS = 4.0
@@ -18,7 +20,11 @@ FLOAT32 = 1e-6
 Bounds = Mapping[str, tuple[float, float]]
 
 
-def certificates(sentences: Mapping[str, Sequence[str]]) -> Iterator[JointCertificate]:
+def _joint(shape: Geometry, dataset: Dataset) -> Iterator[JointCertificate]:
+    return _certificates({language: dataset[language] for language in dataset.languages})
+
+
+def _certificates(sentences: Mapping[str, Sequence[str]]) -> Iterator[JointCertificate]:
     """Yields models whose values on `sentences`, by language, are known.
 
     - Constant: no divergence; Z(v) is N e for the one direction and N for all others, so `pr` is 1/e and
@@ -98,3 +104,6 @@ def _shuffled(languages: int, n: int) -> Bounds:
 
 def _around(value: float) -> tuple[float, float]:
     return value - FLOAT32, value + FLOAT32
+
+
+THEORY = Theory(joint=_joint)

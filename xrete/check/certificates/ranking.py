@@ -1,4 +1,4 @@
-"""What models without knowledge, or with all of it, score at ranking: see `certificates`."""
+"""What models without knowledge, or with all of it, score at ranking."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.shapes.contract import Certificate, Encode
-from xrete.shapes.ranking import Ranking
+from xrete.check.certificates.contract import Certificate, Theory
+from xrete.shapes.contract import Encode
+from xrete.shapes.ranking import Ranking, RankingShape
 
 DEPTH = 20
 DRAWS = 20_000
 """Random rankings of all queries. One more lies outside all of them with probability 2 / (DRAWS + 1)."""
 
 
-def certificates(data: Ranking) -> Iterator[Certificate]:
+def _zero_shot(shape: RankingShape, data: Ranking) -> Iterator[Certificate]:
     """Yields models whose MAP@20 over the candidates of one language is known.
 
     Queries, and the candidates that are right for one of them, make clusters. Constant: the first candidates rank
@@ -120,3 +121,6 @@ def _on_axes(data: Ranking, clusters: Mapping[str, int], *, away: bool) -> Encod
         own = eye[clusters[query]]
         vectors[query] = (eye[(clusters[query] + 1) % count] - own) / np.float32(2**0.5) if away else own
     return lambda texts: np.stack([vectors[text] for text in texts])
+
+
+THEORY = Theory(zero_shot=_zero_shot)
