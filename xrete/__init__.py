@@ -1,6 +1,6 @@
 """XRETE: benchmark harness, leaderboard toolkit and trainer for cross-lingual sentence representations.
 
-The Python interface is three lines::
+The Python interface, documented in docs/python.md::
 
     model = xrete.load_model("labse")
     task = xrete.load_task("tatoeba", data="path/to/data")
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load_model", "load_task"]
+__all__ = ["MiniSampleWarning", "__version__", "evaluate", "load_model", "load_task"]
 
 if TYPE_CHECKING:
+    from xrete.dataset import MiniSampleWarning
     from xrete.evaluation.run import evaluate
     from xrete.registry import load_model, load_task
 
@@ -26,6 +27,7 @@ if not (_here / "tasks").is_dir():  # a checkout: tasks/, models/ and results/ l
     __path__.append(str(_here.parent))
 
 _LAZY = {
+    "MiniSampleWarning": "xrete.dataset",
     "evaluate": "xrete.evaluation.run",
     "load_model": "xrete.registry",
     "load_task": "xrete.registry",
