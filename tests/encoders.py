@@ -91,7 +91,8 @@ def main(task: str, results: str, log: str, stop_at: str = "") -> None:
         stop_at: Sleeps for ever, and says so, when this text is to be encoded.
     """
     import xrete
-    from xrete.evaluation.run import RunOptions, run
+    from xrete.evaluation.plan import RunOptions
+    from xrete.evaluation.run import run
 
     def before(texts: Sequence[str]) -> None:
         if stop_at and stop_at in texts:

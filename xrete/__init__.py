@@ -14,7 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from xrete.version import __version__
+
 __all__ = ["MiniSampleWarning", "__version__", "evaluate", "load_model", "load_task"]
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from xrete.errors import DataError, UsageError, XreteError, unknown_name
 from xrete.files import cache_root, digest
 from xrete.languages import same_language
 from xrete.shapes import load_shape
-from xrete.shapes.contract import Shape
+from xrete.shapes.contract import Shape, dropped_rows, shares_candidates
 from xrete.sources import Folder, Hub, Mini, Source
 from xrete.task import HubTask, MiniTask, Task, TaskCard, layouts
 
@@ -90,7 +90,7 @@ class Dataset:
 
     def dropped(self) -> dict[str, int]:
         """Counts the rows that an adapter left out for a known data error, by language."""
-        counts = {language: getattr(self[language], "dropped", 0) for language in self.languages}
+        counts = {language: dropped_rows(self[language]) for language in self.languages}
         return {language: count for language, count in counts.items() if count}
 
     @cached_property
@@ -104,7 +104,7 @@ class Dataset:
 
     def scored_apart(self) -> bool:
         """Says whether a language's outcomes depend on its own data only, not on a pool that languages share."""
-        return not any(getattr(self[language], "parallel", False) for language in self.languages)
+        return not any(shares_candidates(self[language]) for language in self.languages)
 
     def _read(self, language: str) -> Any:
         if isinstance(self.source, Mini):
@@ -120,7 +120,7 @@ class Dataset:
         counted = not (isinstance(self.source, Folder) and self.source.own)
         expected = self.card.expected(language, self.split) if counted else ()
         found = self.shape.size(data)
-        whole = found + getattr(data, "dropped", 0)  # rows with a known error are part of what is published
+        whole = found + dropped_rows(data)  # rows with a known error are part of what is published
         if not found or (expected and not {found, whole} & set(expected)):
             published = f" where the published {self.card.name} has {' or '.join(map(str, expected))}"
             raise DataError(

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from xrete import registry
-from xrete.evaluation.run import RunOptions, run
+from xrete.evaluation.plan import RunOptions
+from xrete.evaluation.run import run
 from xrete.record import read_record, write_record
 
 Xrete = Callable[..., Any]

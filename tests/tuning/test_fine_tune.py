@@ -22,7 +22,7 @@ from xrete.cli.output import print_plan
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.evaluation.forecast import forecast
-from xrete.evaluation.run import RunOptions
+from xrete.evaluation.plan import Plan, RunOptions
 from xrete.protocols import Settings, Tuning, load_protocol
 from xrete.record import Record, read_record
 from xrete.shapes.contract import Part
@@ -129,7 +129,7 @@ def test_a_forecast_is_what_is_done(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     tuning = Tuning(changes=changes, seeds=(1, 2))
-    said = forecast(toy_model.identity, toy(name), RunOptions(protocol="fine-tune", tuning=tuning))
+    said = forecast(Plan.make(toy_model.identity, toy(name), RunOptions(protocol="fine-tune", tuning=tuning)))
     assert said.seeds == (1, 2)
     record = tuned(toy_model, toy(name), *changes, seeds=(1,))
     assert record.fine_tuning is not None

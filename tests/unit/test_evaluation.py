@@ -22,7 +22,8 @@ from xrete.dataset import Dataset
 from xrete.encoding.embedder import PROBE
 from xrete.errors import UsageError, XreteError
 from xrete.evaluation.forecast import forecast
-from xrete.evaluation.run import RunOptions, run
+from xrete.evaluation.plan import Plan, RunOptions
+from xrete.evaluation.run import run
 from xrete.files import cache_root
 from xrete.record import Record, read_record
 from xrete.scores import resampling
@@ -171,7 +172,7 @@ def test_a_forecast_counts_every_text_that_is_read(
 ) -> None:
     model, dataset, options = model_of(new_ngrams()), xrete.load_task(task, "mini"), RunOptions(protocol=protocol)
     cost = run(model.identity, lambda: model, dataset, options).cost
-    assert forecast(model.identity, dataset, options).texts == cost.sentences + cost.sentences_cached
+    assert forecast(Plan.make(model.identity, dataset, options)).texts == cost.sentences + cost.sentences_cached
 
 
 def test_a_second_run_does_nothing(new_ngrams: NewNgrams, model_of: ModelOf, results: Path) -> None:

@@ -26,7 +26,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.evaluation.run import RunOptions, run
+from xrete.evaluation.plan import RunOptions
+from xrete.evaluation.run import run
 from xrete.model import LoadOptions, ModelIdentity, ModelPlugin, wrap
 from xrete.models import MODELS
 from xrete.models.tokenizer import load_tokenizer, read_sentencepiece, read_xlmr

@@ -14,7 +14,8 @@ import xrete as package
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import XreteError
-from xrete.evaluation.run import RunOptions, run
+from xrete.evaluation.plan import RunOptions
+from xrete.evaluation.run import run
 from xrete.evaluation.xtreme import write_predictions
 from xrete.shapes.bitext import Bitext
 from xrete.shapes.metric import Items

@@ -17,7 +17,8 @@ from xrete import registry
 from xrete.check.certificates.protocols import certificates
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
-from xrete.evaluation.run import Plan, RunOptions, evaluate
+from xrete.evaluation.plan import Plan, RunOptions
+from xrete.evaluation.run import evaluate
 from xrete.model import wrap
 from xrete.protocols import Settings, material, probe
 from xrete.protocols.folds import split_items

@@ -22,10 +22,11 @@ from xrete.check.certificates import theory_of
 from xrete.check.certificates.contract import KnownAnswers
 from xrete.check.certificates.protocols import MUTE
 from xrete.dataset import Dataset
-from xrete.evaluation.forecast import ANSWER_TOKENS, estimate_tokens, forecast
-from xrete.evaluation.run import RunOptions
+from xrete.evaluation.forecast import forecast
+from xrete.evaluation.plan import Plan, RunOptions
 from xrete.files import cache_root
 from xrete.protocols import Settings, prompt
+from xrete.protocols.prompt import ANSWER_TOKENS, estimate_tokens
 from xrete.record import Record, read_record
 from xrete.shapes import classification, load_shape
 from xrete.shapes.classification import Labelled, macro_f1
@@ -613,11 +614,11 @@ def test_tokens_are_estimated_from_bytes() -> None:
 def test_a_forecast_without_results_knows_only_the_cache(chat_server: Server) -> None:
     dataset = mini("xnli", languages=1)
     request = registry.request_model(MODEL)
-    assert forecast(request.identity, dataset, RunOptions()).answered == 0
+    assert forecast(Plan.make(request.identity, dataset, RunOptions())).answered == 0
     evaluate_chat(dataset)
-    found = forecast(request.identity, dataset, RunOptions(price=(1, 1)))
+    found = forecast(Plan.make(request.identity, dataset, RunOptions(price=(1, 1))))
     assert (found.answered, found.finished, found.tokens_in, found.price) == (8, 0, 0, 0)
-    assert forecast(request.identity, dataset, RunOptions(use_cache=False)).answered == 0
+    assert forecast(Plan.make(request.identity, dataset, RunOptions(use_cache=False))).answered == 0
 
 
 # --- reports and documents ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 import xrete
 from xrete.dataset import open_dataset
 from xrete.encoding.embedder import Embedder
-from xrete.evaluation.run import RunOptions
+from xrete.evaluation.plan import RunOptions
 from xrete.model import LoadedModel, LoadOptions
 from xrete.models.sentence_transformer import PlainSentenceTransformer
 from xrete.registry import request_model

@@ -15,7 +15,8 @@ import pytest
 from xrete import registry
 from xrete.check.records import CHECKS, Case, Finding, open_case, run_check, verify
 from xrete.check.sample import Models, Sample, check_fingerprint, differing
-from xrete.evaluation.run import RunOptions, run
+from xrete.evaluation.plan import RunOptions
+from xrete.evaluation.run import run
 from xrete.files import file_digest
 from xrete.record import read_record, record_digest
 from xrete.shapes import load_shape

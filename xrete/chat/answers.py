@@ -115,6 +115,8 @@ class Asker:
         encoded: Questions put to the endpoint so far.
         cached: Questions whose reply was there, or that came a second time in one call, so far.
         truncated: None: an endpoint does not say what it could not read.
+        seconds: None: waiting is not working.
+        probe: None: there are no vectors.
     """
 
     model: ChatModel
@@ -123,6 +125,8 @@ class Asker:
     encoded: int = 0
     cached: int = 0
     truncated: None = None
+    seconds: None = None
+    probe: None = None
     _counts: Counter[str] = field(default_factory=Counter)
     _models: Counter[str] = field(default_factory=Counter)
 

@@ -15,7 +15,7 @@ from statistics import stdev
 from typing import Any, Literal
 
 from xrete.errors import RecordError, XreteError
-from xrete.evaluation.run import record_key
+from xrete.evaluation.plan import record_key
 from xrete.model import ModelIdentity
 from xrete.protocols import Settings
 from xrete.record import GroupScore, Interval, LanguageScore, Record, read_content, read_record, record_digest

@@ -16,7 +16,7 @@ from xrete import registry
 from xrete.check.records import FILE_NAME, Case, Finding, UncheckedError, identity_of, run_check
 from xrete.encoding.embedder import Embedder, Probe, take_probe
 from xrete.errors import XreteError
-from xrete.evaluation.run import record_key
+from xrete.evaluation.plan import record_key
 from xrete.model import LoadedModel, ModelIdentity
 from xrete.protocols import Settings, load_protocol
 from xrete.record import Record

@@ -105,7 +105,7 @@ def run(
     from xrete import registry
     from xrete.cli import output, sweep
     from xrete.dataset import open_dataset
-    from xrete.evaluation.run import RunOptions
+    from xrete.evaluation.plan import RunOptions
     from xrete.evaluation.sweep import check_protocols, plan_sweep
     from xrete.protocols import Tuning
 
@@ -149,15 +149,18 @@ def run(
     _warn(datasets)
     planned = plan_sweep(requests, cards, datasets, protocols)
     report, cells = sweep.Report(planned, json_), planned.cells
-    if dry_run or report.shows_plan:
-        rows = sweep.plan(cells, settings, report)
+    shows = dry_run or report.shows_plan
+    plans = sweep.plan(cells, settings, report) if shows or on == "here" else {}
+    if shows:
+        rows = sweep.estimate(plans, report)
         sweep.print_plan(rows, json_=json_, dry_run=dry_run)
         cells = {cell: cells[cell] for cell in rows}
+        plans = {cell: plans[cell] for cell in rows}
     if not dry_run:
         if on == "ray":
             sweep.run_on_ray(context, cells, results, gpus, report)
         else:
-            sweep.run_here(cells, settings, report)
+            sweep.run_here(cells, plans, report)
         _warn(datasets)
     report.end()
 

@@ -15,13 +15,13 @@ from xrete.cli import output
 from xrete.errors import XreteError
 from xrete.evaluation import ray
 from xrete.evaluation.forecast import Forecast, forecast
-from xrete.evaluation.run import run
+from xrete.evaluation.plan import Plan
+from xrete.evaluation.run import score
 from xrete.evaluation.sweep import Cell, Cells, Failure, Sweep
 from xrete.record import Record
 
 if TYPE_CHECKING:
-    from xrete.dataset import Dataset
-    from xrete.evaluation.run import RunOptions
+    from xrete.evaluation.plan import RunOptions
     from xrete.registry import ModelRequest
 
 
@@ -91,12 +91,21 @@ class Report:
             self.print(failure.to_json())
 
 
-def plan(cells: Cells, settings: RunOptions, report: Report) -> dict[Cell, Forecast]:
-    """Estimates each cell; one that cannot run fails now."""
-    rows: dict[Cell, Forecast] = {}
+def plan(cells: Cells, settings: RunOptions, report: Report) -> dict[Cell, Plan]:
+    """Plans each cell, once; one that cannot run fails now."""
+    plans: dict[Cell, Plan] = {}
     for cell, (request, dataset) in cells.items():
         with report.attempt(cell):
-            rows[cell] = forecast(request.identity, dataset, replace(settings, protocol=cell.protocol))
+            plans[cell] = Plan.make(request.identity, dataset, replace(settings, protocol=cell.protocol))
+    return plans
+
+
+def estimate(plans: Mapping[Cell, Plan], report: Report) -> dict[Cell, Forecast]:
+    """Estimates each planned cell; one whose data to train on is absent fails now."""
+    rows: dict[Cell, Forecast] = {}
+    for cell, planned in plans.items():
+        with report.attempt(cell):
+            rows[cell] = forecast(planned)
     return rows
 
 
@@ -109,11 +118,11 @@ def print_plan(rows: Mapping[Cell, Forecast], *, json_: bool, dry_run: bool) -> 
         output.print_plan(list(rows.values()), error=not dry_run)
 
 
-def run_here(cells: Cells, settings: RunOptions, report: Report) -> None:
-    """Scores one cell after the other in this process."""
-    for cell, (request, dataset) in cells.items():
+def run_here(cells: Cells, plans: Mapping[Cell, Plan], report: Report) -> None:
+    """Scores one planned cell after the other in this process."""
+    for cell, planned in plans.items():
         with report.attempt(cell):
-            report.done(_score(cell.title, request, dataset, replace(settings, protocol=cell.protocol)))
+            report.done(_score(cell.title, planned, cells[cell][0]))
 
 
 def run_on_ray(context: typer.Context, cells: Cells, results: Path, gpus: int | None, report: Report) -> None:
@@ -151,17 +160,17 @@ def arguments_for(context: typer.Context, cell: Cell) -> list[str]:
     return [*words, "--debug"] if output.debug() else words
 
 
-def _score(title: str, request: ModelRequest, dataset: Dataset, settings: RunOptions) -> Record:
-    """Scores one model on one task, and shows how far it is."""
-    if (settings.protocol or dataset.card.protocols[0]) == "fine-tune":
+def _score(title: str, planned: Plan, request: ModelRequest) -> Record:
+    """Scores one planned cell, and shows how far it is."""
+    unit = planned.module.UNIT
+    if unit == "steps":
         with output.steps(title) as watch:
-            return run(request.identity, request.load, dataset, replace(settings, watch=watch))
-    row, unit = forecast(request.identity, dataset, settings), "sentences"
-    if request.identity.kind == "chat":
+            return score(planned.watched(watch=watch), request.load)
+    row = forecast(planned)
+    if row.tokens_in is not None:
         output.say_estimate(title, row)
-        unit = "questions"
     with output.sentences(title, row.texts, unit) as progress:
-        return run(request.identity, request.load, dataset, replace(settings, progress=progress))
+        return score(planned.watched(progress=progress), request.load)
 
 
 def _summary(record: Record) -> str:

@@ -59,6 +59,7 @@ class Embedder:
         truncated: Texts so far that the model could not read in full, distinct ones of each call; None once it
             does not say.
         seconds: Time that the model took so far.
+        probe: The model's fingerprint; None until it was taken.
     """
 
     encoder: Encoder
@@ -68,6 +69,10 @@ class Embedder:
     cached: int = 0
     truncated: int | None = 0
     seconds: float = 0.0
+    probe: Probe | None = None
+
+    def take(self) -> None:
+        """Is None: an encoder gives no answers."""
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns unit vectors, float32 [len(texts), dimension].

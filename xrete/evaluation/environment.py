@@ -10,8 +10,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import xrete
 from xrete.record import CodePart, Environment
+from xrete.version import __version__
 
 PACKAGES = (
     "torch",
@@ -28,10 +28,10 @@ PACKAGES = (
 @cache
 def code() -> CodePart:
     """Returns the version, and the commit where XRETE itself runs from a git checkout."""
-    root = Path(xrete.__file__).parent.parent
+    root = Path(__file__).parents[2]
     commit = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else None
     dirty = None if commit is None else bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
-    return CodePart(version=xrete.__version__, commit=commit, dirty=dirty)
+    return CodePart(version=__version__, commit=commit, dirty=dirty)
 
 
 def environment(device: str, dtype: str, processes: int, seed: int) -> Environment:

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
 
-from xrete.chat.answers import AnswerCache, answers_file, price_of
+from xrete.chat.answers import price_of
 from xrete.errors import RecordError
-from xrete.evaluation.run import Plan, RunOptions
-from xrete.protocols import fine_tune
-from xrete.protocols.material import material
-from xrete.protocols.prompt import questions
+from xrete.evaluation.plan import Plan
+from xrete.protocols import TrainingWork, Work
 from xrete.record import read_record
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
-    from xrete.model import ModelIdentity
-
-BYTES_PER_TOKEN = 3
-"""Of UTF-8. Tokenizers of large models put more into a token in most languages: the estimate is rather too high."""
-MESSAGE_TOKENS = 8
-"""That the form of a chat adds to a question."""
-ANSWER_TOKENS = 8
-"""Of one word, number or short list. A model that thinks before it answers uses many more."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One stage of fine-tuning.
-
-    Attributes:
-        stage: Its name.
-        languages: Languages that it trains on.
-        items: Items that it reads in an epoch.
-        steps: Steps that it makes, if it does not end early.
-    """
-
-    stage: str
-    languages: list[str]
-    items: int
-    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,63 +43,42 @@ class Forecast:
     tokens_out: int | None = None
     price: float | None = None
     seeds: tuple[int, ...] = ()
-    training: tuple[Training, ...] = ()
+    training: tuple[TrainingWork, ...] = ()
 
 
-def forecast(identity: ModelIdentity, dataset: Dataset, options: RunOptions) -> Forecast:
-    """Says what `evaluation.run` would do with the same arguments.
+def forecast(plan: Plan) -> Forecast:
+    """Says what `evaluation.run.score` would do.
 
     Raises:
-        XreteError: the data is damaged, or the task has no such protocol.
+        XreteError: the data to train on is damaged or absent.
     """
-    plan = Plan.make(identity, dataset, options)
+    dataset, options = plan.dataset, plan.options
     finished = _finished(plan)
     todo = [language for language in dataset.languages if language not in finished]
-    found = Forecast(
-        model=identity.name,
+    work = plan.module.work(dataset, todo, plan.settings, plan.opening(Path()))
+    return Forecast(
+        model=plan.identity.name,
         task=dataset.card.name,
         protocol=plan.protocol,
         source=dataset.source.kind,
         split=dataset.split,
         languages=len(dataset.languages),
         finished=len(finished),
-        texts=sum(dataset.shape.count_texts(dataset[language]) for language in todo),
-    )
-    if plan.protocol == "fine-tune" and todo:
-        seeds = fine_tune.seeds(plan.settings)
-        return replace(found, seeds=seeds, training=_training(plan, seeds[0]))
-    if plan.protocol == "probe" and todo:
-        learnt = material(dataset, plan.settings)
-        parts = (part for parts in (*learnt.parts, learnt.selection) for part in parts)
-        return replace(found, texts=found.texts + sum(dataset.shape.count_texts(part.data) for part in parts))
-    if identity.kind != "chat":
-        return found
-    asked = [question for language in todo for question in questions(dataset, language)]
-    known = _known(plan, asked)
-    missing = {question for question in asked if question not in known}
-    tokens = sum(map(estimate_tokens, missing)), ANSWER_TOKENS * len(missing)
-    return replace(
-        found,
-        texts=len(asked),
-        answered=sum(question in known for question in asked),
-        tokens_in=tokens[0],
-        tokens_out=tokens[1],
-        price=price_of(options.price, *tokens) if options.price else None,
+        texts=work.texts,
+        answered=work.answered,
+        tokens_in=work.tokens_in,
+        tokens_out=work.tokens_out,
+        price=_price(options.price, work),
+        seeds=work.seeds,
+        training=work.training,
     )
 
 
-def estimate_tokens(question: str) -> int:
-    """Returns about how many tokens a model reads with a question."""
-    return MESSAGE_TOKENS + math.ceil(len(question.encode()) / BYTES_PER_TOKEN)
-
-
-def _training(plan: Plan, seed: int) -> tuple[Training, ...]:
-    """Returns the stages of a seed."""
-    return tuple(
-        Training(stage=x.stage.name, languages=x.languages, items=x.epoch_items, steps=x.steps)
-        for job in fine_tune.jobs(plan.dataset, plan.settings, seed)
-        for x in job.stages
-    )
+def _price(prices: tuple[float, float] | None, work: Work) -> float | None:
+    """Returns what the answers would cost; None where there are none, or nobody knows."""
+    if prices is None or work.tokens_in is None or work.tokens_out is None:
+        return None
+    return price_of(prices, work.tokens_in, work.tokens_out)
 
 
 def _finished(plan: Plan) -> Collection[str]:
@@ -144,11 +92,3 @@ def _finished(plan: Plan) -> Collection[str]:
     except RecordError:
         pass  # the run will set it aside
     return slot.load_outcomes()
-
-
-def _known(plan: Plan, asked: Sequence[str]) -> Collection[str]:
-    """Returns the questions whose answers are in the cache."""
-    if not plan.options.use_cache or not answers_file().exists():
-        return ()
-    with AnswerCache(answers_file(), plan.identity) as cache:
-        return cache.get(asked)

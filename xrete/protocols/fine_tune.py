@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from statistics import stdev
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xrete.encoding.embedder import take_probe
 from xrete.errors import DataError, UsageError
 from xrete.files import digest
-from xrete.model import Kind
-from xrete.protocols import Settings
+from xrete.model import Kind, LoadedModel
+from xrete.protocols import Opening, Settings, TrainingWork, Work
 from xrete.protocols.folds import split_items
 from xrete.protocols.material import TRAIN, Material, material, training_source
+from xrete.record import FineTuning, TrainingRun
+from xrete.scores.scoring import run_scores
 from xrete.shapes import load_shape
-from xrete.shapes.contract import Part, ProbeShape, TrainShape, ZeroShotShape
+from xrete.shapes.contract import Part, ProbeShape, TrainShape, ZeroShotShape, dropped_rows
 from xrete.shapes.metric import Items, join_runs
 from xrete.task import Recipe, Stage
 from xrete.training.finetune import overrides
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
     from xrete.training.finetune.tuner import Tuned, Tuner
 
 KIND: Kind = "encoder"
-TRAINS = True
+UNIT: Literal["steps"] = "steps"
 
 HELD_OUT = 10
 """One item of so many is held out to choose the best weights, where there is no other split for that."""
@@ -96,6 +101,58 @@ def plan(dataset: Dataset, settings: Settings) -> Recipe:
     return stages
 
 
+def settings(asked: Settings) -> Settings:
+    """Returns all that was asked for."""
+    return asked
+
+
+def open_model(model: LoadedModel, opening: Opening, stack: ExitStack) -> Tuner:
+    """Opens a transformer to train copies of."""
+    from xrete.training.finetune.tuner import Tuner, trainable
+
+    encoder = trainable(model.encoder)
+    folder = opening.weights / opening.identity.digest
+    return Tuner(encoder, folder, opening.progress, opening.watch, probe=take_probe(encoder))
+
+
+def joint(dataset: Dataset, model: Tuner) -> None:
+    """Is None: trained models are scored on one language after the other."""
+
+
+def work(dataset: Dataset, languages: Sequence[str], settings: Settings, opening: Opening) -> Work:
+    """Counts the texts of the languages, and the stages of each seed."""
+    texts = sum(dataset.shape.count_texts(dataset[language]) for language in languages)
+    if not languages:
+        return Work(texts=texts)
+    chosen = seeds(settings)
+    training = tuple(
+        TrainingWork(stage=x.stage.name, languages=x.languages, items=x.epoch_items, steps=x.steps)
+        for job in jobs(dataset, settings, chosen[0])
+        for x in job.stages
+    )
+    return Work(texts=texts, seeds=chosen, training=training)
+
+
+def fine_tuning(dataset: Dataset, settings: Settings, model: Tuner, items: Mapping[str, Items]) -> FineTuning:
+    """Says how the model was trained, and what each training run scored."""
+    asked, metric = settings.tuning, dataset.shape.metrics[dataset.card.metric]
+    scores = run_scores(metric, items)
+    means = dict(zip(model.chosen, scores, strict=False))  # without scores, where the run failed
+    languages = (x for results in model.chosen.values() for stage in results for x in stage.languages)
+    return FineTuning(
+        recipe=asked.recipe or next(iter(dataset.card.recipes)),
+        stages=tuple(map(overrides.described, plan(dataset, settings))),
+        train_languages=",".join(dict.fromkeys(languages)),
+        train_split=settings.train_split,
+        lora=asked.lora,
+        runs=tuple(
+            TrainingRun(seed=seed, score=means.get(seed), stages=tuple(map(asdict, results)))
+            for seed, results in model.chosen.items()
+        ),
+        spread=stdev(scores) if len(scores) > 1 else None,
+    )
+
+
 def fingerprint(dataset: Dataset, settings: Settings) -> str:
     """Returns a digest of all that is trained on, and how."""
     return digest(job.digest for seed in seeds(settings) for job in jobs(dataset, settings, seed))
@@ -128,7 +185,7 @@ def _has_dev(stage: Stage) -> bool:
 
 def _counted(parts: Sequence[Part]) -> str:
     """Says how many items there are, and how many were left out for a known error."""
-    dropped = sum(getattr(part.data, "dropped", 0) for part in parts)
+    dropped = sum(dropped_rows(part.data) for part in parts)
     return f"{sum(part.used for part in parts):,} items" + (f", {dropped:,} left out" if dropped else "")
 
 

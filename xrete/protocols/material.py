@@ -15,7 +15,7 @@ from xrete.errors import DataError, unknown_name
 from xrete.protocols import Settings
 from xrete.protocols.folds import split_items
 from xrete.scores.resampling import generator
-from xrete.shapes.contract import Part, TrainShape
+from xrete.shapes.contract import Part, TrainShape, dropped_rows
 from xrete.sources import Folder, Hub, Mini, Source
 from xrete.task import layouts
 
@@ -233,6 +233,6 @@ def _said(split: str, parts: Sequence[Part], settings: Settings) -> str:
     """Says in words which items these are."""
     used, there = sum(part.used for part in parts), sum(part.size for part in parts)
     drawn = f"{used:,} of {there:,} items, drawn with seed {settings.seed}" if used < there else f"{used:,} items"
-    dropped = sum(getattr(part.data, "dropped", 0) for part in parts)
+    dropped = sum(dropped_rows(part.data) for part in parts)
     without = f", {dropped:,} damaged rows left out" if dropped else ""
     return f"{split} in {', '.join(part.language for part in parts)} ({drawn}{without})"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xrete.files import digest
 from xrete.model import Kind
-from xrete.protocols import Settings
+from xrete.protocols import Opening, Settings, Tuning, Work
 from xrete.protocols.folds import split_items
+from xrete.protocols.frozen import fine_tuning, open_model
 from xrete.protocols.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols.material import Material, material
 from xrete.shapes.contract import Encode, Part, ProbeShape
@@ -20,8 +22,21 @@ from xrete.shapes.metric import Items
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
 
+__all__ = [
+    "KIND",
+    "UNIT",
+    "fine_tuning",
+    "fingerprint",
+    "joint",
+    "notes",
+    "open_model",
+    "outcomes",
+    "settings",
+    "work",
+]
+
 KIND: Kind = "encoder"
-TRAINS = True
+UNIT: Literal["sentences"] = "sentences"
 
 FOLDS = 3
 """Of the cross-validation that chooses the regularisation where no other split is left for it."""
@@ -46,6 +61,25 @@ def outcomes(
         features = shape.features(data, encode)
         scores = np.stack([head(features) for head in heads])
         yield language, shape.items(data, scores[found.head_of(language), np.arange(len(features))])
+
+
+def settings(asked: Settings) -> Settings:
+    """Returns all but how a transformer is trained."""
+    return replace(asked, tuning=Tuning())
+
+
+def joint(dataset: Dataset, model: Encode) -> None:
+    """Is None: a head is trained for one language after the other."""
+
+
+def work(dataset: Dataset, languages: Sequence[str], settings: Settings, opening: Opening) -> Work:
+    """Counts the texts of the languages, and of what the probe is trained on."""
+    texts = sum(dataset.shape.count_texts(dataset[language]) for language in languages)
+    if languages:
+        learnt = material(dataset, settings)
+        parts = (part for parts in (*learnt.parts, learnt.selection) for part in parts)
+        texts += sum(dataset.shape.count_texts(part.data) for part in parts)
+    return Work(texts=texts)
 
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:

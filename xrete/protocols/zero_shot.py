@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from xrete.encoding.embedder import Embedder
 from xrete.model import Kind
-from xrete.protocols import Settings
-from xrete.shapes.contract import Encode, ZeroShotShape
+from xrete.protocols import Opening, Settings, Work
+from xrete.protocols.frozen import fine_tuning, open_model
+from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, ZeroShotShape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
 
+__all__ = [
+    "KIND",
+    "UNIT",
+    "fine_tuning",
+    "fingerprint",
+    "joint",
+    "notes",
+    "open_model",
+    "outcomes",
+    "settings",
+    "work",
+]
+
 KIND: Kind = "encoder"
-TRAINS = False
+UNIT: Literal["sentences"] = "sentences"
+
+
+def settings(asked: Settings) -> Settings:
+    """Returns the seed: nothing is trained."""
+    return Settings(seed=asked.seed)
 
 
 def outcomes(
@@ -25,12 +45,21 @@ def outcomes(
     return dataset.shape.zero_shot(dataset, encode, languages)
 
 
+def joint(dataset: Dataset, model: Embedder) -> JointScores | None:
+    """Scores all languages together, where the shape does that."""
+    return dataset.shape.joint(dataset, model) if isinstance(dataset.shape, JointShape) else None
+
+
+def work(dataset: Dataset, languages: Sequence[str], settings: Settings, opening: Opening) -> Work:
+    """Counts the texts of the languages."""
+    return Work(texts=sum(dataset.shape.count_texts(dataset[language]) for language in languages))
+
+
 def fingerprint(dataset: Dataset, settings: Settings) -> str:
     """Is empty: nothing is trained."""
     return ""
 
 
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
-    """Says what the shape has to say of the data, where it has `notes`."""
-    says = getattr(dataset.shape, "notes", None)
-    return tuple(says(dataset)) if says else ()
+    """Says what the shape has to say of the data."""
+    return tuple(dataset.shape.notes(dataset)) if isinstance(dataset.shape, NotedShape) else ()

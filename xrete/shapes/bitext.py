@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Encode
+from xrete.shapes.contract import Data, Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.search import mutual_nearest
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class BitextRetrieval:
         """Sentences of both sides."""
         return len(data.source) + len(data.target)
 
-    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+    def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Yields each language's nearest neighbours."""
         for language in languages:
             data: Bitext = dataset[language]

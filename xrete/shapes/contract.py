@@ -10,7 +10,26 @@ from xrete.lazy import NDArray, np
 from xrete.shapes.metric import Items, Metric
 
 if TYPE_CHECKING:
-    from xrete.dataset import Dataset
+    from xrete.task import TaskCard
+
+
+class Data(Protocol):
+    """What a shape sees of a data set (`xrete.dataset.Dataset`)."""
+
+    @property
+    def card(self) -> TaskCard:
+        """The task's."""
+        ...
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Languages that are scored."""
+        ...
+
+    def __getitem__(self, language: str) -> Any:
+        """Returns the shape's data of a language."""
+        ...
+
 
 Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to unit vectors, float32 [n, dimension]."""
@@ -52,9 +71,50 @@ class Shape(Protocol):
 class ZeroShotShape(Shape, Protocol):
     """A shape that can be scored with frozen embeddings alone, a language at a time."""
 
-    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+    def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Scores `languages` and yields each one's items as soon as they are there."""
         ...
+
+
+@runtime_checkable
+class NotedShape(Shape, Protocol):
+    """A shape that has something to say of the data to a reader of the record."""
+
+    def notes(self, dataset: Data) -> Iterable[str]:
+        """Returns sentences."""
+        ...
+
+
+@runtime_checkable
+class PooledData(Protocol):
+    """Data of a language whose candidates may be shared with other languages.
+
+    Attributes:
+        parallel: Languages share them, so that one language's outcomes depend on the others' data.
+    """
+
+    parallel: bool
+
+
+@runtime_checkable
+class CleanedData(Protocol):
+    """Data of which an adapter left rows out.
+
+    Attributes:
+        dropped: How many, for a known data error.
+    """
+
+    dropped: int
+
+
+def dropped_rows(data: Any) -> int:
+    """Returns how many rows of a language's data were left out for a known data error."""
+    return data.dropped if isinstance(data, CleanedData) else 0
+
+
+def shares_candidates(data: Any) -> bool:
+    """Returns whether a language's outcomes depend on other languages' data, too."""
+    return isinstance(data, PooledData) and data.parallel
 
 
 @runtime_checkable
@@ -190,6 +250,6 @@ class JointShape(Shape, Protocol):
     Its `metrics` are made by `Metric.joint`.
     """
 
-    def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
+    def joint(self, dataset: Data, encode: Encode) -> JointScores:
         """Scores every language and group at once, reading each language once."""
         ...

@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from xrete.errors import DataError, UsageError
 from xrete.languages import same_language
 from xrete.lazy import np
-from xrete.shapes.contract import Encode, JointScores
+from xrete.shapes.contract import Data, Encode, JointScores
 from xrete.shapes.metric import Metric
 from xrete.vectors import geometry
 from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
@@ -29,9 +28,6 @@ from xrete.vectors.geometry import (
     diagonal_kl,
 )
 from xrete.vectors.search import mutual_nearest
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
 
 COMPONENTS = 16
 """The k of `kl_pca_16`: k much smaller than n, even in the mini sample."""
@@ -96,7 +92,7 @@ class Geometry:
         """Number of sentences."""
         return len(data)
 
-    def joint(self, dataset: Dataset, encode: Encode) -> JointScores:
+    def joint(self, dataset: Data, encode: Encode) -> JointScores:
         """Scores every language and every group that has two languages or more.
 
         Raises:
@@ -202,7 +198,7 @@ def english_of(languages: Iterable[str]) -> str | None:
     return next((language for language in languages if same_language(language, "en")), None)
 
 
-def _groups(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+def _groups(dataset: Data) -> dict[str, tuple[str, ...]]:
     """Returns the languages that are there of every group that has two."""
     card = dataset.card
     present = set(dataset.languages)
@@ -213,7 +209,7 @@ def _groups(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     return {name: members for name, members in groups.items() if len(members) > 1}
 
 
-def _check(dataset: Dataset) -> None:
+def _check(dataset: Data) -> None:
     name, (first, *others) = dataset.card.name, dataset.languages
     if not others:
         raise UsageError(f"{name} compares languages, and there is only {first}; take at least two")
@@ -226,7 +222,7 @@ def _check(dataset: Dataset) -> None:
 
 
 def _first_pass(
-    dataset: Dataset, encode: Encode, groups: Mapping[str, tuple[str, ...]], buffer: DiskBuffer
+    dataset: Data, encode: Encode, groups: Mapping[str, tuple[str, ...]], buffer: DiskBuffer
 ) -> tuple[dict[str, _Language], dict[str, _Sums]]:
     """Encodes every language and adds up; English comes first, because others are compared with it."""
     pivot = english_of(dataset.languages)

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Encode
+from xrete.shapes.contract import Data, Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.margin import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
 from xrete.vectors.search import device_of, nearest_both
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
 
 SCORINGS: tuple[Scoring, ...] = ("margin", "cosine")
 
@@ -139,7 +136,7 @@ class BitextMining:
         """Sentences of both sides, and of those that the threshold is tuned on."""
         return len(data.source) + len(data.target) + (self.count_texts(data.tuning) if data.tuning else 0)
 
-    def notes(self, dataset: Dataset) -> tuple[str, ...]:
+    def notes(self, dataset: Data) -> tuple[str, ...]:
         """Names the languages whose threshold was tuned on the gold that is scored."""
         alone = [language for language in dataset.languages if dataset[language].tuning is None]
         if not alone:
@@ -147,7 +144,7 @@ class BitextMining:
         names = ", ".join(alone)
         return (f"no sample to tune a threshold on for {names}: it was tuned on the gold pairs that are scored",)
 
-    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+    def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Yields each language's pairs."""
         for language in languages:
             data: Corpora = dataset[language]

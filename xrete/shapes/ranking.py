@@ -6,17 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Encode, Segments
+from xrete.shapes.contract import Data, Encode, Segments
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts, pick
 from xrete.vectors.search import device_of, top_k
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
 
 DEPTH = 100
 """Candidates of each query that are looked at."""
@@ -217,7 +214,7 @@ class RankingShape:
         """Queries and candidates."""
         return len(data.queries) + len(data.pool)
 
-    def notes(self, dataset: Dataset) -> tuple[str, ...]:
+    def notes(self, dataset: Data) -> tuple[str, ...]:
         """Says so where the candidates of some languages are missing from a pool of all languages."""
         here, all_ = len(dataset.languages), len(dataset.card.languages)
         if here == all_ or not dataset[dataset.languages[0]].parallel:
@@ -227,7 +224,7 @@ class RankingShape:
             f"in the whole task, whose scores are not comparable",
         )
 
-    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+    def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Searches the queries of all languages that share a pool in one pass over it."""
         data: dict[str, Ranking] = {language: dataset[language] for language in dataset.languages}
         pools = _pools(data)

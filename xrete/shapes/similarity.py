@@ -5,15 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Encode, HeadKind, Segments
+from xrete.shapes.contract import Data, Encode, HeadKind, Segments
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import Texts
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
 
 NOISE = 1e-6
 """Cosines of float32 vectors carry about 1e-7 of rounding: what differs by less than this is constant."""
@@ -135,7 +132,7 @@ class Similarity:
         """Sentences of both sides."""
         return 2 * len(data)
 
-    def zero_shot(self, dataset: Dataset, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
+    def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Yields each language's cosines beside the gold scores."""
         for language in languages:
             data: ScoredPairs = dataset[language]

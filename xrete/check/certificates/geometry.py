@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.check.certificates.contract import JointCertificate, Theory, vectors_by_key
-from xrete.dataset import Dataset
+from xrete.shapes.contract import Data
 from xrete.shapes.geometry import Geometry
 
 DIMENSION = 64
@@ -20,7 +20,7 @@ FLOAT32 = 1e-6
 Bounds = Mapping[str, tuple[float, float]]
 
 
-def _joint(shape: Geometry, dataset: Dataset) -> Iterator[JointCertificate]:
+def _joint(shape: Geometry, dataset: Data) -> Iterator[JointCertificate]:
     return _certificates({language: dataset[language] for language in dataset.languages})
 
 

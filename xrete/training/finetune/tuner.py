@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from xrete.encoding.embedder import Embedder, Progress
+from xrete.encoding.embedder import Embedder, Probe, Progress
 from xrete.encoding.transformer import TransformerEncoder
 from xrete.encoding.workers import SharedEncoder
 from xrete.errors import UsageError, XreteError
@@ -40,6 +40,8 @@ class Tuner:
         encoded: Texts that trained models have read.
         cached: 0: nothing is remembered of a trained model but its weights.
         truncated: None: it is not counted.
+        seconds: None: training and reading are not told apart.
+        probe: The fingerprint of the model that it starts from.
         chosen: What the stages of each run came to, by seed; of two halves one after the other.
     """
 
@@ -50,6 +52,8 @@ class Tuner:
     encoded: int = 0
     cached: int = 0
     truncated: None = None
+    seconds: None = None
+    probe: Probe | None = None
     chosen: dict[int, list[StageResult]] = field(default_factory=dict)
 
     def train(self, job: Job) -> Tuned:
@@ -77,6 +81,9 @@ class Tuner:
                     chosen = fine_tune(self.encoder, job, folder, self.watch)
         self.chosen.setdefault(job.seed, []).extend(chosen)
         return Tuned(self, job, folder / "model")
+
+    def take(self) -> None:
+        """Is None: a transformer gives no answers."""
 
     def count(self, texts: int) -> None:
         """Notes texts that were read."""
