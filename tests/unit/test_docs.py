@@ -7,6 +7,7 @@ without a hub has not, and runs of real encoders over a whole sample are parsed,
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shlex
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 import typer
 
+from tests.unit.test_house import MODULES, imports
 from xrete import registry
 from xrete.cli.app import app
 from xrete.cli.options import split_commas
@@ -161,3 +163,81 @@ def test_local_links_lead_somewhere() -> None:
             if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert broken == []
+
+
+# --- docs/architecture.md -----------------------------------------------------------------------------------
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+CODE = re.compile(r"`([^`]+)`")
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def section(title: str) -> str:
+    """The text below a heading."""
+    return ARCHITECTURE.read_text("utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def definitions(file: Path) -> set[str]:
+    """The classes, functions and methods of a module, by their dotted names."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            methods = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
+            names |= methods | {f"{node.name}.{method}" for method in methods}
+    return names
+
+
+def test_every_path_of_the_map_exists() -> None:
+    paths = [code for code in CODE.findall(ARCHITECTURE.read_text("utf-8")) if "/" in code and " " not in code]
+    assert len(paths) > 50
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_file_of_emmax_that_the_floors_name_exists() -> None:
+    text = section("The floors").partition("EMMA-X is one of the models.")[2]
+    names = [code for code in CODE.findall(text) if code != "models/emmax"]
+    assert [name for name in names if not (ROOT / "models" / "emmax" / name).exists()] == []
+
+
+def test_no_floor_imports_a_higher_one() -> None:
+    rows = [line for line in section("The floors").splitlines() if line.startswith("| ") and "`xrete/" in line]
+    floors = [
+        [path.removesuffix(".py").replace("/", ".") for path in CODE.findall(row) if path.startswith("xrete/")]
+        for row in rows
+    ]
+
+    def floor(module: str) -> int:
+        """Counts from the top; what is on none stands above all."""
+        on = [
+            (len(path), number)
+            for number, paths in enumerate(floors)
+            for path in paths
+            if f"{module}.".startswith(f"{path}.")
+        ]
+        return max(on)[1] if on else -1
+
+    graph = {name: imports(name, tree) for name, tree in MODULES.items() if name.startswith("xrete")}
+    assert [name for name in graph if floor(name) < 0] == ["xrete", "xrete.__main__"]
+    upwards = [
+        f"{name} imports {x}"
+        for name, wanted in graph.items()
+        for x in wanted - {"xrete"}
+        if floor(x) < floor(name)
+    ]
+    assert upwards == []
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["One sentence, from its file to a cell of the leaderboard", "One batch, from the corpus to a gradient"],
+)
+def test_a_walk_passes_functions_that_its_files_have(title: str) -> None:
+    lines = [line for line in section(title).splitlines() if re.match(r"\d\. ", line)]
+    assert len(lines) == 8
+    for line in lines:
+        codes = CODE.findall(line)
+        known = set().union(*(definitions(ROOT / code) for code in codes if code.endswith(".py")))
+        unknown = [code for code in codes if DOTTED.fullmatch(code) and code not in known]
+        assert unknown == [], line
