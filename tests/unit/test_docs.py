@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 import typer
 
-from tests.unit.test_house import MODULES, imports
 from xrete import registry
 from xrete.cli.app import app
 from xrete.cli.options import split_commas
@@ -29,7 +28,8 @@ from xrete.record import Record, write_record
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
-PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
+TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [path for path in [*TOP, *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"\b[A-Z]{3,}\b|\bhub\b|\.\./|# needs |…|<")
 PLACEHOLDERS = re.compile(r"\b(DIR|FOLDER|FILE|NAME|ORG)\b|path/to")
@@ -88,7 +88,7 @@ def look_up(arguments: list[str]) -> None:
 
 
 def can_run(command: str) -> bool:
-    """Says whether a command needs nothing that is not here, and no minutes."""
+    """Returns whether a command needs nothing that is not here, and no minutes."""
     if NEEDS.search(command.partition("#")[0].replace("--data hub", "hub")) or "# needs " in command:
         return False
     arguments = arguments_of(command)
@@ -98,13 +98,13 @@ def can_run(command: str) -> bool:
 
 def save_plugins(page: Path, folder: Path) -> None:
     """Writes the page's plugin blocks under the names that its commands give to `--plugin`."""
-    found = blocks(page)
+    fenced = blocks(page)
     plugins = [
         block.text
-        for block in found
+        for block in fenced
         if block.language == "python" and re.search("^(TASKS|MODELS)", block.text, re.M)
     ]
-    commands = [arguments_of(command) for block in found for command in block.commands()]
+    commands = [arguments_of(command) for block in fenced for command in block.commands()]
     names = dict.fromkeys(name for arguments in commands for name in named(arguments, "--plugin"))
     for name, text in zip(names, plugins, strict=False):
         (folder / name).write_text(text, "utf-8")
@@ -199,34 +199,6 @@ def test_every_file_of_emmax_that_the_floors_name_exists() -> None:
     text = section("The floors").partition("EMMA-X is one of the models.")[2]
     names = [code for code in CODE.findall(text) if code != "models/emmax"]
     assert [name for name in names if not (ROOT / "models" / "emmax" / name).exists()] == []
-
-
-def test_no_floor_imports_a_higher_one() -> None:
-    rows = [line for line in section("The floors").splitlines() if line.startswith("| ") and "`xrete/" in line]
-    floors = [
-        [path.removesuffix(".py").replace("/", ".") for path in CODE.findall(row) if path.startswith("xrete/")]
-        for row in rows
-    ]
-
-    def floor(module: str) -> int:
-        """Counts from the top; what is on none stands above all."""
-        on = [
-            (len(path), number)
-            for number, paths in enumerate(floors)
-            for path in paths
-            if f"{module}.".startswith(f"{path}.")
-        ]
-        return max(on)[1] if on else -1
-
-    graph = {name: imports(name, tree) for name, tree in MODULES.items() if name.startswith("xrete")}
-    assert [name for name in graph if floor(name) < 0] == ["xrete", "xrete.__main__"]
-    upwards = [
-        f"{name} imports {x}"
-        for name, wanted in graph.items()
-        for x in wanted - {"xrete"}
-        if floor(x) < floor(name)
-    ]
-    assert upwards == []
 
 
 @pytest.mark.parametrize(
