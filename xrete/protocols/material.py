@@ -51,7 +51,7 @@ class Material:
     halves: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def head_of(self, language: str) -> NDArray[np.int64] | int:
-        """Returns the number of the head that scores each item of a language."""
+        """Returns the number of the head that scores each item of a language, [items] or one for all."""
         return self.halves[language] if self.halves else 0
 
 

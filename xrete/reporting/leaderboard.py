@@ -121,7 +121,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """One number, or the reason why there is none.
 
     Attributes:
@@ -173,7 +173,7 @@ class Row:
     """A row: its labels, its cells, the section that it stands in (sections are set apart), sentences about it."""
 
     labels: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     section: str
     notes: tuple[str, ...] = ()
 
@@ -201,6 +201,6 @@ class Leaderboard:
     remarks: tuple[str, ...] = field(default=())
 
     @property
-    def cells(self) -> Iterator[Cell]:
+    def cells(self) -> Iterator[TableCell]:
         """Every cell, row by row."""
         return (cell for row in self.rows for cell in row.cells)
