@@ -177,7 +177,7 @@ class ModelRequest:
         """Loads weights.
 
         Raises:
-            XreteError: they are not to be had.
+            XreteError: they are not available.
         """
         from xrete.model import LoadedModel
 

@@ -242,7 +242,7 @@ def packed_attention(
 
 
 def _has_kernel(query: Tensor) -> bool:
-    """Says whether a GPU has torch's kernel for sentences of variable lengths, which knows no dropout."""
+    """Returns whether a GPU has torch's kernel for sentences of variable lengths, which knows no dropout."""
     width = query.shape[-1]
     fits = query.dtype == torch.bfloat16 and width <= 256 and width % 8 == 0
     return fits and torch.cuda.get_device_capability(query.device) >= (8, 0)

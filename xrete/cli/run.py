@@ -19,8 +19,8 @@ from xrete.errors import UsageError, XreteError
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-    from xrete.evaluation.plan import RunOptions
-    from xrete.evaluation.sweep import Sweep
+    from xrete.evaluation.plan import Plan, RunOptions
+    from xrete.evaluation.sweep import Cell, Sweep
     from xrete.registry import ModelRequest
 
 Ready = TypeVar("Ready")
@@ -124,8 +124,9 @@ def _go_through(
     _warn(datasets)
     report, cells = sweep.Report(planned, json_), planned.cells
     shows = dry_run or report.shows_plan
-    plans = sweep.plan(cells, settings, report) if shows or on == "here" else {}
+    plans: dict[Cell, Plan] = {}
     if shows:
+        plans = sweep.plan(cells, settings, report)
         rows = sweep.estimate(plans, report)
         sweep.print_plan(rows, json_=json_, dry_run=dry_run)
         cells = {cell: cells[cell] for cell in rows}
@@ -135,7 +136,7 @@ def _go_through(
             assert settings.results is not None  # it has a default
             sweep.run_on_ray(context, cells, settings.results, gpus, report)
         else:
-            sweep.run_here(cells, plans, report)
+            sweep.run_here(cells, plans, settings, report)
         _warn(datasets)
     report.end()
 

@@ -193,7 +193,7 @@ def training_source(task: Task, dataset: Dataset, settings: Settings) -> Source:
     if card.hub and "hub" in (asked, dataset.source.kind):
         return Hub(card.hub)
     where = "--train-data hub" if asked else f"--data {dataset.source.kind}"
-    raise DataError(f"{card.layout} is not to be had with {where}")
+    raise DataError(f"{card.layout} is not available with {where}")
 
 
 def _has_files(dataset: Dataset, place: Source, split: str) -> bool:

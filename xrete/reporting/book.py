@@ -127,7 +127,7 @@ def known_metrics(record: Record) -> set[str]:
 
 
 def direction(record: Record, metric: str) -> bool | None:
-    """Says whether higher is better; None where nobody says it.
+    """Returns whether higher is better; None where nobody says it.
 
     A record gives the direction of its headline metric only. "accuracy_en2xx" is an "accuracy" and shares it;
     of a variant that is named otherwise (an error beside an accuracy) nothing is known, but for geometry.

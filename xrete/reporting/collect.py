@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def is_mini(self) -> bool:
-        """Says whether it was measured on the embedded sample."""
+        """Returns whether it was measured on the embedded sample."""
         return self.record.data.source == "mini"
 
 

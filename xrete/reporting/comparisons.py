@@ -46,7 +46,7 @@ class Comparison:
 
 
 def is_file(name: str) -> bool:
-    """Says whether a user means a record file, not a model."""
+    """Returns whether a user means a record file, not a model."""
     return name.endswith(".json")
 
 

@@ -98,7 +98,7 @@ class Evidence:
 
     @property
     def is_partial(self) -> bool:
-        """Says whether languages are missing from the mean."""
+        """Returns whether languages are missing from the mean."""
         return bool(self.missing)
 
 
@@ -156,7 +156,7 @@ class TableCell:
 
     @property
     def is_as_printed(self) -> bool:
-        """Says whether it is a number of the paper that the paper prints in the same unit."""
+        """Returns whether it is a number of the paper that the paper prints in the same unit."""
         return self.printed is not None and float(self.printed) == self.value
 
 

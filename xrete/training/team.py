@@ -93,7 +93,7 @@ class Team:
                 gradient.copy_(part.view_as(gradient) / self.size)
 
     def any(self, flag: bool) -> bool:
-        """Says whether any process raises the flag."""
+        """Returns whether any process raises the flag."""
         return bool(self.sum(torch.tensor(float(flag), device=self.device)).item()) if self.size > 1 else flag
 
     def wait(self) -> None:

@@ -279,7 +279,7 @@ def _task(name: str, book: Book) -> dict[str, str]:
 
 
 def _published(book: Book, papers: Sequence[Paper], measures: Sequence[Measure]) -> Iterator[dict[str, Any]]:
-    """Yields the rows of the paper's tables, with what became of their numbers; of equal numbers only the first."""
+    """Yields the rows of the paper's tables, with the status of their numbers; of equal numbers only the first."""
     places = {(m.task, m.protocol, m.metric): index for index, m in enumerate(measures)}
     seen: set[tuple[str, Measure, str | None]] = set()
     for paper in papers:

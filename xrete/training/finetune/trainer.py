@@ -83,7 +83,7 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: StepWa
 
 
 def _share_a_head(before: StageJob, stage: StageJob) -> bool:
-    """Says whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
+    """Returns whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
     heads = [(job.stage.objective, job.stage.head, job.outputs) for job in (before, stage)]
     return heads[0] == heads[1]
 
