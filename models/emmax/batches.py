@@ -152,5 +152,5 @@ class Feed:
 
 
 def order_of(groups: Sequence[Group]) -> NDArray[np.intp]:
-    """Returns the place of each row of groups, one after the other, among all sentences."""
+    """Returns the place of each row of groups, one after the other, among all sentences, int64 [b]."""
     return np.concatenate([group.rows for group in groups])

@@ -46,7 +46,7 @@ class SentenceEncoder(nn.Module):
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def states(self, tokens: Tokens) -> Tensor:
-        """Runs the transformer; the states of all tokens, laid out as the ids are."""
+        """Returns the states of all tokens, [n, length, d] or packed [1, tokens, d], as the ids are."""
         if self.training:
             _seed_dropout(tokens)
         with self.autocast(tokens.ids.device):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from xrete.encoding.export import Part, write_dense, write_folder, write_json, write_nothing
+from xrete.encoding.export import ExportedModule, write_dense, write_folder, write_json, write_nothing
 from xrete.files import write_text
 from xrete.quiet import quiet
 
@@ -25,11 +25,11 @@ def write_model(folder: Path, start: Start, weights: dict[str, Tensor], card: di
     Args:
         folder: Does not exist yet.
         start: What the run started from: its tokenizer, and its modules, whose own weights are not read.
-        weights: Whole weights of the query encoder, by the names of `Query`.
+        weights: Whole weights of the query encoder, tensors [...] by the names of `Query`.
         card: How it was trained.
     """
     encoder = start.query.encoder
-    parts: list[Part] = [("Normalize", write_nothing)]
+    parts: list[ExportedModule] = [("Normalize", write_nothing)]
     if encoder.pooling == "pooler_dense":
         layers = (("transformer.pooler.dense", "activation.Tanh"), ("dense", "linear.Identity"))
         parts = [

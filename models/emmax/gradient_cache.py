@@ -46,7 +46,7 @@ class GradientCache:
         """Carries the gradient of the vectors into the encoder, and that of masked language modelling with it.
 
         Returns:
-            This process's part of the mean loss of masked language modelling.
+            This process's part of the mean loss of masked language modelling, a scalar.
         """
         gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
         gradients = gradients[move(self._order, gradients.device)]
@@ -75,7 +75,7 @@ class GradientCache:
 
 
 def in_order(vectors: Tensor, order: NDArray[np.intp]) -> Tensor:
-    """Puts rows that came group after group back in the order of the batch."""
+    """Puts rows [b, d] that came group after group, at places `order` [b], back in the order of the batch."""
     result = torch.empty_like(vectors)
     result[move(order, vectors.device)] = vectors
     return result

@@ -76,7 +76,7 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor, ids: Tensor) -> None:
-        """Adds a batch of any size; of one larger than the queue only the last K stay."""
+        """Adds a batch of any size, keys [n, d] and ids [n]; of one larger than the queue only the last K stay."""
         size = len(self.keys)
         keys, ids = keys[-size:] if size else keys[:0], ids[-size:] if size else ids[:0]
         head = min(len(keys), size - self.pointer)

@@ -68,7 +68,7 @@ def virtual_examples(y: Tensor, other: Tensor, shares: Tensor, *, renormalise: b
 
 
 def temperatures(low: float, high: float, number: int) -> Tensor:
-    """Returns tau_1 < ... < tau_{N-1} of ranking InfoNCE, linear from `low` to `high`; one rank alone has `low`."""
+    """Returns tau_1 < ... < tau_{N-1} [N - 1] of ranking InfoNCE, linear from `low` to `high`; one is `low`."""
     return torch.linspace(low, high, number - 1)
 
 
@@ -102,7 +102,7 @@ class TypicalSimilarity(nn.Module):
         """Returns c_M, the rank whose typical similarity is nearest (Eq. 10); of two equally near, the lower.
 
         Returns:
-            int64, of the shape of `similarities`.
+            int64 [b, C], or of whatever shape the similarities have.
         """
         nearest = (similarities - self.values[0]).abs()
         ranks = torch.zeros_like(similarities, dtype=torch.long)
@@ -129,7 +129,7 @@ class TypicalSimilarity(nn.Module):
 
     @torch.no_grad()
     def restart(self, sums: Tensor, counts: Tensor) -> None:
-        """Starts again from these means; ranks without a pair keep what they have."""
+        """Starts again from these means, sums [N] over counts [N]; ranks without a pair keep what they have."""
         self.known &= counts <= 0
         self.update(sums, counts)
 

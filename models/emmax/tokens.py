@@ -77,11 +77,11 @@ class Padded(Tokens):
         return {"input_ids": self.ids, "attention_mask": self.mask}
 
     def first(self, states: Tensor) -> Tensor:
-        """Takes the first column."""
+        """Takes the first column of [n, length, d], [n, d]."""
         return states[:, 0]
 
     def mean(self, states: Tensor) -> Tensor:
-        """Averages rows, without their padding."""
+        """Averages rows of [n, length, d] without their padding, float32 [n, d]."""
         weights = self.mask.unsqueeze(-1).float()
         return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
 
@@ -108,11 +108,11 @@ class Packed(Tokens):
         return {"input_ids": self.ids, "position_ids": self.positions, "packed": self}
 
     def first(self, states: Tensor) -> Tensor:
-        """Takes the states where sentences begin."""
+        """Takes the states, of [1, tokens, d], where sentences begin, [n, d]."""
         return states[0, self.offsets[:-1]]
 
     def mean(self, states: Tensor) -> Tensor:
-        """Averages from offset to offset."""
+        """Averages [1, tokens, d] from offset to offset, float32 [n, d]."""
         return torch.segment_reduce(states[0].float(), "mean", offsets=self.offsets.long(), unsafe=True)
 
     def runs(self) -> list[tuple[int, int]]:
@@ -242,7 +242,7 @@ def packed_attention(
 
 
 def _has_kernel(query: Tensor) -> bool:
-    """Says whether a GPU has torch's kernel for sentences of variable lengths, which knows no dropout."""
+    """Returns whether a GPU has torch's kernel for sentences of variable lengths, which knows no dropout."""
     width = query.shape[-1]
     fits = query.dtype == torch.bfloat16 and width <= 256 and width % 8 == 0
     return fits and torch.cuda.get_device_capability(query.device) >= (8, 0)
@@ -257,7 +257,7 @@ AttentionMaskInterface.register("packed", _no_mask)
 
 
 def move(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copies an array to a device, which a GPU does not wait for."""
+    """Copies an array of any shape [...] to a device, which a GPU does not wait for."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 

@@ -189,7 +189,7 @@ class Training:
         return self.team.gather(in_order(self.keys(tokens), step.share.order))
 
     def candidates(self, step: Step, keys: Tensor) -> Candidates:
-        """Puts the keys of the batch and of the queue side by side, and says which count for whom."""
+        """Puts the keys of the batch [B, d] and of the queue side by side, and says which count for whom."""
         old, old_ids = self.queue.newest()
         vectors = torch.cat([keys, old])
         columns = torch.arange(len(vectors), device=keys.device)
@@ -203,7 +203,7 @@ class Training:
         return Candidates(vectors, allowed, own)
 
     def learn(self, step: Step, *, encoder: Tensor | None = None, classifier: Tensor | None = None) -> None:
-        """Takes one step of the optimisers on this process's part of the losses (Eq. 8).
+        """Takes one step of the optimisers on this process's part of the losses (Eq. 8), each a scalar.
 
         It goes backwards twice: from the losses to the classifier and to the sentence vectors, which are leaves
         (`GradientCache.vectors`); then from these vectors' gradients into the encoder.

@@ -57,7 +57,7 @@ def test_sets(data: str) -> tuple[list[TestSet], dict[str, str]]:
 
 
 def test_digests(sources: Sequence[str]) -> NDArray[np.int64]:
-    """Returns the sorted digests of all test texts of several sources.
+    """Returns the sorted digests [n] of all test texts of several sources.
 
     Raises:
         UsageError: a source has no task's data.

@@ -24,7 +24,7 @@ from .filters import FIT, Judge, clean
 from .overlap import test_digests
 from .patterns import Codes
 from .prepared import Corpus, CorpusReport, Dropped, Prepared, find_corpus
-from .rows import Part, Row
+from .rows import RawRows, Row
 from .sources import parts_by_corpus
 
 FORMAT = "xrete/corpus/1"
@@ -104,7 +104,7 @@ class _Maker:
         self._on_progress = on_progress
         self._test_digests = test_digests(config.filters.test_sets)
 
-    def make(self, kind: str, corpora: Mapping[Codes, Sequence[Part]]) -> dict[str, Corpus]:
+    def make(self, kind: str, corpora: Mapping[Codes, Sequence[RawRows]]) -> dict[str, Corpus]:
         """Returns the corpora of one kind by name; those that another process is at are waited for, last."""
         paths = {languages: self._path(kind, languages, parts) for languages, parts in corpora.items()}
         for blocking in (False, True):
@@ -130,14 +130,18 @@ class _Maker:
             found["-".join(languages)] = corpus
         return found
 
-    def _path(self, kind: str, languages: Codes, parts: Sequence[Part]) -> Path:
+    def _path(self, kind: str, languages: Codes, parts: Sequence[RawRows]) -> Path:
         """Returns where the corpus is, named after all that decides it."""
         filters = (self._filters.model_dump_json(), digest([self._test_digests.tobytes()]), str(self._limit))
         key = digest([FORMAT, *filters, digest(languages), *(digest(part.stamp) for part in parts)])
         return self._folder / kind / f"{'-'.join(languages)}.{key[:16]}.arrow"
 
     def _write(
-        self, path: Path, languages: Codes, parts: Sequence[Part], progress: Callable[[int, int, float], Progress]
+        self,
+        path: Path,
+        languages: Codes,
+        parts: Sequence[RawRows],
+        progress: Callable[[int, int, float], Progress],
     ) -> None:
         """Writes a corpus and then its report, which says that it is whole.
 
@@ -168,7 +172,7 @@ class _Maker:
         write_text(path.with_suffix(".json"), report.model_dump_json(indent=1))
 
     def _kept(
-        self, languages: Codes, parts: Sequence[Part], report: CorpusReport
+        self, languages: Codes, parts: Sequence[RawRows], report: CorpusReport
     ) -> Iterator[Sequence[Sequence[str]]]:
         """Yields the columns of the rows that are kept, and counts these and the others."""
         judge, seen = Judge(self._filters), Seen()
@@ -203,13 +207,13 @@ class _Maker:
         return verdicts
 
 
-def _sides(parallel: Mapping[str, Corpus]) -> dict[Codes, list[Part]]:
+def _sides(parallel: Mapping[str, Corpus]) -> dict[Codes, list[RawRows]]:
     """Returns the sides of prepared bitexts as monolingual text."""
-    found: dict[Codes, list[Part]] = {}
+    found: dict[Codes, list[RawRows]] = {}
     for corpus in parallel.values():
         for side, language in enumerate(corpus.languages):
             stamp = ("side", corpus.report.digest, str(side))
-            part = Part((language,), f"{corpus.path}, pair", stamp, partial(_side, corpus, side))
+            part = RawRows((language,), f"{corpus.path}, pair", stamp, partial(_side, corpus, side))
             found.setdefault((language,), []).append(part)
     return found
 
@@ -219,14 +223,14 @@ def _side(corpus: Corpus, side: int) -> Iterator[Row]:
     return (Row(number, (text,)) for number, text in enumerate(texts, start=1))
 
 
-def _drop(report: CorpusReport, reason: str, part: Part, row: Row) -> None:
+def _drop(report: CorpusReport, reason: str, part: RawRows, row: Row) -> None:
     dropped = report.dropped.setdefault(reason, Dropped())
     dropped.count += 1
     if len(dropped.first) < NAMED:
         dropped.first.append(f"{part.place} {row.number}")
 
 
-def _nothing_kept(report: CorpusReport, parts: Sequence[Part]) -> str:
+def _nothing_kept(report: CorpusReport, parts: Sequence[RawRows]) -> str:
     """Says what was wrong with every row of a corpus."""
     name = "-".join(report.languages)
     if not report.read:

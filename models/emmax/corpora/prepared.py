@@ -74,7 +74,7 @@ class Corpus:
         return self.report.kept
 
     def rows(self, places: NDArray[np.int64]) -> list[tuple[str, ...]]:
-        """Returns the texts at `places`: one, or both sides of a pair."""
+        """Returns the texts at `places` [n]: one, or both sides of a pair."""
         columns, starts = self._chunks
         chunks = np.searchsorted(starts, places, side="right") - 1
         inner = places - starts[chunks]

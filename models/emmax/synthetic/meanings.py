@@ -125,7 +125,7 @@ def true_ranks(a: NDArray[np.int64], b: NDArray[np.int64], ranks: int) -> NDArra
 
 
 def zipf(count: int, exponent: float) -> NDArray[np.float64]:
-    """Returns the probabilities of `count` things of which the k-th is drawn in proportion to k^-exponent."""
+    """Returns the probabilities [count] of things of which the k-th is drawn in proportion to k^-exponent."""
     return _normal(np.arange(1, count + 1) ** -exponent)
 
 

@@ -45,7 +45,7 @@ class Examples:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each item, which stand for its tokens; those of the longest alternative."""
+        """Bytes of each item [items], which stand for its tokens; those of the longest alternative."""
         sizes = [
             [len(text.encode()) for text in first]
             if second is None
@@ -56,12 +56,12 @@ class Examples:
 
     @cached_property
     def names(self) -> NDArray[np.intp]:
-        """Number of each item's name, which it shares with its translations."""
+        """Number of each item's name [items], which it shares with its translations."""
         names = [name for part in self._parts for name, *_ in self._shape.keys(part.data)]
         return np.unique(names, return_inverse=True)[1]
 
     def segments(self, rows: NDArray[np.intp]) -> Segments:
-        """Returns the texts of the items at `rows`."""
+        """Returns the texts of the items at `rows` [n]."""
         return [
             ([first[row] for row in rows], None if second is None else [second[row] for row in rows])
             for first, second in self._segments
@@ -130,7 +130,7 @@ class StageJob:
         """Returns the macro mean of the metric over the languages of `dev`; more is better.
 
         Args:
-            scores: What the network says of every item of `dev`, in order.
+            scores: What the network says of every item of `dev`, in order: [items, outputs], or [items].
         """
         shape = load_shape(self.shape)
         assert isinstance(shape, ProbeShape)
@@ -172,7 +172,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainerStep:
     """How far a run is, for progress bars.
 
     Attributes:
@@ -189,7 +189,7 @@ class Step:
     best: float | None
 
 
-Watch = Callable[[Step], None]
+StepWatch = Callable[[TrainerStep], None]
 
 
 @dataclass

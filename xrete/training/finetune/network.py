@@ -28,7 +28,7 @@ SHARPNESS = 20.0
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedBatch:
     """Items, as the transformer reads them.
 
     Attributes:
@@ -46,13 +46,13 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class ItemTokens:
     """Items, tokenised.
 
     Attributes:
-        sides: As in `Batch`, not padded.
-        rows: As in `Batch`.
-        targets: As in `Batch`, on the processor.
+        sides: As in `PaddedBatch`, not padded.
+        rows: As in `PaddedBatch`.
+        targets: As in `PaddedBatch`, on the processor.
     """
 
     sides: tuple[dict[str, list[list[int]]], ...]
@@ -84,12 +84,12 @@ class Reader:
         most = encoder.max_length or stage.max_length
         self.lengths = [min(most, stage.max_length), min(most, stage.max_length_second or stage.max_length)]
 
-    def tokenise(self, segments: Segments, targets: NDArray[Any]) -> Tokens:
+    def tokenise(self, segments: Segments, targets: NDArray[Any]) -> ItemTokens:
         """Tokenises items.
 
         Args:
             segments: Their texts.
-            targets: What is aimed at.
+            targets: What is aimed at: [items], or [items, labels].
         """
         aims = torch.as_tensor(targets)
         aims = aims.float() if aims.is_floating_point() or aims.dtype == torch.bool else aims
@@ -98,16 +98,16 @@ class Reader:
             assert second is not None
             if self._objective != "in-batch":
                 # One pass of the transformer, which fills the gradient of its large table of tokens once.
-                return Tokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
+                return ItemTokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
             sides = tuple(
                 self._tokens(x, None, most) for x, most in zip((first, second), self.lengths, strict=True)
             )
-            return Tokens(sides, 1, aims)
+            return ItemTokens(sides, 1, aims)
         firsts = _in_turn([first for first, _ in segments])
         seconds = _in_turn([second for _, second in segments if second is not None])
-        return Tokens((self._tokens(firsts, seconds or None, self.lengths[0]),), len(segments), aims)
+        return ItemTokens((self._tokens(firsts, seconds or None, self.lengths[0]),), len(segments), aims)
 
-    def pad(self, tokens: Tokens, items: Sequence[int]) -> Batch:
+    def pad(self, tokens: ItemTokens, items: Sequence[int]) -> PaddedBatch:
         """Makes a batch of some items; of none, one row stands in."""
         step = tokens.rows
         rows = [row for item in items for row in range(item * step, (item + 1) * step)] or list(range(step))
@@ -120,7 +120,7 @@ class Reader:
             }
             for side in tokens.sides
         )
-        return Batch(sides, step, tokens.targets[list(items)].to(self._device))
+        return PaddedBatch(sides, step, tokens.targets[list(items)].to(self._device))
 
     def _tokens(
         self, firsts: Sequence[str], seconds: Sequence[str] | None, most: int
@@ -199,8 +199,8 @@ class Network(nn.Module):
         with torch.inference_mode():
             return int(encoder.encode([""]).shape[1])
 
-    def forward(self, batch: Batch, team: Team) -> Tensor:
-        """Returns the summed loss of a batch's items."""
+    def forward(self, batch: PaddedBatch, team: Team) -> Tensor:
+        """Returns the summed loss of a batch's items, a scalar."""
         targets = batch.targets
         if self._objective == "in-batch":
             return self._in_batch(batch, team)
@@ -215,7 +215,7 @@ class Network(nn.Module):
             return total / targets.shape[1]
         return functional.mse_loss(scores, targets.float(), reduction="sum")
 
-    def scores(self, batch: Batch) -> Tensor:
+    def scores(self, batch: PaddedBatch) -> Tensor:
         """Returns what the objective is about: [items, classes, labels or alternatives], or [items]."""
         if self._objective in ("cosine", "cosent", "softmax"):
             (side,) = batch.sides
@@ -241,7 +241,7 @@ class Network(nn.Module):
         vectors: Tensor = self._pool(output, side["attention_mask"])
         return self.extra({"sentence_embedding": vectors})["sentence_embedding"] if self.extra else vectors
 
-    def _in_batch(self, batch: Batch, team: Team) -> Tensor:
+    def _in_batch(self, batch: PaddedBatch, team: Team) -> Tensor:
         """Cross-entropy of the partner among the second texts of all processes."""
         u, v = (functional.normalize(self.vectors(side))[: len(batch.targets)] for side in batch.sides)
         v, first = _gathered(v, team)  # those of other processes are pushed away, too

@@ -114,7 +114,7 @@ class TrainerFolder:
             save_file(_trained(network), aside / WEIGHTS)
 
     def best(self, stage: int) -> dict[str, Tensor]:
-        """Returns the best weights of a stage.
+        """Returns the best weights of a stage, tensors [...] by name.
 
         Raises:
             XreteError: they are damaged.

@@ -17,8 +17,8 @@ from torch import Tensor, distributed, nn
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
 from xrete.task import WHOLE_BATCH
-from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, Step, Watch
-from xrete.training.finetune.network import Network, Reader, Tokens, open_backbone
+from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, StepWatch, TrainerStep
+from xrete.training.finetune.network import ItemTokens, Network, Reader, open_backbone
 from xrete.training.finetune.state import TrainerFolder, TrainerState
 from xrete.training.optim import Schedule, decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
@@ -36,7 +36,7 @@ MOST_TOKENS = 8_192
 """Padded tokens whose activations are held at once: about 8 GB of XLM-R large in bfloat16."""
 
 
-def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch) -> list[StageResult]:
+def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: StepWatch) -> list[StageResult]:
     """Trains a copy of a model, or goes on with what the folder holds; every process of a launch calls it.
 
     Args:
@@ -83,13 +83,13 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch)
 
 
 def _share_a_head(before: StageJob, stage: StageJob) -> bool:
-    """Says whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
+    """Returns whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
     heads = [(job.stage.objective, job.stage.head, job.outputs) for job in (before, stage)]
     return heads[0] == heads[1]
 
 
 def take_weights(network: Network, weights: dict[str, Tensor]) -> None:
-    """Gives a network the weights that were trained; it keeps the others.
+    """Gives a network the weights that were trained, tensors [...] by name; it keeps the others.
 
     Raises:
         XreteError: they are another network's.
@@ -111,7 +111,7 @@ class _Stage:
 
     def __init__(
         self, network: Network, encoder: TransformerEncoder, job: StageJob, seed: int, number: int, team: Team,
-        state: TrainerFolder, watch: Watch,
+        state: TrainerFolder, watch: StepWatch,
     ) -> None:  # fmt: skip
         self._network = network
         self._wrapped = team.replicate(network)
@@ -143,7 +143,7 @@ class _Stage:
             for rows in self._batches(step):
                 loss = self._step(rows, step)
                 step += 1
-                self._watch(Step(stage.name, step, self._steps, loss, self._shown()))
+                self._watch(TrainerStep(stage.name, step, self._steps, loss, self._shown()))
                 look = stage.select and (step % look_every == 0 or step == self._steps)
                 if look:
                     self._look(step)
@@ -237,13 +237,13 @@ class _Stage:
             batches += [window[i : i + size] for i in range(0, len(window), size)]
         return (batches[place] for place in random.permutation(len(batches))[skip:])
 
-    def _parts(self, tokens: Tokens, count: int) -> list[list[int]]:
+    def _parts(self, tokens: ItemTokens, count: int) -> list[list[int]]:
         """Splits a process's items so that activations fit, where the objective allows it."""
         if self._stage.objective in WHOLE_BATCH or not count:
             return [list(range(count))]
         return [part.tolist() for part in plan(tokens.lengths, self._batch_tokens)]
 
-    def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> Tokens:
+    def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> ItemTokens:
         return self._reader.tokenise(examples.segments(rows), examples.targets[rows])
 
     def _make_optimiser(self) -> torch.optim.AdamW:

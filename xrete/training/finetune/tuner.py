@@ -22,7 +22,7 @@ from xrete.files import write_error
 from xrete.quiet import quiet
 from xrete.shapes import load_shape
 from xrete.shapes.contract import Part, TrainShape
-from xrete.training.finetune.job import Examples, Job, StageResult, Watch
+from xrete.training.finetune.job import Examples, Job, StageResult, StepWatch
 from xrete.training.finetune.network import Network, Reader
 from xrete.training.finetune.state import HEAD, TrainerFolder
 from xrete.training.finetune.trainer import fine_tune, predict, take_weights
@@ -48,7 +48,7 @@ class Tuner:
     encoder: TransformerEncoder | SharedEncoder
     folder: Path
     progress: Progress = lambda encoded, cached: None
-    watch: Watch = lambda step: None
+    watch: StepWatch = lambda step: None
     encoded: int = 0
     cached: int = 0
     truncated: None = None
