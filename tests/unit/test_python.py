@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xrete
-from xrete.dataset import open_dataset
+from xrete.dataset import MiniSampleWarning, open_dataset
 from xrete.encoding.embedder import Embedder
 from xrete.evaluation.plan import RunOptions
 from xrete.model import LoadedModel, LoadOptions
@@ -88,3 +88,11 @@ def test_the_mini_sample_in_place_of_data_is_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         xrete.load_task("tatoeba", "mini", languages=["de"])
+
+
+def test_the_command_line_says_it_in_its_own_way(xrete: Callable[..., Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MiniSampleWarning)
+        done = xrete("data", "verify", "tatoeba", "--languages", "de")
+    assert "MINI SAMPLE" in done.stderr
+    assert done.stdout == "tatoeba, test: 1 of 1 languages, 72 items\n"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xrete import registry
 from xrete.check.records import FILE_NAME, Case, Finding, UncheckedError, identity_of, run_check
+from xrete.dataset import Dataset, open_dataset
 from xrete.encoding.embedder import Embedder, Probe, take_probe
 from xrete.errors import XreteError
 from xrete.evaluation.plan import record_key
@@ -22,9 +22,6 @@ from xrete.protocols import Settings, load_protocol
 from xrete.record import Record
 from xrete.shapes.contract import JointShape, PairableShape, Shape
 from xrete.shapes.metric import Items
-
-if TYPE_CHECKING:
-    from xrete.dataset import Dataset
 
 SKETCH_TOLERANCE = 5e-3
 """Cosines of the probe move by less than this from machine to machine, and by more where a model was changed."""
@@ -155,8 +152,12 @@ class Sample:
 
     def _open_data(self, record: Record) -> Dataset:
         source = "mini" if record.data.source == "mini" else self.data
-        dataset = registry.load_task(
-            record.task, source, split=record.data.split, languages=list(record.languages), limit=record.data.limit
+        dataset = open_dataset(
+            registry.task(record.task),
+            source,
+            split=record.data.split,
+            languages=list(record.languages),
+            limit=record.data.limit,
         )
         if dataset.fallback:
             raise XreteError(f"the data is not at hand: {dataset.fallback}")

@@ -79,7 +79,7 @@ def steps(title: str) -> Iterator[StepWatch]:
         def watch(step: TrainerStep) -> None:
             if step.stage not in bars or step.done == 1:
                 bars[step.stage] = progress.add_task(title, total=step.total)
-            text = f"{escape(title)} · {_said(step)}"
+            text = f"{escape(title)} · {_describe_step(step)}"
             progress.update(bars[step.stage], completed=step.done, description=text)
 
         yield watch
@@ -97,13 +97,13 @@ def _step_lines(title: str) -> StepWatch:
         elif now - last >= PLAIN_SECONDS or step.done == step.total:
             rate = (step.done - started[1]) / (now - started[0])
             left = f"{rate:.2g} steps/s, {(step.total - step.done) / rate / 60:.1f} min left"
-            typer.echo(f"{title}: {step.done:,} of {step.total:,} steps, {_said(step)}, {left}", err=True)
+            typer.echo(f"{title}: {step.done:,} of {step.total:,} steps, {_describe_step(step)}, {left}", err=True)
             last = now
 
     return watch
 
 
-def _said(step: TrainerStep) -> str:
+def _describe_step(step: TrainerStep) -> str:
     best = "" if step.best is None else f", best {step.best:.4g}"
     return f"{step.stage}: loss {step.loss:.3g}{best}"
 

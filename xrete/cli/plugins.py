@@ -176,6 +176,8 @@ def _card(card: dict[str, Any], json_: bool) -> None:
 
     grid = Table.grid(padding=(0, 2))
     for key, value in card.items():
+        if value is None and key != "trained_on":  # there is none; of training data, None means unknown
+            continue
         if lines := list(_count_lines(value) if key == "counts" else _lines(value)):
             grid.add_row(Text(key.replace("_", " "), style="bold"), Text("\n".join(lines)))
     Console().print(grid)

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -81,7 +81,7 @@ def run(
     find = partial(
         registry.request_model, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
     )
-    read = partial(registry.load_task, data=data, split=split, languages=wanted, limit=limit)
+    read = partial(_open_task, data=data, split=split, languages=wanted, limit=limit)
     if gpus is not None and on == "here":
         raise UsageError("--gpus is for jobs on Ray (--on ray); here, start with torchrun or accelerate launch")
     protocols = options.split_commas("--protocol", protocol) if protocol else []
@@ -105,6 +105,16 @@ def run(
     )
     sweep = plan_sweep(requests, cards, datasets, protocols)
     _go_through(context, sweep, settings, datasets, on=on, gpus=gpus, dry_run=dry_run, json_=json_)
+
+
+def _open_task(
+    name: str, *, data: str, split: str | None, languages: Sequence[str] | None, limit: int | None
+) -> Dataset:
+    """Opens a task's data; `_warn` says where it is the mini sample."""
+    from xrete import registry
+    from xrete.dataset import open_dataset
+
+    return open_dataset(registry.task(name), data, split=split, languages=languages, limit=limit)
 
 
 def _go_through(
