@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
-from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity, refuse_string
 from xrete.quiet import quiet
 
 from .transformer import EncodingRecipe, first_sentence, identity, max_length
@@ -165,7 +165,12 @@ class PlainSentenceTransformer:
         return other
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns one vector a text, float32 [len(texts), dimension]."""
+        """Returns one vector a text, float32 [len(texts), dimension].
+
+        Raises:
+            TypeError: `texts` is one string.
+        """
+        refuse_string(texts)
         self._model.max_seq_length = self._max_length
         vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True)
         array: NDArray[np.float32] = vectors.float().cpu().numpy()
