@@ -23,7 +23,7 @@ from xrete.store import Outcome, Slot, read_items
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.encoding.embedder import Progress
-    from xrete.training.finetune.job import Watch
+    from xrete.training.finetune.job import StepWatch
 
 LazyModel = Callable[[], LoadedModel]
 
@@ -43,7 +43,7 @@ def evaluate(
     use_cache: bool = True,
     price: tuple[float, float] | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    watch: StepWatch | None = None,
     predictions: str | Path | None = None,
 ) -> Record:
     """Scores one model on one task.
