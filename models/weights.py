@@ -82,7 +82,7 @@ def folder_digest(folder: Path) -> str:
 
     It reads all weights, so it is remembered as long as no file's size or time changes.
     """
-    folders = {folder, *(folder / module["path"] for module in settings(folder, "modules.json"))}
+    folders = {folder, *(folder / module["path"] for module in list_modules(folder))}
     found = {path for where in folders for pattern in (*FILES, *PICKLED) for path in where.glob(pattern)}
     state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found))
     return f"sha256:{_digest(folder, state)[:16]}"
@@ -152,3 +152,17 @@ def settings(folder: Path, name: str) -> Any:
         return json.loads(read_text(path, kind="model file"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg}); fetch the model again") from None
+
+
+def list_modules(folder: Path) -> list[dict[str, str]]:
+    """Reads `modules.json`; empty where there is none.
+
+    Raises:
+        DataError: it is no list of modules with a type and a path.
+    """
+    modules = settings(folder, "modules.json")
+    listed = modules if isinstance(modules, list) else [modules] if modules else []
+    if not all(isinstance(x, dict) and {"type", "path"} <= x.keys() for x in listed):
+        file = folder / "modules.json"
+        raise DataError(f"{file} is no list of modules with type and path; fetch the model again")
+    return listed

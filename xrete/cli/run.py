@@ -88,7 +88,7 @@ def run(
     seeds = options.seeds_of(seed)
     cards = [registry.task(name).card for name in options.chosen_tasks(task)]
     check_protocols(protocols, cards)
-    requests, datasets = _open(options.split_commas("--model", model), find, [card.name for card in cards], read)
+    requests, datasets = _open(options.model_names(model), find, [card.name for card in cards], read)
     settings = RunOptions(
         results=results,
         force=force,
