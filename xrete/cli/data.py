@@ -16,7 +16,7 @@ TaskName = Annotated[str, typer.Argument(help="A task.")]
 
 @app.command()
 def where(task: TaskName, plugin: options.Plugin = None) -> None:
-    """Say where the data of a task is looked for, and what is there.
+    """Show where the data of a task is looked for, and how much of it is on this machine.
 
     Examples:
         xrete data where tatoeba
