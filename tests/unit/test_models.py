@@ -582,3 +582,25 @@ def test_a_prefix_arrives_as_it_was_typed(folder: Path) -> None:
     assert model_names(["labse, sbert", f"hf:{folder}?prefix=a, b ", "labse"]) == [
         "labse", "sbert", f"hf:{folder}?prefix=a, b ",
     ]  # fmt: skip
+
+
+def test_an_adapter_is_called_one(tmp_path: Path) -> None:
+    change(tmp_path / "adapter_config.json", base_model_name_or_path="acme/base", peft_type="LORA")
+    for name in ("hf", "st", "xlmr"):
+        with pytest.raises(UsageError, match=r"holds an adapter of acme/base, not a model; merge the two"):
+            plugin(name).identify(LoadOptions(checkpoint=str(tmp_path)))
+
+
+def test_weights_in_any_folder_below_count(folder: Path) -> None:
+    def revision() -> str:
+        return registry.request_model(f"hf:{folder}").identity.revision
+
+    (folder / "query_0_Transformer").mkdir()
+    seen = {revision()}
+    for content in (b"a", b"b"):
+        (folder / "query_0_Transformer" / "model.safetensors").write_bytes(content)
+        seen.add(revision())
+    assert len(seen) == 3
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "config.json").write_text("{}", "utf-8")
+    assert revision() in seen
