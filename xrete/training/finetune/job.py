@@ -123,8 +123,10 @@ class StageJob:
     @property
     def outputs(self) -> int:
         """Number of scores that a head gives for a row."""
-        objective, data = self.stage.objective, self.train[0].data
-        return len(data.classes) if objective in ("classes", "labels", "softmax") else 1
+        from xrete.training.finetune.objectives import OBJECTIVES  # which loads torch; planning needs none
+
+        by_class = OBJECTIVES[self.stage.objective].scores == "classes"
+        return len(self.train[0].data.classes) if by_class else 1
 
     def judge(self, scores: NDArray[np.float64]) -> float:
         """Returns the macro mean of the metric over the languages of `dev`; more is better.

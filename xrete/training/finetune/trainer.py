@@ -16,9 +16,9 @@ from torch import Tensor, distributed, nn
 
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
-from xrete.task import WHOLE_BATCH
 from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, Step, Watch
 from xrete.training.finetune.network import Network, Reader, Tokens, open_backbone
+from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.state import TrainerFolder, TrainerState
 from xrete.training.optim import Schedule, decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
@@ -117,6 +117,7 @@ class _Stage:
         self._wrapped = team.replicate(network)
         self._job = job
         self._stage = job.stage
+        self._objective = OBJECTIVES[job.stage.objective]
         self._seed = seed
         self._number = number
         self._team = team
@@ -195,10 +196,10 @@ class _Stage:
                 self._state.keep_best(self._number, self._network)
 
     def _dev_value(self) -> float:
-        """Returns the metric on held-out data, or minus the mean in-batch loss; more is better."""
+        """Returns the metric on held-out data, or minus the loss where items have no scores; more is better."""
         job, team = self._job, self._team
         held_out = job.held_out
-        if self._stage.objective == "in-batch":
+        if not self._objective.scores_items:
             return -self._dev_loss(held_out)
         own = np.arange(len(held_out))[team.rank :: team.size]
         scores = predict(self._network, self._reader, held_out, own, self._batch_tokens)
@@ -239,7 +240,7 @@ class _Stage:
 
     def _parts(self, tokens: Tokens, count: int) -> list[list[int]]:
         """Splits a process's items so that activations fit, where the objective allows it."""
-        if self._stage.objective in WHOLE_BATCH or not count:
+        if self._objective.whole_batch or not count:
             return [list(range(count))]
         return [part.tolist() for part in plan(tokens.lengths, self._batch_tokens)]
 
@@ -256,7 +257,7 @@ class _Stage:
 
     def _shown(self) -> float | None:
         """Returns the best value as the metric has it, or the lowest loss."""
-        if self._best.value is None or (self._job.higher_is_better and self._stage.objective != "in-batch"):
+        if self._best.value is None or (self._job.higher_is_better and self._objective.scores_items):
             return self._best.value
         return -self._best.value
 
