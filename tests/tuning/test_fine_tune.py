@@ -30,7 +30,7 @@ from xrete.shapes.metric import runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
 from xrete.task import Objective
-from xrete.training.finetune.job import Step
+from xrete.training.finetune.job import StageProgress
 from xrete.training.finetune.objectives import OBJECTIVES, cosent
 from xrete.training.finetune.tuner import Tuner, trainable
 from xrete.training.team import Team
@@ -123,7 +123,7 @@ def test_an_epoch_may_read_each_item_in_one_of_its_languages(
         seen.append(rows)
         return 0.0
 
-    monkeypatch.setattr("xrete.training.finetune.trainer._Stage._step", step)
+    monkeypatch.setattr("xrete.training.finetune.trainer._StageTrainer._step", step)
     record = tuned(toy_model, toy("topics"), *changes)
     assert record.fine_tuning is not None
     (stage,) = record.fine_tuning.runs[0].stages
@@ -341,10 +341,10 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
     changes = ("epochs=2", "evaluate_every=7")
     unbroken = tuned(toy_model, toy(name), *changes, results=tmp_path / "whole")
 
-    def kill_at(moment: int) -> Callable[[Step], None]:
+    def kill_at(moment: int) -> Callable[[StageProgress], None]:
         steps = count(1)
 
-        def kill(step: Step) -> None:
+        def kill(step: StageProgress) -> None:
             if next(steps) == moment:
                 raise Killed
 
@@ -353,7 +353,7 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
     for moment in moments:
         with pytest.raises(Killed):
             tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=kill_at(moment))
-    steps: list[Step] = []
+    steps: list[StageProgress] = []
     again = tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=steps.append)
     assert steps[0].done > 1 or steps[0].stage == "sts"
     assert again.score == unbroken.score
@@ -367,7 +367,7 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
 
 def test_a_trained_model_is_used_again(toy: Open, toy_model: Any, tmp_path: Path) -> None:
     first = tuned(toy_model, toy("pairs"), *BRIEF, results=tmp_path)
-    steps: list[Step] = []
+    steps: list[StageProgress] = []
     other = tuned(toy_model, toy("pairs", languages=["xx"]), *BRIEF, results=tmp_path, watch=steps.append)
     assert steps == []
     assert other.languages["xx"].score == first.languages["xx"].score
@@ -376,7 +376,7 @@ def test_a_trained_model_is_used_again(toy: Open, toy_model: Any, tmp_path: Path
 def test_a_damaged_state_is_passed_over(toy: Open, toy_model: Any, tmp_path: Path) -> None:
     changes = ("epochs=2", "evaluate_every=7")
 
-    def kill(step: Step) -> None:
+    def kill(step: StageProgress) -> None:
         if step.done == 20:
             raise Killed
 
@@ -385,7 +385,7 @@ def test_a_damaged_state_is_passed_over(toy: Open, toy_model: Any, tmp_path: Pat
     (progress,) = tmp_path.rglob("state-*/progress.json")
     assert json.loads(progress.read_text())["step"] == 14
     progress.write_text("{")
-    steps: list[Step] = []
+    steps: list[StageProgress] = []
     tuned(toy_model, toy("pairs"), *changes, results=tmp_path, watch=steps.append)
     assert steps[0].done == 1
 

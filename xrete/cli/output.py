@@ -23,7 +23,7 @@ from xrete.errors import XreteError
 
 if TYPE_CHECKING:
     from xrete.evaluation.forecast import Forecast
-    from xrete.training.finetune.job import Step, Watch
+    from xrete.training.finetune.job import OnStep, StageProgress
 
 PLAIN_SECONDS = 30.0
 """Where nobody watches a terminal, a line is printed this often."""
@@ -63,7 +63,7 @@ def sentences(title: str, total: int, unit: str = "sentences") -> Iterator[OnPro
 
 
 @contextmanager
-def steps(title: str) -> Iterator[Watch]:
+def steps(title: str) -> Iterator[OnStep]:
     """Shows how far a training run is: steps, loss, best value on held-out data, rate and time left.
 
     Yields:
@@ -76,7 +76,7 @@ def steps(title: str) -> Iterator[Watch]:
     with Progress(*columns, console=console, transient=True) as progress:
         bars: dict[str, TaskID] = {}
 
-        def watch(step: Step) -> None:
+        def watch(step: StageProgress) -> None:
             if step.stage not in bars or step.done == 1:
                 bars[step.stage] = progress.add_task(title, total=step.total)
             text = f"{escape(title)} · {_said(step)}"
@@ -85,11 +85,11 @@ def steps(title: str) -> Iterator[Watch]:
         yield watch
 
 
-def _step_lines(title: str) -> Watch:
+def _step_lines(title: str) -> OnStep:
     last = time.perf_counter()
     started: tuple[float, int] | None = None
 
-    def watch(step: Step) -> None:
+    def watch(step: StageProgress) -> None:
         nonlocal last, started
         now = time.perf_counter()
         if started is None or step.done <= started[1]:
@@ -103,7 +103,7 @@ def _step_lines(title: str) -> Watch:
     return watch
 
 
-def _said(step: Step) -> str:
+def _said(step: StageProgress) -> str:
     best = "" if step.best is None else f", best {step.best:.4g}"
     return f"{step.stage}: loss {step.loss:.3g}{best}"
 

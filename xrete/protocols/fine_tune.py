@@ -26,7 +26,7 @@ from xrete.shapes.contract import Part, ProbeShape, TrainShape, ZeroShotShape, d
 from xrete.shapes.metric import Items, join_runs
 from xrete.task import Recipe, Stage
 from xrete.training.finetune import overrides
-from xrete.training.finetune.job import Job, StageJob
+from xrete.training.finetune.job import StageJob, TuningJob
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -52,12 +52,12 @@ def outcomes(
         yield language, join_runs({seed: scored[language] for seed, scored in runs.items()})
 
 
-def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[Job]:
+def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[TuningJob]:
     """Returns the training runs of one seed: one, or one for each half."""
     stages = plan(dataset, settings)
     own = _own(dataset, settings)
     return [
-        Job(
+        TuningJob(
             stages=tuple(_stage_job(dataset, stage, settings, own, half) for stage in stages),
             seed=seed,
             lora=settings.tuning.lora,

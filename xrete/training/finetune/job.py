@@ -45,7 +45,7 @@ class Examples:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each item, which stand for its tokens; those of the longest alternative."""
+        """Bytes of each item, which stand for its tokens; those of the longest alternative: int64 [items]."""
         sizes = [
             [len(text.encode()) for text in first]
             if second is None
@@ -56,12 +56,12 @@ class Examples:
 
     @cached_property
     def names(self) -> NDArray[np.intp]:
-        """Number of each item's name, which it shares with its translations."""
+        """Number of each item's name, which it shares with its translations: int [items]."""
         names = [name for part in self._parts for name, *_ in self._shape.keys(part.data)]
         return np.unique(names, return_inverse=True)[1]
 
     def segments(self, rows: NDArray[np.intp]) -> Segments:
-        """Returns the texts of the items at `rows`."""
+        """Returns the texts of the items at `rows` [n], in their order."""
         return [
             ([first[row] for row in rows], None if second is None else [second[row] for row in rows])
             for first, second in self._segments
@@ -132,12 +132,12 @@ class StageJob:
         """Returns the macro mean of the metric over the languages of `dev`; more is better.
 
         Args:
-            scores: What the network says of every item of `dev`, in order.
+            scores: What the network says of every item of `dev`, in order: [items] or [items, classes].
         """
         shape = load_shape(self.shape)
         assert isinstance(shape, ProbeShape)
         per_language = np.split(scores, self.held_out.ends)
-        items = [shape.items(part.data, said) for part, said in zip(self.dev, per_language, strict=True)]
+        items = [shape.items(part.data, own) for part, own in zip(self.dev, per_language, strict=True)]
         value = float(np.mean([shape.metrics[self.metric].statistic(item) for item in items]))
         return value if self.higher_is_better else -value
 
@@ -148,7 +148,7 @@ class StageJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TuningJob:
     """One training run.
 
     Attributes:
@@ -174,7 +174,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Step:
+class StageProgress:
     """How far a run is, for progress bars.
 
     Attributes:
@@ -191,7 +191,7 @@ class Step:
     best: float | None
 
 
-Watch = Callable[[Step], None]
+OnStep = Callable[[StageProgress], None]
 
 
 @dataclass

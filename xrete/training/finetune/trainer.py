@@ -16,8 +16,8 @@ from torch import Tensor, distributed, nn
 
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
-from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, Step, Watch
-from xrete.training.finetune.network import Network, Reader, Tokens, open_backbone
+from xrete.training.finetune.job import Examples, OnStep, StageJob, StageProgress, StageResult, TuningJob
+from xrete.training.finetune.network import Network, Reader, TokenisedItems, open_backbone
 from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.state import TrainerFolder, TrainerState
 from xrete.training.optim import Schedule, decay_groups, lr_factor, seed_of
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 WINDOW = 64
 """Batches whose items are sorted by length among themselves, so that little is padding and order stays random."""
 SAVE_EVERY = 500
-"""Steps between two states on disk, where held-out data is not looked at more often."""
+"""Steps between two states on disk, where held-out data is not scored more often."""
 SCHEDULES: dict[str, Schedule] = {"linear": "linear", "none": "constant"}
 """How the rate of a stage falls, by what recipes say."""
 MOST_TOKENS = 8_192
 """Padded tokens whose activations are held at once: about 8 GB of XLM-R large in bfloat16."""
 
 
-def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch) -> list[StageResult]:
+def fine_tune(encoder: TransformerEncoder, job: TuningJob, folder: Path, watch: OnStep) -> list[StageResult]:
     """Trains a copy of a model, or goes on with what the folder holds; every process of a launch calls it.
 
     Args:
@@ -70,7 +70,7 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch)
         elif before is not None and before.head is not None and _share_a_head(job.stages[number - 1], stage):
             assert network.head is not None
             network.head.load_state_dict(before.head.state_dict())
-        done.append(_Stage(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
+        done.append(_StageTrainer(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
         saved = None
         # What exchanges the gradients of a stage stays with the weights that it was made for.
         backbone = copy.deepcopy(network.backbone) if team.size > 1 else network.backbone
@@ -83,13 +83,17 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: Watch)
 
 
 def _share_a_head(before: StageJob, stage: StageJob) -> bool:
-    """Says whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
+    """Returns whether a stage goes on with the head of the one before, as XTREME does from SIQa to COPA."""
     heads = [(job.stage.objective, job.stage.head, job.outputs) for job in (before, stage)]
     return heads[0] == heads[1]
 
 
 def take_weights(network: Network, weights: dict[str, Tensor]) -> None:
     """Gives a network the weights that were trained; it keeps the others.
+
+    Args:
+        network: Of the stage that they were trained in.
+        weights: By their names, each of its own shape [...].
 
     Raises:
         XreteError: they are another network's.
@@ -103,15 +107,15 @@ class _Best:
     value: float | None = None
     step: int = 0
     evals_since_best: int = 0
-    """Looks at held-out data since then."""
+    """Evaluations on held-out data since then."""
 
 
-class _Stage:
+class _StageTrainer:
     """One stage of a run."""
 
     def __init__(
         self, network: Network, encoder: TransformerEncoder, job: StageJob, seed: int, number: int, team: Team,
-        state: TrainerFolder, watch: Watch,
+        state: TrainerFolder, watch: OnStep,
     ) -> None:  # fmt: skip
         self._network = network
         self._wrapped = team.replicate(network)
@@ -139,16 +143,16 @@ class _Stage:
             step = resumed.step
             self._best = _Best(resumed.best, resumed.best_step, resumed.evals_since_best)
             self._state.restore_optimiser(self._optimiser, resumed)
-        look_every = stage.evaluate_every or job.epoch_steps
+        evaluate_every = stage.evaluate_every or job.epoch_steps
         while step < self._steps and not self._out_of_patience():
             for rows in self._batches(step):
                 loss = self._step(rows, step)
                 step += 1
-                self._watch(Step(stage.name, step, self._steps, loss, self._shown()))
-                look = stage.select and (step % look_every == 0 or step == self._steps)
-                if look:
-                    self._look(step)
-                if (look or step % SAVE_EVERY == 0) and self._team.leads:
+                self._watch(StageProgress(stage.name, step, self._steps, loss, self._shown()))
+                is_due = stage.select and (step % evaluate_every == 0 or step == self._steps)
+                if is_due:
+                    self._evaluate(step)
+                if (is_due or step % SAVE_EVERY == 0) and self._team.leads:
                     self._save(step, before)
                 if self._out_of_patience():
                     break
@@ -186,7 +190,7 @@ class _Stage:
         self._optimiser.zero_grad(set_to_none=True)
         return mean
 
-    def _look(self, step: int) -> None:
+    def _evaluate(self, step: int) -> None:
         """Scores held-out data, and keeps the weights if they are the best so far."""
         value = self._dev_value()
         self._best.evals_since_best += 1
@@ -238,13 +242,13 @@ class _Stage:
             batches += [window[i : i + size] for i in range(0, len(window), size)]
         return (batches[place] for place in random.permutation(len(batches))[skip:])
 
-    def _parts(self, tokens: Tokens, count: int) -> list[list[int]]:
+    def _parts(self, tokens: TokenisedItems, count: int) -> list[list[int]]:
         """Splits a process's items so that activations fit, where the objective allows it."""
         if self._objective.whole_batch or not count:
             return [list(range(count))]
         return [part.tolist() for part in plan(tokens.lengths, self._batch_tokens)]
 
-    def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> Tokens:
+    def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> TokenisedItems:
         return self._reader.tokenise(examples.segments(rows), examples.targets[rows])
 
     def _make_optimiser(self) -> torch.optim.AdamW:
@@ -274,7 +278,7 @@ def predict(
     network.eval()
     lengths = examples.lengths[rows]
     order = np.argsort(-lengths, kind="stable")
-    found: list[Tensor] = []
+    scores: list[Tensor] = []
     places: list[NDArray[np.intp]] = []
     with torch.inference_mode():
         for start in range(0, len(order), WINDOW):
@@ -282,9 +286,9 @@ def predict(
             chosen = rows[window]
             tokens = reader.tokenise(examples.segments(chosen), examples.targets[chosen])
             for part in plan(tokens.lengths, batch_tokens):
-                found.append(network.scores(reader.pad(tokens, part.tolist())))
+                scores.append(network.scores(reader.pad(tokens, part.tolist())))
                 places.append(window[part])
-    scores = torch.cat(found).double().cpu().numpy()
-    result = np.empty_like(scores)
-    result[np.concatenate(places)] = scores
+    array = torch.cat(scores).double().cpu().numpy()
+    result = np.empty_like(array)
+    result[np.concatenate(places)] = array
     return result
