@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SIZE = (9.0, 6.0)
 NAMES = {"mlm": "0", "encoder": "1a", "classifier": "1b", "em": "2"}
-Entry = Mapping[str, Any]
+LogEntry = Mapping[str, Any]
 
 
 def draw(log: Path, folder: Path) -> list[Path]:
@@ -66,7 +66,7 @@ def draw(log: Path, folder: Path) -> list[Path]:
     return files
 
 
-def _starts(steps: Sequence[Entry]) -> dict[str, int]:
+def _starts(steps: Sequence[LogEntry]) -> dict[str, int]:
     """Returns how many steps came before each phase, so that all of them follow each other on one axis."""
     starts, total = {}, 0
     for phase in PHASES:
@@ -77,11 +77,13 @@ def _starts(steps: Sequence[Entry]) -> dict[str, int]:
     return starts
 
 
-def _place(entry: Entry, starts: Mapping[str, int]) -> int:
+def _place(entry: LogEntry, starts: Mapping[str, int]) -> int:
     return starts.get(entry["phase"], 0) + int(entry["step"])
 
 
-def _lines(axes: Axes, title: str, steps: Sequence[Entry], starts: Mapping[str, int], keys: Iterable[str]) -> None:
+def _lines(
+    axes: Axes, title: str, steps: Sequence[LogEntry], starts: Mapping[str, int], keys: Iterable[str]
+) -> None:
     axes.set_title(title)
     for colour, key in zip(COLOURS, keys, strict=False):
         points = [(_place(entry, starts), entry[key]) for entry in steps if entry.get(key)]
@@ -90,11 +92,11 @@ def _lines(axes: Axes, title: str, steps: Sequence[Entry], starts: Mapping[str, 
     axes.legend(loc="best", fontsize=8)
 
 
-def _scores(axes: Axes, scores: Sequence[Entry], starts: Mapping[str, int]) -> None:
+def _scores(axes: Axes, scores: Sequence[LogEntry], starts: Mapping[str, int]) -> None:
     """Draws each group of each task."""
     axes.set_title("Held-out retrieval")
     groups = sorted(
-        {(task, group) for entry in scores for task, found in entry["tasks"].items() for group in found}
+        {(task, group) for entry in scores for task, scores_of in entry["tasks"].items() for group in scores_of}
     )
     for colour, (task, group) in zip(COLOURS, groups, strict=False):
         judged = [entry for entry in scores if group in entry["tasks"].get(task, {})]  # tasks may change on the way
@@ -104,7 +106,7 @@ def _scores(axes: Axes, scores: Sequence[Entry], starts: Mapping[str, int]) -> N
         axes.legend(loc="best", fontsize=8)
 
 
-def _ranks(axes: Axes, steps: Sequence[Entry], starts: Mapping[str, int]) -> None:
+def _ranks(axes: Axes, steps: Sequence[LogEntry], starts: Mapping[str, int]) -> None:
     """Draws s_r of every rank."""
     axes.set_title("Typical similarity of each rank")
     judged = [entry for entry in steps if "typical" in entry]
@@ -130,7 +132,7 @@ def _phases(axes: Axes, starts: Mapping[str, int]) -> None:
         )
 
 
-def _shares(axes: Axes, title: str, judged: Sequence[Entry], key: str) -> None:
+def _shares(axes: Axes, title: str, judged: Sequence[LogEntry], key: str) -> None:
     """Draws each rank's share of all pairs, which spans orders of magnitude."""
     axes.set_title(f"by the {title}")
     shares = np.array([entry[key] for entry in judged])

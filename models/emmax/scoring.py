@@ -22,7 +22,7 @@ class Scorer:
         """Opens the tasks' data.
 
         Raises:
-            XreteError: a task or its data is not to be had.
+            XreteError: a task or its data is not available.
         """
         self.tasks: list[Dataset] = []
         if config.score_every:

@@ -30,7 +30,7 @@ from xrete.shapes.metric import runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
 from xrete.task import Objective
-from xrete.training.finetune.job import StageProgress
+from xrete.training.finetune.job import TrainerStep
 from xrete.training.finetune.objectives import OBJECTIVES, cosent
 from xrete.training.finetune.tuner import Tuner, trainable
 from xrete.training.team import Team
@@ -341,10 +341,10 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
     changes = ("epochs=2", "evaluate_every=7")
     unbroken = tuned(toy_model, toy(name), *changes, results=tmp_path / "whole")
 
-    def kill_at(moment: int) -> Callable[[StageProgress], None]:
+    def kill_at(moment: int) -> Callable[[TrainerStep], None]:
         steps = count(1)
 
-        def kill(step: StageProgress) -> None:
+        def kill(step: TrainerStep) -> None:
             if next(steps) == moment:
                 raise Killed
 
@@ -353,7 +353,7 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
     for moment in moments:
         with pytest.raises(Killed):
             tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=kill_at(moment))
-    steps: list[StageProgress] = []
+    steps: list[TrainerStep] = []
     again = tuned(toy_model, toy(name), *changes, results=tmp_path / "killed", watch=steps.append)
     assert steps[0].done > 1 or steps[0].stage == "sts"
     assert again.score == unbroken.score
@@ -367,7 +367,7 @@ def test_a_run_that_is_killed_ends_as_an_unbroken_one(
 
 def test_a_trained_model_is_used_again(toy: Open, toy_model: Any, tmp_path: Path) -> None:
     first = tuned(toy_model, toy("pairs"), *BRIEF, results=tmp_path)
-    steps: list[StageProgress] = []
+    steps: list[TrainerStep] = []
     other = tuned(toy_model, toy("pairs", languages=["xx"]), *BRIEF, results=tmp_path, watch=steps.append)
     assert steps == []
     assert other.languages["xx"].score == first.languages["xx"].score
@@ -376,7 +376,7 @@ def test_a_trained_model_is_used_again(toy: Open, toy_model: Any, tmp_path: Path
 def test_a_damaged_state_is_passed_over(toy: Open, toy_model: Any, tmp_path: Path) -> None:
     changes = ("epochs=2", "evaluate_every=7")
 
-    def kill(step: StageProgress) -> None:
+    def kill(step: TrainerStep) -> None:
         if step.done == 20:
             raise Killed
 
@@ -385,7 +385,7 @@ def test_a_damaged_state_is_passed_over(toy: Open, toy_model: Any, tmp_path: Pat
     (progress,) = tmp_path.rglob("state-*/progress.json")
     assert json.loads(progress.read_text())["step"] == 14
     progress.write_text("{")
-    steps: list[StageProgress] = []
+    steps: list[TrainerStep] = []
     tuned(toy_model, toy("pairs"), *changes, results=tmp_path, watch=steps.append)
     assert steps[0].done == 1
 

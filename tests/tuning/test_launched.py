@@ -19,7 +19,7 @@ from xrete.dataset import Dataset
 from xrete.protocols import Tuning
 from xrete.record import Record, read_record
 from xrete.store import find_records
-from xrete.training.finetune.job import StageProgress
+from xrete.training.finetune.job import TrainerStep
 
 Open = Callable[..., Dataset]
 
@@ -98,7 +98,7 @@ def test_a_process_that_gets_sigkill_loses_nothing(
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     assert not list(find_records(broken))
-    steps: list[StageProgress] = []
+    steps: list[TrainerStep] = []
     second = here(toy_model, toy("pairs"), broken, *changes, watch=steps.append)
     assert steps[0].done > 5  # what the killed process left is gone on with
     first = here(toy_model, toy("pairs"), whole, *changes)

@@ -29,7 +29,7 @@ from xrete.tasks.stages.nli import ENGLISH, ENGLISH_SPANISH, SNLI, SPANISH
 from xrete.tasks.stages.squad import SQUAD, sentences
 from xrete.tasks.stages.sts import SCORED, STS_B, StsBenchmark
 from xrete.tasks.stages.wikipedia import WIKIPEDIA
-from xrete.training.finetune.job import TuningJob
+from xrete.training.finetune.job import Job
 
 MakeSnapshot = Callable[..., Path]
 Files = dict[str, str]
@@ -591,7 +591,7 @@ CASES = [
 JOBS = pytest.mark.parametrize("case", CASES, ids=[f"{case.task} {case.recipe or ''}".strip() for case in CASES])
 
 
-def job_of(case: Case, root: Path, *changes: str, **settings: Any) -> TuningJob:
+def job_of(case: Case, root: Path, *changes: str, **settings: Any) -> Job:
     dataset = Dataset(unlimited(case.task), Folder(root))
     made = fine_tune.jobs(dataset, Settings(tuning=Tuning(recipe=case.recipe, changes=changes), **settings), 42)
     (job,) = made

@@ -23,7 +23,7 @@ from xrete.errors import XreteError
 
 if TYPE_CHECKING:
     from xrete.evaluation.forecast import Forecast
-    from xrete.training.finetune.job import OnStep, StageProgress
+    from xrete.training.finetune.job import StepWatch, TrainerStep
 
 PLAIN_SECONDS = 30.0
 """Where nobody watches a terminal, a line is printed this often."""
@@ -63,7 +63,7 @@ def sentences(title: str, total: int, unit: str = "sentences") -> Iterator[OnPro
 
 
 @contextmanager
-def steps(title: str) -> Iterator[OnStep]:
+def steps(title: str) -> Iterator[StepWatch]:
     """Shows how far a training run is: steps, loss, best value on held-out data, rate and time left.
 
     Yields:
@@ -76,7 +76,7 @@ def steps(title: str) -> Iterator[OnStep]:
     with Progress(*columns, console=console, transient=True) as progress:
         bars: dict[str, TaskID] = {}
 
-        def watch(step: StageProgress) -> None:
+        def watch(step: TrainerStep) -> None:
             if step.stage not in bars or step.done == 1:
                 bars[step.stage] = progress.add_task(title, total=step.total)
             text = f"{escape(title)} · {_said(step)}"
@@ -85,11 +85,11 @@ def steps(title: str) -> Iterator[OnStep]:
         yield watch
 
 
-def _step_lines(title: str) -> OnStep:
+def _step_lines(title: str) -> StepWatch:
     last = time.perf_counter()
     started: tuple[float, int] | None = None
 
-    def watch(step: StageProgress) -> None:
+    def watch(step: TrainerStep) -> None:
         nonlocal last, started
         now = time.perf_counter()
         if started is None or step.done <= started[1]:
@@ -103,7 +103,7 @@ def _step_lines(title: str) -> OnStep:
     return watch
 
 
-def _said(step: StageProgress) -> str:
+def _said(step: TrainerStep) -> str:
     best = "" if step.best is None else f", best {step.best:.4g}"
     return f"{step.stage}: loss {step.loss:.3g}{best}"
 

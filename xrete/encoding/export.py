@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xrete.model import Encoder
 
-Part = tuple[str, Callable[[Path], None]]
+ExportedModule = tuple[str, Callable[[Path], None]]
 """A module after the pooling: its class in sentence-transformers, and what fills its folder."""
 POOLINGS = ("cls_token", "mean_tokens", "max_tokens")
 
@@ -43,7 +43,7 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
     if folder.exists():
         raise UsageError(f"{folder} exists; name a new folder")
     model = copy.deepcopy(encoder.model).cpu().to(pick_dtype(dtype))
-    parts: list[Part] = [
+    parts: list[ExportedModule] = [
         (type(module).__name__, _save(module)) for module in (encoder.head.children() if encoder.head else ())
     ]
     if encoder.pooling == "pooler":
@@ -70,7 +70,7 @@ def write_folder(
     *,
     pooling: str,
     max_length: int | None,
-    parts: Sequence[Part],
+    parts: Sequence[ExportedModule],
     prefix: str = "",
     state: dict[str, Tensor] | None = None,
 ) -> None:

@@ -14,7 +14,7 @@ from xrete.files import digest
 from xrete.model import ModelIdentity
 from xrete.protocols import Opening, ProtocolModule, Settings, Tuning, load_protocol
 from xrete.store import Slot
-from xrete.training.finetune.job import OnStep
+from xrete.training.finetune.job import StepWatch
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -56,7 +56,7 @@ class RunOptions:
     command: str | None = None
     price: tuple[float, float] | None = None
     progress: Progress = lambda encoded, cached: None
-    watch: OnStep = lambda step: None
+    watch: StepWatch = lambda step: None
     predictions: Path | None = None
 
 
@@ -124,7 +124,7 @@ class Plan:
             watch=self.options.watch,
         )
 
-    def watched(self, *, progress: Progress | None = None, watch: OnStep | None = None) -> Plan:
+    def watched(self, *, progress: Progress | None = None, watch: StepWatch | None = None) -> Plan:
         """Returns the plan with somebody who is told how far it is."""
         given = {"progress": progress, "watch": watch}
         told = {name: value for name, value in given.items() if value is not None}

@@ -21,7 +21,7 @@ from xrete.model import Kind, LoadedModel, ModelIdentity
 from xrete.record import Answers, FineTuning
 from xrete.shapes.contract import JointScores, Model
 from xrete.shapes.metric import Items
-from xrete.training.finetune.job import OnStep
+from xrete.training.finetune.job import StepWatch
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -89,7 +89,7 @@ class Opening:
     use_cache: bool = True
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     progress: Progress = lambda encoded, cached: None
-    watch: OnStep = lambda step: None
+    watch: StepWatch = lambda step: None
 
 
 class Reader(Protocol):

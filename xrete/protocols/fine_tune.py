@@ -26,7 +26,7 @@ from xrete.shapes.contract import Part, ProbeShape, TrainShape, ZeroShotShape, d
 from xrete.shapes.metric import Items, join_runs
 from xrete.task import Recipe, Stage
 from xrete.training.finetune import overrides
-from xrete.training.finetune.job import StageJob, TuningJob
+from xrete.training.finetune.job import Job, StageJob
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -52,12 +52,12 @@ def outcomes(
         yield language, join_runs({seed: scored[language] for seed, scored in runs.items()})
 
 
-def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[TuningJob]:
+def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[Job]:
     """Returns the training runs of one seed: one, or one for each half."""
     stages = plan(dataset, settings)
     own = _own(dataset, settings)
     return [
-        TuningJob(
+        Job(
             stages=tuple(_stage_job(dataset, stage, settings, own, half) for stage in stages),
             seed=seed,
             lora=settings.tuning.lora,

@@ -136,7 +136,7 @@ def _classes() -> tuple[NDArray[np.bool_], ...]:
 
 
 class _OtherLanguage:
-    """Says whether a text is in another language than it should be, as far as py3langid knows both."""
+    """Returns whether a text is in another language than it should be, as far as py3langid knows both."""
 
     def __init__(self, probability: float) -> None:
         try:

@@ -27,5 +27,5 @@ def corpus_code(code: str) -> str:
 
 @cache
 def is_language(code: str) -> bool:
-    """Says whether a code, as found in a file's name, is that of a language: "README" is not."""
+    """Returns whether a code, as found in a file's name, is that of a language: "README" is not."""
     return code in _APART or langcodes.tag_is_valid(code)

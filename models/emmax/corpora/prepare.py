@@ -24,7 +24,7 @@ from .filters import FIT, Judge, clean
 from .overlap import test_digests
 from .patterns import Codes
 from .prepared import Corpus, CorpusReport, Dropped, Prepared, find_corpus
-from .rows import Part, Row
+from .rows import RawRows, Row
 from .sources import parts_by_corpus
 
 FORMAT = "xrete/corpus/1"
@@ -104,7 +104,7 @@ class _Maker:
         self._on_progress = on_progress
         self._test_digests = test_digests(config.filters.test_sets)
 
-    def make(self, kind: str, corpora: Mapping[Codes, Sequence[Part]]) -> dict[str, Corpus]:
+    def make(self, kind: str, corpora: Mapping[Codes, Sequence[RawRows]]) -> dict[str, Corpus]:
         """Returns the corpora of one kind by name; those that another process is at are waited for, last."""
         paths = {languages: self._path(kind, languages, parts) for languages, parts in corpora.items()}
         for blocking in (False, True):
@@ -122,22 +122,26 @@ class _Maker:
                     continue
                 except OSError as error:
                     raise write_error(path, error) from error
-        found = {}
+        corpora_by_name = {}
         for languages, path in paths.items():
             corpus = find_corpus(path)
             if corpus is None:
                 raise XreteError(f"{path} was prepared, but is gone; do not delete it during a run")
-            found["-".join(languages)] = corpus
-        return found
+            corpora_by_name["-".join(languages)] = corpus
+        return corpora_by_name
 
-    def _path(self, kind: str, languages: Codes, parts: Sequence[Part]) -> Path:
+    def _path(self, kind: str, languages: Codes, parts: Sequence[RawRows]) -> Path:
         """Returns where the corpus is, named after all that decides it."""
         filters = (self._filters.model_dump_json(), digest([self._test_digests.tobytes()]), str(self._limit))
         key = digest([FORMAT, *filters, digest(languages), *(digest(part.stamp) for part in parts)])
         return self._folder / kind / f"{'-'.join(languages)}.{key[:16]}.arrow"
 
     def _write(
-        self, path: Path, languages: Codes, parts: Sequence[Part], progress: Callable[[int, int, float], Progress]
+        self,
+        path: Path,
+        languages: Codes,
+        parts: Sequence[RawRows],
+        progress: Callable[[int, int, float], Progress],
     ) -> None:
         """Writes a corpus and then its report, which says that it is whole.
 
@@ -168,7 +172,7 @@ class _Maker:
         write_text(path.with_suffix(".json"), report.model_dump_json(indent=1))
 
     def _kept(
-        self, languages: Codes, parts: Sequence[Part], report: CorpusReport
+        self, languages: Codes, parts: Sequence[RawRows], report: CorpusReport
     ) -> Iterator[Sequence[Sequence[str]]]:
         """Yields the columns of the rows that are kept, and counts these and the others."""
         judge, seen = Judge(self._filters), Seen()
@@ -195,23 +199,23 @@ class _Maker:
         fit = np.flatnonzero(verdicts == FIT)
         if len(self._test_digests):
             sides = [text_digests(bare(column[row]) for row in fit.tolist()) for column in columns]
-            found = np.logical_or.reduce([contains(self._test_digests, digests) for digests in sides])
-            verdicts[fit[found]] = "test sentence"
-            fit = fit[~found]
+            tested = np.logical_or.reduce([contains(self._test_digests, digests) for digests in sides])
+            verdicts[fit[tested]] = "test sentence"
+            fit = fit[~tested]
         rows = text_digests("\t".join(column[row] for column in columns) for row in fit.tolist())
         verdicts[fit[~seen.add(rows)]] = "duplicate"
         return verdicts
 
 
-def _sides(parallel: Mapping[str, Corpus]) -> dict[Codes, list[Part]]:
+def _sides(parallel: Mapping[str, Corpus]) -> dict[Codes, list[RawRows]]:
     """Returns the sides of prepared bitexts as monolingual text."""
-    found: dict[Codes, list[Part]] = {}
+    sides: dict[Codes, list[RawRows]] = {}
     for corpus in parallel.values():
         for side, language in enumerate(corpus.languages):
             stamp = ("side", corpus.report.digest, str(side))
-            part = Part((language,), f"{corpus.path}, pair", stamp, partial(_side, corpus, side))
-            found.setdefault((language,), []).append(part)
-    return found
+            part = RawRows((language,), f"{corpus.path}, pair", stamp, partial(_side, corpus, side))
+            sides.setdefault((language,), []).append(part)
+    return sides
 
 
 def _side(corpus: Corpus, side: int) -> Iterator[Row]:
@@ -219,21 +223,21 @@ def _side(corpus: Corpus, side: int) -> Iterator[Row]:
     return (Row(number, (text,)) for number, text in enumerate(texts, start=1))
 
 
-def _drop(report: CorpusReport, reason: str, part: Part, row: Row) -> None:
+def _drop(report: CorpusReport, reason: str, part: RawRows, row: Row) -> None:
     dropped = report.dropped.setdefault(reason, Dropped())
     dropped.count += 1
     if len(dropped.first) < NAMED:
         dropped.first.append(f"{part.place} {row.number}")
 
 
-def _nothing_kept(report: CorpusReport, parts: Sequence[Part]) -> str:
+def _nothing_kept(report: CorpusReport, parts: Sequence[RawRows]) -> str:
     """Says what was wrong with every row of a corpus."""
     name = "-".join(report.languages)
     if not report.read:
         return f"nothing in {parts[0].place.rpartition(',')[0]}: there is no text of {name}; fetch it again"
     reasons = sorted(report.dropped.items(), key=lambda item: -item[1].count)
-    found = "; ".join(f"{reason} {dropped.count:,} ({dropped.first[0]})" for reason, dropped in reasons)
+    counts = "; ".join(f"{reason} {dropped.count:,} ({dropped.first[0]})" for reason, dropped in reasons)
     return (
-        f"none of the {report.read:,} rows of {name} can be used: {found}; mend the files, change data.filters, or "
-        f"leave {name} out"
+        f"none of the {report.read:,} rows of {name} can be used: {counts}; mend the files, change data.filters, "
+        f"or leave {name} out"
     )

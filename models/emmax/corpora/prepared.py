@@ -74,7 +74,7 @@ class Corpus:
         return self.report.kept
 
     def rows(self, places: NDArray[np.int64]) -> list[tuple[str, ...]]:
-        """Returns the texts at `places`: one, or both sides of a pair."""
+        """Returns the texts at `places` [n]: one, or both sides of a pair."""
         columns, starts = self._chunks
         chunks = np.searchsorted(starts, places, side="right") - 1
         inner = places - starts[chunks]
@@ -129,7 +129,7 @@ class Prepared:
         report = self.report()
         for kind in ("parallel", "monolingual"):
             for corpus in report[kind].values():
-                corpus["dropped"] = {reason: found["count"] for reason, found in corpus["dropped"].items()}
+                corpus["dropped"] = {reason: dropped["count"] for reason, dropped in corpus["dropped"].items()}
                 del corpus["bytes"]
         return report
 

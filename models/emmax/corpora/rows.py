@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class RawRows:
     """Rows of one corpus from one place.
 
     Attributes:
@@ -37,11 +37,11 @@ class Part:
     stamp: tuple[str, ...]
     read: Callable[[], Iterator[Row]]
 
-    def canonical(self) -> Part:
+    def canonical(self) -> RawRows:
         """Returns the same rows with the languages of a pair in alphabetic order."""
         if self.languages == tuple(sorted(self.languages)):
             return self
-        return Part(self.languages[::-1], self.place, (*self.stamp, "reversed"), self._reversed)
+        return RawRows(self.languages[::-1], self.place, (*self.stamp, "reversed"), self._reversed)
 
     def _reversed(self) -> Iterator[Row]:
         for number, texts, problem in self.read():

@@ -14,7 +14,7 @@ from xrete.errors import UsageError
 
 from .languages import corpus_code
 from .patterns import Codes, fill, find, placeholders, stamp
-from .rows import Part
+from .rows import RawRows
 
 PAIR = ("source", "target")
 LANGUAGE = ("language",)
@@ -48,10 +48,10 @@ class _Parallel(_Source):
             ValueError: two pairs would come from one file, or a file's pair would not be known.
         """
         for pattern in patterns:
-            found = placeholders(pattern) & set(PAIR)
-            if self.pairs is None and len(found) < 2:
+            sides = placeholders(pattern) & set(PAIR)
+            if self.pairs is None and len(sides) < 2:
                 raise ValueError(f"list the pairs of {pattern!r}, or put {{source}} and {{target}} into it")
-            if self.pairs is not None and len(self.pairs) > 1 and not found:
+            if self.pairs is not None and len(self.pairs) > 1 and not sides:
                 raise ValueError(f"put {{source}} or {{target}} into {pattern!r}, or give it one pair")
 
 
@@ -69,7 +69,7 @@ class MosesFiles(_Parallel):
         self._check(self.source, self.target)
         return self
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the pairs of files."""
         from .reading import pairs
 
@@ -78,7 +78,7 @@ class MosesFiles(_Parallel):
             ((_, target),) = find(self.target, PAIR, [codes])
             read = partial(pairs, source, target)
             place = f"{source} and {target}, line"
-            parts.append(Part(_languages(codes), place, ("moses", *stamp(source, target)), read))
+            parts.append(RawRows(_languages(codes), place, ("moses", *stamp(source, target)), read))
         return parts
 
 
@@ -98,14 +98,14 @@ class TsvFiles(_Parallel):
         self._check(self.path)
         return self
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the files."""
         from .reading import cells
 
         columns = (self.source_column, self.target_column)
         settings = ("tsv", str(columns), str(self.header))
         return [
-            Part(
+            RawRows(
                 _languages(codes),
                 f"{file}, line",
                 (*settings, *stamp(file)),
@@ -129,7 +129,7 @@ class TmxFiles(_Parallel):
             self._check(self.path)
         return self
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns each pair of each file."""
         from .tmx import units
 
@@ -137,7 +137,7 @@ class TmxFiles(_Parallel):
         for codes, file in find(self.path, PAIR, self._codes):
             languages = _languages(codes)
             read = partial(units, file, languages)
-            parts.append(Part(languages, f"{file}, line", ("tmx", *languages, *stamp(file)), read))
+            parts.append(RawRows(languages, f"{file}, line", ("tmx", *languages, *stamp(file)), read))
         return parts
 
 
@@ -154,26 +154,26 @@ class _Gettext(_Source):
         """
         from .catalogues import catalogues
 
-        found = [(corpus_code(code), file) for code, file in catalogues(self.package)]
-        here = {language for language, _ in found if language != "en"}
-        wanted = here if self.languages is None else set(map(corpus_code, self.languages))
-        if wanted - here:
+        files = [(corpus_code(code), file) for code, file in catalogues(self.package)]
+        translated = {language for language, _ in files if language != "en"}
+        wanted = translated if self.languages is None else set(map(corpus_code, self.languages))
+        if wanted - translated:
             raise UsageError(
-                f"package '{self.package}' has no translation into {', '.join(sorted(wanted - here))}; it has "
-                f"{', '.join(sorted(here))}"
+                f"package '{self.package}' has no translation into {', '.join(sorted(wanted - translated))}; "
+                f"it has {', '.join(sorted(translated))}"
             )
-        return [(language, file) for language, file in found if language in wanted]
+        return [(language, file) for language, file in files if language in wanted]
 
 
 class GettextCatalogues(_Gettext):
     """The translated messages of an installed package, from English."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the catalogues as pairs."""
         from .catalogues import messages
 
         return [
-            Part(("en", language), f"{file}, message", ("gettext", *stamp(file)), partial(messages, file))
+            RawRows(("en", language), f"{file}, message", ("gettext", *stamp(file)), partial(messages, file))
             for language, file in self._catalogues()
         ]
 
@@ -181,12 +181,12 @@ class GettextCatalogues(_Gettext):
 class GettextText(_Gettext):
     """The same messages without the English ones: text in one language, as if nobody knew what it translates."""
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the catalogues' translations."""
         from .catalogues import translations
 
         return [
-            Part((language,), f"{file}, message", ("gettext", *stamp(file)), partial(translations, file))
+            RawRows((language,), f"{file}, message", ("gettext", *stamp(file)), partial(translations, file))
             for language, file in self._catalogues()
         ]
 
@@ -199,7 +199,7 @@ class _Hub(_Source):
     )
     split: str = Field("train", description="Its split.")
 
-    def _hub_part(self, codes: Codes, names: Sequence[str], columns: Sequence[str]) -> Part:
+    def _hub_part(self, codes: Codes, names: Sequence[str], columns: Sequence[str]) -> RawRows:
         """Returns the part of one language or pair; `names` are the placeholders of its codes.
 
         Raises:
@@ -218,7 +218,7 @@ class _Hub(_Source):
             raise UsageError(
                 f"data set {repo} is neither a folder nor pinned: give its source a revision (a commit)"
             )
-        return Part(
+        return RawRows(
             _languages(codes),
             f"{repo}, {config or 'default'}/{split}, row",
             ("hub", *version, str(config), split, *columns),
@@ -241,7 +241,7 @@ class HubPairs(_Hub, _Parallel):
             raise ValueError("list the pairs of a data set")
         return self
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the pairs."""
         columns = (self.source_column, self.target_column)
         return [self._hub_part(codes, PAIR, columns) for codes in self._codes or ()]
@@ -264,13 +264,13 @@ class TextFiles(_Source):
             raise ValueError(f"put {{language}} into {self.path!r}, or give it one language")
         return self
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the files."""
         from .reading import sentences
 
         wanted = None if self.languages is None else [(code,) for code in self.languages]
         return [
-            Part(_languages(codes), f"{file}, line", ("text", *stamp(file)), partial(sentences, file))
+            RawRows(_languages(codes), f"{file}, line", ("text", *stamp(file)), partial(sentences, file))
             for codes, file in find(self.path, LANGUAGE, wanted)
         ]
 
@@ -282,7 +282,7 @@ class HubText(_Hub):
     languages: tuple[Code, ...] = Field(min_length=1, description="Languages to read.")
     column: str = Field("text", description="Column of the text; a dot leads into a struct.")
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[RawRows]:
         """Returns the languages."""
         return [self._hub_part((code,), LANGUAGE, [self.column]) for code in self.languages]
 
@@ -290,13 +290,13 @@ class HubText(_Hub):
 Source = MosesFiles | TsvFiles | TmxFiles | GettextCatalogues | HubPairs | TextFiles | GettextText | HubText
 
 
-def parts_by_corpus(sources: Sequence[Source]) -> dict[Codes, list[Part]]:
+def parts_by_corpus(sources: Sequence[Source]) -> dict[Codes, list[RawRows]]:
     """Returns the parts of each language or pair, in the order of the sources."""
-    found: dict[Codes, list[Part]] = {}
+    parts: dict[Codes, list[RawRows]] = {}
     for part in chain.from_iterable(source.parts() for source in sources):
         canonical = part.canonical()
-        found.setdefault(canonical.languages, []).append(canonical)
-    return dict(sorted(found.items()))
+        parts.setdefault(canonical.languages, []).append(canonical)
+    return dict(sorted(parts.items()))
 
 
 def _languages(codes: Codes) -> Codes:

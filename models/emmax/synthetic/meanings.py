@@ -48,8 +48,8 @@ class Meanings:
         chosen = random.random(shape) < config.held_out
         held_out, others = np.where(chosen, natural, 0.0), np.where(chosen, 0.0, natural)
         if not (held_out.any() and others.any()):
-            found, count = np.count_nonzero(held_out), np.count_nonzero(natural)
-            raise UsageError(f"{found} of {count} meanings are held out; change held_out, or raise fillers")
+            held, count = np.count_nonzero(held_out), np.count_nonzero(natural)
+            raise UsageError(f"{held} of {count} meanings are held out; change held_out, or raise fillers")
         self.probabilities, self.held_out = _normal(others), _normal(held_out)
 
     def draw(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -125,7 +125,7 @@ def true_ranks(a: NDArray[np.int64], b: NDArray[np.int64], ranks: int) -> NDArra
 
 
 def zipf(count: int, exponent: float) -> NDArray[np.float64]:
-    """Returns the probabilities of `count` things of which the k-th is drawn in proportion to k^-exponent."""
+    """Returns the probabilities [count] of things of which the k-th is drawn in proportion to k^-exponent."""
     return _normal(np.arange(1, count + 1) ** -exponent)
 
 

@@ -148,7 +148,7 @@ class StageJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningJob:
+class Job:
     """One training run.
 
     Attributes:
@@ -174,7 +174,7 @@ class TuningJob:
 
 
 @dataclass(frozen=True)
-class StageProgress:
+class TrainerStep:
     """How far a run is, for progress bars.
 
     Attributes:
@@ -191,7 +191,7 @@ class StageProgress:
     best: float | None
 
 
-OnStep = Callable[[StageProgress], None]
+StepWatch = Callable[[TrainerStep], None]
 
 
 @dataclass

@@ -27,7 +27,7 @@ SCALE = 100.0
 
 
 @dataclass(frozen=True)
-class PaddedItems:
+class PaddedBatch:
     """Items, as the transformer reads them.
 
     Attributes:
@@ -45,13 +45,13 @@ class PaddedItems:
 
 
 @dataclass(frozen=True)
-class TokenisedItems:
+class ItemTokens:
     """Items, tokenised.
 
     Attributes:
-        sides: As in `PaddedItems`, not padded.
-        rows: As in `PaddedItems`.
-        targets: As in `PaddedItems`, on the processor.
+        sides: As in `PaddedBatch`, not padded.
+        rows: As in `PaddedBatch`.
+        targets: As in `PaddedBatch`, on the processor.
     """
 
     sides: tuple[dict[str, list[list[int]]], ...]
@@ -82,7 +82,7 @@ class Reader:
         most = encoder.max_length or stage.max_length
         self.lengths = [min(most, stage.max_length), min(most, stage.max_length_second or stage.max_length)]
 
-    def tokenise(self, segments: Segments, targets: NDArray[Any]) -> TokenisedItems:
+    def tokenise(self, segments: Segments, targets: NDArray[Any]) -> ItemTokens:
         """Tokenises items.
 
         Args:
@@ -95,16 +95,16 @@ class Reader:
             assert second is not None
             if self._objective.reads == "alone":
                 # One pass of the transformer, which fills the gradient of its large table of tokens once.
-                return TokenisedItems((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
+                return ItemTokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
             sides = tuple(
                 self._tokens(x, None, most) for x, most in zip((first, second), self.lengths, strict=True)
             )
-            return TokenisedItems(sides, 1, aims)
+            return ItemTokens(sides, 1, aims)
         firsts = _in_turn([first for first, _ in segments])
         seconds = _in_turn([second for _, second in segments if second is not None])
-        return TokenisedItems((self._tokens(firsts, seconds or None, self.lengths[0]),), len(segments), aims)
+        return ItemTokens((self._tokens(firsts, seconds or None, self.lengths[0]),), len(segments), aims)
 
-    def pad(self, tokens: TokenisedItems, items: Sequence[int]) -> PaddedItems:
+    def pad(self, tokens: ItemTokens, items: Sequence[int]) -> PaddedBatch:
         """Makes a batch of some items; of none, one row stands in."""
         step = tokens.rows
         rows = [row for item in items for row in range(item * step, (item + 1) * step)] or list(range(step))
@@ -117,7 +117,7 @@ class Reader:
             }
             for side in tokens.sides
         )
-        return PaddedItems(sides, step, tokens.targets[list(items)].to(self._device))
+        return PaddedBatch(sides, step, tokens.targets[list(items)].to(self._device))
 
     def _tokens(
         self, firsts: Sequence[str], seconds: Sequence[str] | None, most: int
@@ -197,7 +197,7 @@ class Network(nn.Module):
         with torch.inference_mode():
             return int(encoder.encode([""]).shape[1])
 
-    def forward(self, batch: PaddedItems, team: Team) -> Tensor:
+    def forward(self, batch: PaddedBatch, team: Team) -> Tensor:
         """Returns the loss summed over a batch's items, a scalar."""
         if self._objective.reads == "apart":
             scores, targets = self._candidates(batch, team)
@@ -206,7 +206,7 @@ class Network(nn.Module):
             scores = self.scores(batch)[: len(targets)]
         return self._objective.loss(scores, targets, team)
 
-    def scores(self, batch: PaddedItems) -> Tensor:
+    def scores(self, batch: PaddedBatch) -> Tensor:
         """Returns what the objective is about: [items, classes, labels or alternatives], or [items]."""
         (side,) = batch.sides
         if self._objective.reads == "alone":
@@ -231,7 +231,7 @@ class Network(nn.Module):
         vectors: Tensor = self._pool(output, side["attention_mask"])
         return self.extra({"sentence_embedding": vectors})["sentence_embedding"] if self.extra else vectors
 
-    def _candidates(self, batch: PaddedItems, team: Team) -> tuple[Tensor, Tensor]:
+    def _candidates(self, batch: PaddedBatch, team: Team) -> tuple[Tensor, Tensor]:
         """Returns scaled cosines of own first with all second texts [n, N], and the places of partners [n]."""
         u, v = (functional.normalize(self.vectors(side))[: len(batch.targets)] for side in batch.sides)
         v, first = gather_with_gradients(v, team)  # those of other processes are pushed away, too

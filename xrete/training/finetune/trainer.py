@@ -16,8 +16,8 @@ from torch import Tensor, distributed, nn
 
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
-from xrete.training.finetune.job import Examples, OnStep, StageJob, StageProgress, StageResult, TuningJob
-from xrete.training.finetune.network import Network, Reader, TokenisedItems, open_backbone
+from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, StepWatch, TrainerStep
+from xrete.training.finetune.network import ItemTokens, Network, Reader, open_backbone
 from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.state import TrainerFolder, TrainerState
 from xrete.training.optim import Schedule, decay_groups, lr_factor, seed_of
@@ -36,7 +36,7 @@ MOST_TOKENS = 8_192
 """Padded tokens whose activations are held at once: about 8 GB of XLM-R large in bfloat16."""
 
 
-def fine_tune(encoder: TransformerEncoder, job: TuningJob, folder: Path, watch: OnStep) -> list[StageResult]:
+def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: StepWatch) -> list[StageResult]:
     """Trains a copy of a model, or goes on with what the folder holds; every process of a launch calls it.
 
     Args:
@@ -115,7 +115,7 @@ class _StageTrainer:
 
     def __init__(
         self, network: Network, encoder: TransformerEncoder, job: StageJob, seed: int, number: int, team: Team,
-        state: TrainerFolder, watch: OnStep,
+        state: TrainerFolder, watch: StepWatch,
     ) -> None:  # fmt: skip
         self._network = network
         self._wrapped = team.replicate(network)
@@ -148,7 +148,7 @@ class _StageTrainer:
             for rows in self._batches(step):
                 loss = self._step(rows, step)
                 step += 1
-                self._watch(StageProgress(stage.name, step, self._steps, loss, self._shown()))
+                self._watch(TrainerStep(stage.name, step, self._steps, loss, self._shown()))
                 is_due = stage.select and (step % evaluate_every == 0 or step == self._steps)
                 if is_due:
                     self._evaluate(step)
@@ -242,13 +242,13 @@ class _StageTrainer:
             batches += [window[i : i + size] for i in range(0, len(window), size)]
         return (batches[place] for place in random.permutation(len(batches))[skip:])
 
-    def _parts(self, tokens: TokenisedItems, count: int) -> list[list[int]]:
+    def _parts(self, tokens: ItemTokens, count: int) -> list[list[int]]:
         """Splits a process's items so that activations fit, where the objective allows it."""
         if self._objective.whole_batch or not count:
             return [list(range(count))]
         return [part.tolist() for part in plan(tokens.lengths, self._batch_tokens)]
 
-    def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> TokenisedItems:
+    def _tokens(self, examples: Examples, rows: NDArray[np.intp]) -> ItemTokens:
         return self._reader.tokenise(examples.segments(rows), examples.targets[rows])
 
     def _make_optimiser(self) -> torch.optim.AdamW:

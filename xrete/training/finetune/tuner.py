@@ -22,7 +22,7 @@ from xrete.files import write_error
 from xrete.quiet import quiet
 from xrete.shapes import load_shape
 from xrete.shapes.contract import Part, TrainShape
-from xrete.training.finetune.job import Examples, OnStep, StageResult, TuningJob
+from xrete.training.finetune.job import Examples, Job, StageResult, StepWatch
 from xrete.training.finetune.network import Network, Reader
 from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.state import HEAD, TrainerFolder
@@ -49,7 +49,7 @@ class Tuner:
     encoder: TransformerEncoder | SharedEncoder
     folder: Path
     progress: Progress = lambda encoded, cached: None
-    watch: OnStep = lambda step: None
+    watch: StepWatch = lambda step: None
     encoded: int = 0
     cached: int = 0
     truncated: None = None
@@ -57,7 +57,7 @@ class Tuner:
     probe: Probe | None = None
     chosen: dict[int, list[StageResult]] = field(default_factory=dict)
 
-    def train(self, job: TuningJob) -> Tuned:
+    def train(self, job: Job) -> Tuned:
         """Trains, goes on with what an interrupted run has left, or opens what is done already.
 
         Raises:
@@ -92,7 +92,7 @@ class Tuner:
         self.progress(texts, 0)
 
 
-def _train(job: TuningJob, folder: Path, *given: Any) -> list[StageResult]:
+def _train(job: Job, folder: Path, *given: Any) -> list[StageResult]:
     """What every process of a launch runs; the encoder comes last, and before it, on the first one, who watches."""
     *watch, encoder = given
     return fine_tune(encoder, job, folder, watch[0] if watch else lambda step: None)
@@ -105,7 +105,7 @@ class Tuned:
         is_encoder: It gives vectors (`encode`), else scores of items (`scores`).
     """
 
-    def __init__(self, tuner: Tuner, job: TuningJob, folder: Path) -> None:
+    def __init__(self, tuner: Tuner, job: Job, folder: Path) -> None:
         """Opens the model.
 
         Args:
