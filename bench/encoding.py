@@ -73,7 +73,7 @@ def sentence_transformer(folder: Path, device: str) -> Any:
 
 
 def fast_bfloat16() -> bool:
-    """Says whether there is hardware for bfloat16; a processor without it takes longer, not half."""
+    """Returns whether there is hardware for bfloat16; a processor without it takes longer, not half."""
     return torch.cuda.is_available() or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

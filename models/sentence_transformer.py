@@ -13,7 +13,7 @@ from xrete.errors import UsageError, XreteError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 from xrete.quiet import quiet
 
-from .transformer import Recipe, first_sentence, identity, max_length
+from .transformer import EncodingRecipe, first_sentence, identity, max_length
 from .weights import Place, find, settings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Modules:
         in_engine: Whether the engine gives the same vectors.
     """
 
-    recipe: Recipe
+    recipe: EncodingRecipe
     in_engine: bool
 
 
@@ -95,7 +95,7 @@ def read_modules(folder: Path) -> Modules:
     prefix = (texts.get("prompts") or {}).get(texts.get("default_prompt_name"), "")
     limit = settings(folder / modules[0]["path"], "sentence_bert_config.json").get("max_seq_length")
     return Modules(
-        Recipe(
+        EncodingRecipe(
             pooling=", ".join([mode or "none", *(kind.lower() for kind in kinds[1:] if kind != "Pooling")]),
             prefix=prefix,
             max_length=limit or max_length(folder / modules[0]["path"]),
@@ -117,7 +117,7 @@ def load(folder: Path, options: LoadOptions) -> Encoder:
     return PlainSentenceTransformer(folder, options)
 
 
-def open_in_engine(folder: Path, recipe: Recipe, options: LoadOptions) -> TransformerEncoder:
+def open_in_engine(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> TransformerEncoder:
     """Loads a folder with sentence-transformers and hands its parts to the engine.
 
     Raises:

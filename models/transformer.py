@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class EncodingRecipe:
     """How sentences become vectors.
 
     Attributes:
@@ -61,11 +61,11 @@ class TransformerModel:
     def _find(self, options: LoadOptions, *, weights: bool) -> Place:
         return find(self.card.name, options.checkpoint, self.repo, self.revision, weights=weights)
 
-    def _recipe(self, place: Place) -> Recipe:
-        return Recipe(pooling=self.pooling, max_length=max_length(place.folder))
+    def _recipe(self, place: Place) -> EncodingRecipe:
+        return EncodingRecipe(pooling=self.pooling, max_length=max_length(place.folder))
 
 
-def identity(card: ModelCard, options: LoadOptions, revision: str, recipe: Recipe) -> ModelIdentity:
+def identity(card: ModelCard, options: LoadOptions, revision: str, recipe: EncodingRecipe) -> ModelIdentity:
     """Says which vectors the files of `revision`, read by `recipe`, give."""
     return ModelIdentity(
         name=f"{card.name}:{options.checkpoint}" if options.checkpoint else card.name,
@@ -77,14 +77,14 @@ def identity(card: ModelCard, options: LoadOptions, revision: str, recipe: Recip
     )
 
 
-def load(folder: Path, recipe: Recipe, options: LoadOptions) -> Encoder:
+def load(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> Encoder:
     """Opens a transformers folder on this process, or on every process of a launch."""
     from xrete.encoding.workers import open_encoder
 
     return open_encoder(partial(open_transformer, folder, recipe, options))
 
 
-def open_transformer(folder: Path, recipe: Recipe, options: LoadOptions) -> TransformerEncoder:
+def open_transformer(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> TransformerEncoder:
     """Loads a transformers folder into the engine. No code of the folder runs.
 
     Raises:

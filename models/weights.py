@@ -130,7 +130,7 @@ def snapshot(repo: str, revision: str | None, *, weights: bool) -> Path:
 
 
 def has_weights(folder: Path) -> bool:
-    """Says whether the transformer's weights are in the folder, or in the folder of a first module."""
+    """Returns whether the transformer's weights are in the folder, or in the folder of a first module."""
     return any(
         path
         for where in (folder, *folder.glob("0_*"))

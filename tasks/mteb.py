@@ -212,7 +212,7 @@ def _notes(task: AbsTask, known: TaskType, splits: Sequence[str], trains: bool) 
 
 
 def _is_parallel(task: AbsTask) -> bool:
-    """Says whether all subsets are columns of one table."""
+    """Returns whether all subsets are columns of one table."""
     return getattr(task, "parallel_subsets", False)
 
 

@@ -99,7 +99,7 @@ class Dataset:
         return digest(part for pair in self.digests.items() for part in pair)
 
     def scored_apart(self) -> bool:
-        """Says whether a language's outcomes depend on its own data only, not on a pool that languages share."""
+        """Returns whether a language's outcomes depend on its own data only, not on a pool that languages share."""
         return not any(shares_candidates(self[language]) for language in self.languages)
 
     def _read(self, language: str) -> Any:
@@ -139,7 +139,7 @@ class Dataset:
         return split or self.card.splits[0], set()
 
     def _complete(self, language: str, split: str) -> bool:
-        """Says whether a folder has the language; some of its files without the others is an error."""
+        """Returns whether a folder has the language; some of its files without the others is an error."""
         assert isinstance(self.source, Folder)
         files = self._files(language, split)
         absent = [file for file in files if not self.source.has(file)]
@@ -152,7 +152,7 @@ class Dataset:
         return not absent
 
     def _has_smaller_split(self, language: str, split: str) -> bool:
-        """Says whether the files that are there make up another split (dev without devtest, say)."""
+        """Returns whether the files that are there make up another split (dev without devtest, say)."""
         assert isinstance(self.source, Folder)
         others = (other for other in self.card.splits if other != split)
         return any(all(map(self.source.has, self._files(language, other))) for other in others)

@@ -23,7 +23,7 @@ def standard(code: str) -> str:
 
 
 def same_language(code: str, asked: str) -> bool:
-    """Says whether a task's code is the language that a user asked for.
+    """Returns whether a task's code is the language that a user asked for.
 
     A pair such as "en-de" is found by either of its languages. A script or region in `asked` must be met.
     """

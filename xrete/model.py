@@ -220,7 +220,7 @@ class ModelPlugin(Protocol):
         """Loads the model.
 
         Raises:
-            XreteError: weights, package or network are not to be had; the sentence says what to do.
+            XreteError: weights, package or network are not available; the sentence says what to do.
         """
         ...
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from xrete.model import LoadedModel, ModelIdentity, ModelPlugin
     from xrete.task import Task, TaskFamily
 
-Kind = Literal["tasks", "families", "models"]
+PluginKind = Literal["tasks", "families", "models"]
 OWN = "xrete"
 
 
 @dataclass(frozen=True)
-class Entry:
+class PluginEntry:
     """One name.
 
     Attributes:
@@ -64,7 +64,7 @@ class Entry:
             raise XreteError(f"plugin '{self.name}' from {self.origin} does not load: {reason}") from error
 
 
-_files: dict[Path, Mapping[Kind, Mapping[str, Any]]] = {}
+_files: dict[Path, Mapping[PluginKind, Mapping[str, Any]]] = {}
 
 
 def add_plugin_file(path: Path) -> None:
@@ -84,7 +84,7 @@ def add_plugin_file(path: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:  # a user's file may raise anything
         raise UsageError(f"plugin file {path} does not load: {type(error).__name__}: {error}") from error
-    tables: dict[Kind, Mapping[str, Any]] = {
+    tables: dict[PluginKind, Mapping[str, Any]] = {
         "tasks": getattr(module, "TASKS", {}),
         "models": getattr(module, "MODELS", {}),
     }
@@ -95,13 +95,13 @@ def add_plugin_file(path: Path) -> None:
 
 
 @cache
-def names(kind: Kind) -> Mapping[str, Entry]:
+def names(kind: PluginKind) -> Mapping[str, PluginEntry]:
     """Returns every known name of a kind.
 
     Raises:
         XreteError: two distributions or files offer the same name; the sentence names both.
     """
-    known: dict[str, Entry] = {}
+    known: dict[str, PluginEntry] = {}
     for entry in [*_installed(kind), *_from_files(kind)]:
         if entry.name in known:
             raise XreteError(
@@ -177,7 +177,7 @@ class ModelRequest:
         """Loads weights.
 
         Raises:
-            XreteError: they are not to be had.
+            XreteError: they are not available.
         """
         from xrete.model import LoadedModel
 
@@ -241,7 +241,7 @@ def load_task(name: str, data: str | Path = "auto", **options: Any) -> Dataset:
     return open_dataset(task(name), data, **options)
 
 
-def _load(kind: Kind, name: str) -> Any:
+def _load(kind: PluginKind, name: str) -> Any:
     known = names(kind)
     if name not in known:
         raise unknown_name(kind.removesuffix("s"), name, known, f"run 'xrete {kind}'")
@@ -258,20 +258,20 @@ def _renamed(task: Task, name: str) -> Task:
     return renamed
 
 
-def _installed(kind: Kind) -> Iterator[Entry]:
+def _installed(kind: PluginKind) -> Iterator[PluginEntry]:
     for point in entry_points(group=f"xrete.{kind}"):
         origin = point.dist.name if point.dist else point.value
         prefix = "" if origin == OWN else f"{point.name}/"
         try:
             table = point.load()
-            entries = [Entry(f"{prefix}{name}", origin, target) for name, target in dict(table).items()]
+            entries = [PluginEntry(f"{prefix}{name}", origin, target) for name, target in dict(table).items()]
         except Exception as error:  # a broken table is listed with its reason and breaks nothing else
-            yield Entry(f"{prefix}*", origin, None, f"{point.value}: {type(error).__name__}: {error}")
+            yield PluginEntry(f"{prefix}*", origin, None, f"{point.value}: {type(error).__name__}: {error}")
         else:
             yield from entries
 
 
-def _from_files(kind: Kind) -> Iterator[Entry]:
+def _from_files(kind: PluginKind) -> Iterator[PluginEntry]:
     for path, tables in _files.items():
         for name, target in tables.get(kind, {}).items():
-            yield Entry(name, str(path), target)
+            yield PluginEntry(name, str(path), target)

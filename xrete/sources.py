@@ -37,7 +37,7 @@ class Folder:
         self.own = own
 
     def has(self, path: str) -> bool:
-        """Says whether the file is there."""
+        """Returns whether the file is there."""
         return (self.root / path).is_file()
 
     def choose(self, layouts: Sequence[Sequence[str]]) -> Sequence[str]:

@@ -158,7 +158,7 @@ def find_items(record_file: Path, record: Record) -> Path:
 
 
 def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray[Any]]]:
-    """Reads a record's items, by language.
+    """Reads a record's items by language: columns [n], or [n, k], by name.
 
     Raises:
         RecordError: the file is missing or is not the one that the record was written with.

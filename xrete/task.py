@@ -178,7 +178,7 @@ class TaskFamily(Protocol):
 
         Raises:
             UsageError: there is none of that name.
-            XreteError: what it is made from is not to be had; the sentence says what to do.
+            XreteError: what it is made from is not available; the sentence says what to do.
         """
         ...
 

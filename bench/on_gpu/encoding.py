@@ -22,7 +22,7 @@ from on_gpu.machine import describe, peak, sheet_peak
 from on_gpu.steps import LARGE, SMALL, TOY, Shape
 from xrete.model import LoadOptions
 from xrete.models.emmax.folders import EMBEDDED
-from xrete.models.transformer import Recipe, open_transformer
+from xrete.models.transformer import EncodingRecipe, open_transformer
 
 LENGTH = 128
 SENTENCES, SLOW = 100_000, 20_000
@@ -103,7 +103,7 @@ def own(
         rates: Sentences a second of sentence-transformers, by precision.
         vectors: Those of the first texts, float32 [n, d], by precision; this one's are added.
     """
-    recipe = Recipe(pooling="mean", max_length=LENGTH)
+    recipe = EncodingRecipe(pooling="mean", max_length=LENGTH)
     encoder = open_transformer(folder, recipe, LoadOptions(device=given.where, dtype=dtype))
     chosen, seconds = timed(given, in_chunks(encoder), texts)
     forgetful = encoder.limited(LENGTH)  # knows no tokens of the last chunk

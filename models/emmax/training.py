@@ -203,7 +203,7 @@ class Training:
         return Candidates(vectors, allowed, own)
 
     def learn(self, step: Step, *, encoder: Tensor | None = None, classifier: Tensor | None = None) -> None:
-        """Takes one step of the optimisers on this process's part of the losses (Eq. 8).
+        """Takes one step of the optimisers on this process's part of the losses (Eq. 8), each a scalar.
 
         It goes backwards twice: from the losses to the classifier and to the sentence vectors, which are leaves
         (`GradientCache.vectors`); then from these vectors' gradients into the encoder.

@@ -93,7 +93,7 @@ def numbers(file: Path) -> list[int]:
 
 
 def gone(process: int) -> bool:
-    """Says whether it has ended, reaped or not."""
+    """Returns whether it has ended, reaped or not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

@@ -189,8 +189,8 @@ def test_a_job_is_the_same_command_for_one_cell(fake_models: Fakes) -> None:
     assert plain == ["run", "--model", "hash", "--task", "qe", "--json"]
 
 
-def job(program: str, folder: Path, **environment: str) -> ray.Job:
-    return ray.Job(("-c", program), str(folder), environment, str(folder))
+def job(program: str, folder: Path, **environment: str) -> ray.RayJob:
+    return ray.RayJob(("-c", program), str(folder), environment, str(folder))
 
 
 def test_a_job_runs_where_the_sweep_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_a_job_that_a_signal_ended_is_one_to_try_again(tmp_path: Path) -> None:
 def test_a_job_wants_the_disk_of_the_sweep(tmp_path: Path) -> None:
     for folder, mark in ((tmp_path / "absent", tmp_path), (tmp_path, tmp_path / "absent")):
         with pytest.raises(XreteError, match=r"has no .*absent: .* must be on a shared disk"):
-            ray.Job(("-c", ""), str(folder), {}, str(mark)).run()
+            ray.RayJob(("-c", ""), str(folder), {}, str(mark)).run()
 
 
 @pytest.mark.parametrize(

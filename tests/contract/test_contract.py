@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from xrete import registry
-from xrete.check.plugins import Finding, check_plugin
+from xrete.check.plugins import RuleFinding, check_plugin
 from xrete.errors import UsageError
 from xrete.model import LoadOptions, ModelCard, ModelIdentity
 from xrete.models import MODELS
@@ -40,7 +40,7 @@ TRANSFORMERS = {
 SENTENCE_TRANSFORMERS = ("labse", "sbert", "st")
 
 
-def failures(findings: Sequence[Finding]) -> dict[str, str]:
+def failures(findings: Sequence[RuleFinding]) -> dict[str, str]:
     return {finding.rule: finding.detail for finding in findings if not finding.passed}
 
 

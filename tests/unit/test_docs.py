@@ -86,7 +86,7 @@ def look_up(arguments: list[str]) -> None:
 
 
 def can_run(command: str) -> bool:
-    """Says whether a command needs nothing that is not here, and no minutes."""
+    """Returns whether a command needs nothing that is not here, and no minutes."""
     if NEEDS.search(command.partition("#")[0].replace("--data hub", "hub")) or "# needs " in command:
         return False
     arguments = arguments_of(command)

@@ -210,7 +210,7 @@ import numpy as np
 
 from xrete.encoding.workers import open_encoder, serve_workers
 from xrete.model import LoadOptions
-from xrete.models.transformer import Recipe, open_transformer
+from xrete.models.transformer import EncodingRecipe, open_transformer
 
 folder, texts, mode = Path(sys.argv[1]), Path(sys.argv[2]).read_text("utf-8").split("\\n"), sys.argv[3]
 
@@ -227,7 +227,8 @@ def broken(rank_fails):
 
 
 def build(pooling):
-    return partial(open_transformer, folder, Recipe(pooling=pooling, max_length=128), LoadOptions(device="cpu"))
+    recipe = EncodingRecipe(pooling=pooling, max_length=128)
+    return partial(open_transformer, folder, recipe, LoadOptions(device="cpu"))
 
 
 atexit.register(note_threads)  # the first to be registered is the last to be called

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xrete.errors import UsageError, XreteError
 from xrete.record import Record
 from xrete.reporting.collect import Entry, read_entries
-from xrete.reporting.leaderboard import Cell, Leaderboard
+from xrete.reporting.leaderboard import Leaderboard, TableCell
 from xrete.reporting.marks import contest
 from xrete.reporting.views import Request, build
 
@@ -26,7 +26,7 @@ def board(records: Sequence[Record], **options: Any) -> Leaderboard:
     return build([Entry(f"{i}.json", record) for i, record in enumerate(records)], Request(**options))
 
 
-def cells(made: Leaderboard) -> dict[tuple[str, str], Cell]:
+def cells(made: Leaderboard) -> dict[tuple[str, str], TableCell]:
     """The cells by row and column: of the latter the last but one line, which names what varies in these tests."""
     return {
         (row.labels[0], "/".join(column.lines[:-1])): cell
@@ -87,7 +87,7 @@ def test_a_missing_cell_says_why(make_record: MakeRecord, options: dict[str, Any
 def test_the_best_two_are_marked_where_somebody_is_worse_beyond_chance(
     make_record: MakeRecord, make_entries: MakeEntries
 ) -> None:
-    def cells_of(*scores: float, **options: Any) -> list[Cell]:
+    def cells_of(*scores: float, **options: Any) -> list[TableCell]:
         records = [make_record(f"m{i}", scores={"deu": score}, **options) for i, score in enumerate(scores)]
         return list(build(make_entries(records), Request()).cells)
 

@@ -32,7 +32,7 @@ def golden() -> dict[str, Any]:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Says whether `new` says all that `old` says; keys with defaults may have been added."""
+    """Returns whether `new` says all that `old` says; keys with defaults may have been added."""
     if isinstance(old, dict):
         return isinstance(new, dict) and all(key in new and same(value, new[key]) for key, value in old.items())
     return bool(old == new)

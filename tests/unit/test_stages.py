@@ -694,7 +694,7 @@ def test_each_stage_is_read_from_its_own_repository(snapshot: MakeSnapshot, tmp_
     scored = Dataset(task, Folder(tmp_path))
     (same,) = fine_tune.jobs(scored, Settings(train_data="hub"), 42)
     assert same.digest == job.digest
-    with pytest.raises(DataError, match=r"copa.* is not to be had with --train-data hub"):
+    with pytest.raises(DataError, match=r"copa.* is not available with --train-data hub"):
         fine_tune.jobs(Dataset(registry.task("xcopa"), Mini()), Settings(train_data="hub", tuning=COPA_ALONE), 42)
 
 
@@ -751,7 +751,7 @@ def test_a_stage_without_a_repository_says_which_files_it_needs(source: Any) -> 
         fine_tune.jobs(dataset, Settings(), 42)
     files = "siqa/socialIQa_v1.4_trn.jsonl (and socialIQa_v1.4_dev.jsonl)"
     assert str(error.value) == (
-        f"xcopa, stage siqa: {files} is not to be had with --data {source.kind}; name a folder that has it with "
+        f"xcopa, stage siqa: {files} is not available with --data {source.kind}; name a folder that has it with "
         "--train-data, or leave the stage out with --set siqa.epochs=0"
     )
 

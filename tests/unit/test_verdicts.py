@@ -12,7 +12,7 @@ from xrete.record import Record
 from xrete.reporting import verdicts
 from xrete.reporting.ablation import Setting
 from xrete.reporting.collect import Entry
-from xrete.reporting.leaderboard import Cell, Leaderboard, Verdict
+from xrete.reporting.leaderboard import Leaderboard, TableCell, Verdict
 from xrete.reporting.paper import TABLES, Paper, obstacles, paper_cells
 from xrete.reporting.terminal import to_text
 from xrete.reporting.views import Request, build
@@ -43,7 +43,7 @@ def board(records: list[Record], **options: Any) -> Leaderboard:
     return build([Entry(f"{i}.json", record) for i, record in enumerate(records)], Request(**options))
 
 
-def row(made: Leaderboard, label: str) -> tuple[Cell, ...]:
+def row(made: Leaderboard, label: str) -> tuple[TableCell, ...]:
     return next(row.cells for row in made.rows if row.labels[-1] == label)
 
 

@@ -1,4 +1,4 @@
-"""Questions to answers for the harness: each is asked once, and its reply is kept, whatever becomes of the run.
+"""Questions to answers for the harness: each is asked once, and its reply is kept, however the run ends.
 
 Unlike embeddings, answers cost money and are never thrown away: where they cannot be kept, nothing is asked.
 """

@@ -58,7 +58,7 @@ class ChatClient:
         self._concurrency = concurrency
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Has no vectors.
+        """Has no vectors [n, d].
 
         Raises:
             UsageError: always.

@@ -31,7 +31,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleFinding:
     """One rule, whether it holds, and what was seen where it does not."""
 
     rule: str
@@ -39,7 +39,7 @@ class Finding:
     detail: str = ""
 
 
-def check_plugin(name: str) -> list[Finding]:
+def check_plugin(name: str) -> list[RuleFinding]:
     """Checks the task or the model of that name.
 
     Args:
@@ -57,14 +57,14 @@ def check_plugin(name: str) -> list[Finding]:
     raise unknown_name("task or model", name, known, "run 'xrete tasks' and 'xrete models'")
 
 
-def check_task(name: str) -> Iterator[Finding]:
+def check_task(name: str) -> Iterator[RuleFinding]:
     """Checks a task: its card, its file names, and its scores of models whose score is known beforehand."""
     try:
         task = registry.task(name)
     except XreteError as error:
-        yield Finding("the plugin loads", False, str(error))
+        yield RuleFinding("the plugin loads", False, str(error))
         return
-    yield Finding("the plugin loads", True)
+    yield RuleFinding("the plugin loads", True)
     if name in registry.names("tasks"):
         yield _named(name, registry.names("tasks")[name].load().card.name)
     yield from _card(task.card)
@@ -73,7 +73,7 @@ def check_task(name: str) -> Iterator[Finding]:
     yield _holds("files are relative paths inside the data folder", lambda: _paths(task))
     mini = {x: data for x in task.card.languages if (data := read_mini(task, x)) is not None}
     if not mini:
-        yield Finding("the mini sample, where there is one, is scored", True, "there is none")
+        yield RuleFinding("the mini sample, where there is one, is scored", True, "there is none")
         return
     yield _holds("reading twice gives the same", lambda: _reads_twice(task, mini))
     for language in mini:
@@ -82,87 +82,91 @@ def check_task(name: str) -> Iterator[Finding]:
     yield from _certified_together(task, list(mini))
 
 
-def check_model(name: str) -> Iterator[Finding]:
+def check_model(name: str) -> Iterator[RuleFinding]:
     """Checks a model: its card, its identity, and its vectors of the probe; a chat model answers one question."""
     try:
         request = registry.request_model(name)
         model = request.load()
     except XreteError as error:
-        yield Finding("the model loads", False, str(error))
+        yield RuleFinding("the model loads", False, str(error))
         return
-    yield Finding("the model loads", True)
+    yield RuleFinding("the model loads", True)
     card = model.card
     yield _named(name.partition(":")[0], card.name)
-    yield Finding("the card says licence and languages", bool(card.licence and card.languages))
+    yield RuleFinding("the card says licence and languages", bool(card.licence and card.languages))
     again = registry.request_model(name).identity
-    yield Finding("its identity does not change", again == model.identity, f"{model.identity} then {again}")
+    yield RuleFinding("its identity does not change", again == model.identity, f"{model.identity} then {again}")
     yield from _answers(model) if again.kind == "chat" else _vectors(model, card)
 
 
-def _answers(model: LoadedModel) -> Iterator[Finding]:
+def _answers(model: LoadedModel) -> Iterator[RuleFinding]:
     if not isinstance(model.encoder, ChatModel):
-        yield Finding("it can be asked", False, "it has no method ask(questions, keep)")
+        yield RuleFinding("it can be asked", False, "it has no method ask(questions, keep)")
         return
     replies: dict[str, Reply] = {}
     model.encoder.ask([PROBE[1]], replies.__setitem__)
-    yield Finding("it answers", list(replies) == [PROBE[1]] and bool(replies[PROBE[1]].text), f"{replies}")
+    yield RuleFinding("it answers", list(replies) == [PROBE[1]] and bool(replies[PROBE[1]].text), f"{replies}")
 
 
-def _vectors(model: LoadedModel, card: ModelCard) -> Iterator[Finding]:
+def _vectors(model: LoadedModel, card: ModelCard) -> Iterator[RuleFinding]:
     texts = list(PROBE)
     vectors = np.asarray(model.encode(texts))
-    yield Finding("one vector a text", vectors.ndim == 2 and len(vectors) == len(texts), f"shape {vectors.shape}")
+    yield RuleFinding(
+        "one vector a text", vectors.ndim == 2 and len(vectors) == len(texts), f"shape {vectors.shape}"
+    )
     if vectors.ndim != 2 or len(vectors) != len(texts):
         return  # the other rules need vectors
-    yield Finding("float32", vectors.dtype == np.float32, f"{vectors.dtype}")
-    yield Finding("finite and not zero", bool(np.isfinite(vectors).all() and vectors.any(axis=1).all()))
+    yield RuleFinding("float32", vectors.dtype == np.float32, f"{vectors.dtype}")
+    yield RuleFinding("finite and not zero", bool(np.isfinite(vectors).all() and vectors.any(axis=1).all()))
     expected = card.dimension or vectors.shape[1]
-    yield Finding("the card's dimension", vectors.shape[1] == expected, f"{vectors.shape[1]}, the card: {expected}")
+    yield RuleFinding(
+        "the card's dimension", vectors.shape[1] == expected, f"{vectors.shape[1]}, the card: {expected}"
+    )
     yield _close("the same call gives the same vectors", vectors, model.encode(texts))
     yield _close("order does not matter", vectors, np.asarray(model.encode(texts[::-1]))[::-1])
     yield _close("neighbours do not matter", vectors, np.concatenate([model.encode([text]) for text in texts]))
     different = len({row.round(3).tobytes() for row in vectors}) == len(texts)
-    yield Finding("different texts, different vectors", different)
-    yield Finding(
+    yield RuleFinding("different texts, different vectors", different)
+    yield RuleFinding(
         "it can read less, where it has a limit",
         model.identity.max_length is None or isinstance(model.encoder, LimitedEncoder),
         "it has no method limited(max_length)",
     )
     for method in ("truncated", "token_ids"):
         if offered := getattr(model.encoder, method, None):
-            yield Finding(f"{method} answers for every text", len(offered(texts)) == len(texts))
+            yield RuleFinding(f"{method} answers for every text", len(offered(texts)) == len(texts))
 
 
-def _named(name: str, on_card: str) -> Finding:
+def _named(name: str, on_card: str) -> RuleFinding:
     """A card may say "acme/animals" or "animals" for what users type as "acme/animals"."""
-    return Finding("the card names it", on_card in (name, name.rpartition("/")[2]), f"card says {on_card!r}")
+    return RuleFinding("the card names it", on_card in (name, name.rpartition("/")[2]), f"card says {on_card!r}")
 
 
-def _card(card: TaskCard) -> Iterator[Finding]:
+def _card(card: TaskCard) -> Iterator[RuleFinding]:
     members = {x for group in card.groups.values() for x in group}
     unknown = sorted(members - set(card.languages))
-    yield Finding("the shape is known", card.shape in SHAPES, card.shape)
+    yield RuleFinding("the shape is known", card.shape in SHAPES, card.shape)
     if card.shape in SHAPES:
         metrics = load_shape(card.shape).metrics
-        yield Finding(
+        yield RuleFinding(
             "the metric is one of the shape's", card.metric in metrics, f"{card.metric}, of {list(metrics)}"
         )
-    yield Finding("languages are named once", len(set(card.languages)) == len(card.languages) > 0)
-    yield Finding("groups hold known languages", not unknown, " ".join(unknown))
+    yield RuleFinding("languages are named once", len(set(card.languages)) == len(card.languages) > 0)
+    yield RuleFinding("groups hold known languages", not unknown, " ".join(unknown))
     strangers = sorted(set(card.aliases.values()) - set(card.languages))
-    yield Finding("aliases are of known languages", not strangers, " ".join(strangers))
+    yield RuleFinding("aliases are of known languages", not strangers, " ".join(strangers))
     protocols = [x for x in card.protocols if x not in PROTOCOLS]
-    yield Finding("protocols are known", bool(card.protocols) and not protocols, " ".join(protocols))
+    yield RuleFinding("protocols are known", bool(card.protocols) and not protocols, " ".join(protocols))
     asks = "prompt" in card.protocols
-    yield Finding("a prompt goes with the protocol 'prompt'", asks == (card.prompt is not None))
+    yield RuleFinding("a prompt goes with the protocol 'prompt'", asks == (card.prompt is not None))
     if asks and card.shape in SHAPES:
         fits = isinstance(load_shape(card.shape), PromptShape)
-        yield Finding("the shape can be put into words", fits, f"{card.shape} cannot")
-    yield Finding("licence, citation and layout are said", all((card.licence, card.citation, card.layout)))
+        yield RuleFinding("the shape can be put into words", fits, f"{card.shape} cannot")
+    yield RuleFinding("licence, citation and layout are said", all((card.licence, card.citation, card.layout)))
     pinned = card.hub is None or re.fullmatch(r"[0-9a-f]{40}", card.hub.revision) is not None
-    yield Finding("the hub revision is a full commit", pinned, card.hub.revision if card.hub else "")
+    yield RuleFinding("the hub revision is a full commit", pinned, card.hub.revision if card.hub else "")
     splits = [x for x in card.counts if x not in (*card.splits, *card.training)]
-    yield Finding("counts are of known splits", bool(card.splits) and not splits, " ".join(splits))
+    yield RuleFinding("counts are of known splits", bool(card.splits) and not splits, " ".join(splits))
 
 
 def _paths(task: Task) -> str:
@@ -179,7 +183,7 @@ def _reads_twice(task: Task, mini: dict[str, Any]) -> str:
     return ""
 
 
-def _certified(task: Task, language: str, protocol_name: str) -> Iterator[Finding]:
+def _certified(task: Task, language: str, protocol_name: str) -> Iterator[RuleFinding]:
     """Scores models whose score is known from theory, on the mini sample."""
     dataset = Dataset(task, Mini(), languages=[language])
     protocol, metrics = load_protocol(protocol_name), dataset.shape.metrics
@@ -192,10 +196,10 @@ def _certified(task: Task, language: str, protocol_name: str) -> Iterator[Findin
         bounds = f"{score:.4f}, theory says [{certificate.low:.4f}, {certificate.high:.4f}]"
         where = language if protocol_name == task.card.protocols[0] else f"{language}, {protocol_name}"
         rule = f"{where}: a {certificate.name} model scores what theory says"
-        yield Finding(rule, fits, "" if fits else bounds)
+        yield RuleFinding(rule, fits, "" if fits else bounds)
 
 
-def _certified_together(task: Task, languages: list[str]) -> Iterator[Finding]:
+def _certified_together(task: Task, languages: list[str]) -> Iterator[RuleFinding]:
     """The same for a shape that looks at all languages at once."""
     shape = load_shape(task.card.shape)
     if not isinstance(shape, JointShape):
@@ -209,27 +213,27 @@ def _certified_together(task: Task, languages: list[str]) -> Iterator[Finding]:
             if not low - 1e-9 <= values.get(name, math.nan) <= high + 1e-9
         ]
         rule = f"all languages: a {certificate.name} model has the {', '.join(certificate.bounds)} that theory says"
-        yield Finding(rule, not wrong, "; ".join(wrong))
+        yield RuleFinding(rule, not wrong, "; ".join(wrong))
 
 
-def _guarded(findings: Iterator[Finding]) -> Iterator[Finding]:
+def _guarded(findings: Iterator[RuleFinding]) -> Iterator[RuleFinding]:
     """Ends with a finding where a plugin raises: its author asked what is wrong with it."""
     try:
         yield from findings
     except Exception as error:  # a plugin may raise anything
-        yield Finding("nothing raises an error", False, f"{type(error).__name__}: {error}")
+        yield RuleFinding("nothing raises an error", False, f"{type(error).__name__}: {error}")
 
 
-def _holds(rule: str, problem: Callable[[], str]) -> Finding:
+def _holds(rule: str, problem: Callable[[], str]) -> RuleFinding:
     """Runs a check that returns what is wrong, or nothing; an error is a finding too."""
     try:
         detail = problem()
     except Exception as error:  # a plugin may raise anything
         detail = f"{type(error).__name__}: {error}"
-    return Finding(rule, not detail, detail)
+    return RuleFinding(rule, not detail, detail)
 
 
-def _close(rule: str, left: Any, right: Any) -> Finding:
+def _close(rule: str, left: Any, right: Any) -> RuleFinding:
     scale = np.linalg.norm(left, axis=1, keepdims=True)
     worst = float(np.abs((np.asarray(left) - np.asarray(right)) / scale).max())
-    return Finding(rule, worst <= TOLERANCE, f"largest difference {worst:.1e}")
+    return RuleFinding(rule, worst <= TOLERANCE, f"largest difference {worst:.1e}")

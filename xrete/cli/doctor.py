@@ -66,7 +66,7 @@ def _places() -> Iterator[tuple[str, str, str]]:
 def _plugins() -> Iterator[tuple[str, str, str]]:
     from xrete import registry
 
-    loaders: dict[registry.Kind, Callable[[str], object]] = {"tasks": registry.task, "models": registry.model}
+    loaders: dict[registry.PluginKind, Callable[[str], object]] = {"tasks": registry.task, "models": registry.model}
     for kind, load in loaders.items():
         for entry in registry.names(kind).values():
             try:

@@ -39,7 +39,7 @@ def say(error: XreteError, title: str | None = None) -> None:
 
 
 def debug() -> bool:
-    """Says whether the user wants to see what lies behind an error."""
+    """Returns whether the user wants to see what lies behind an error."""
     return "--debug" in sys.argv[1:]
 
 

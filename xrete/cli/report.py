@@ -52,7 +52,7 @@ def report(
     ] = None,
     reference: Annotated[
         Reference | None,
-        typer.Option("--reference", help="Adds the rows that the paper published, and what became of them."),
+        typer.Option("--reference", help="Adds the rows that the paper published, and the status of each number."),
     ] = None,
     data: Annotated[
         DataKind | None,

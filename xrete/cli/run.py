@@ -7,84 +7,54 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from xrete.cli import options
+from xrete.cli import run_options as asked
 from xrete.errors import UsageError, XreteError
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+    from xrete.evaluation.plan import Plan, RunOptions
+    from xrete.evaluation.sweep import Cell, Sweep
     from xrete.registry import ModelRequest
 
 Ready = TypeVar("Ready")
-Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 def run(
     context: typer.Context,
-    model: Annotated[list[str], typer.Option("--model", help="NAME or NAME:CHECKPOINT; repeatable, commas too.")],
-    task: Annotated[list[str], typer.Option("--task", help="A task, a category, or all; repeatable, commas too.")],
+    model: asked.Models,
+    task: asked.Tasks,
     data: options.Data = "auto",
     languages: options.Languages = None,
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option("--protocol", help="Of those that a task has, else its first one; repeatable, commas too."),
-    ] = None,
+    protocol: asked.Protocols = None,
     split: options.Split = None,
-    results: Annotated[Path, typer.Option("--results", help="Folder for records.")] = Path("results/local"),
+    results: asked.Results = Path("results/local"),
     device: options.Device = "auto",
-    dtype: Annotated[Dtype, typer.Option("--dtype", help="Precision of transformers.")] = "float32",
-    batch_tokens: Annotated[
-        int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in a batch.")
-    ] = None,
+    dtype: asked.Dtype = "float32",
+    batch_tokens: asked.BatchTokens = None,
     limit: options.Limit = None,
-    force: Annotated[bool, typer.Option("--force", help="Score again what is complete.")] = False,
-    train_languages: Annotated[
-        str, typer.Option("--train-languages", help="What is trained on: all, en, or codes with commas.")
-    ] = "all",
-    train_split: Annotated[
-        str | None, typer.Option("--train-split", help="Split that is trained on; fine-tuning takes train.")
-    ] = None,
-    train_data: Annotated[
-        str | None, typer.Option("--train-data", help="hub, or a folder of files to train on, as for --data.")
-    ] = None,
-    recipe: Annotated[str | None, typer.Option("--recipe", help="Of fine-tuning; else the first one.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: epochs=3, or sts.rate=1e-5; repeatable.")
-    ] = None,
-    lora: Annotated[
-        int | None, typer.Option("--lora", min=1, help="Train only low-rank adapters of this rank.")
-    ] = None,
-    seed: Annotated[
-        str, typer.Option("--seed", help="For all that is random; several, with commas, for runs of fine-tuning.")
-    ] = "42",
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Neither use nor keep embeddings and answers on disk.")
-    ] = False,
-    cache_limit: Annotated[
-        float, typer.Option("--cache-limit", min=0, help="Gigabytes of embeddings on disk.")
-    ] = 20.0,
-    predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Folder for predictions in XTREME's submission layout.")
-    ] = None,
-    concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, help="Questions at once to a chat model.")
-    ] = 8,
-    price: Annotated[
-        str | None, typer.Option("--price", help="Of a million tokens in and out, for estimates: 0.15,0.60.")
-    ] = None,
-    on: Annotated[
-        Literal["here", "ray"], typer.Option("--on", help="Where: here, or on a Ray cluster (RAY_ADDRESS).")
-    ] = "here",
-    gpus: Annotated[
-        int | None, typer.Option("--gpus", min=0, help="Of a job on Ray; else one where the cluster has any.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and estimate it; run nothing.")
-    ] = False,
+    force: asked.Force = False,
+    train_languages: asked.TrainLanguages = "all",
+    train_split: asked.TrainSplit = None,
+    train_data: asked.TrainData = None,
+    recipe: asked.RecipeName = None,
+    changes: asked.Changes = None,
+    lora: asked.Lora = None,
+    seed: asked.Seeds = "42",
+    no_cache: asked.NoCacheFlag = False,
+    cache_limit: asked.CacheLimit = 20.0,
+    predictions: asked.Predictions = None,
+    concurrency: asked.Concurrency = 8,
+    price: asked.Price = None,
+    on: asked.Where = "here",
+    gpus: asked.Gpus = None,
+    dry_run: asked.DryRun = False,
     plugin: options.Plugin = None,
     json_: options.Json = False,
 ) -> None:
@@ -103,35 +73,22 @@ def run(
     if _is_worker():
         return
     from xrete import registry
-    from xrete.cli import output, sweep
-    from xrete.dataset import open_dataset
     from xrete.evaluation.plan import RunOptions
     from xrete.evaluation.sweep import check_protocols, plan_sweep
     from xrete.protocols import Tuning
 
-    def find(name: str) -> ModelRequest:
-        return registry.request_model(
-            name, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
-        )
-
-    def read(name: str) -> Dataset:
-        return open_dataset(registry.task(name), data, split=split, languages=wanted, limit=limit)
-
+    wanted = options.split_commas("--languages", [languages]) if languages else None
+    find = partial(
+        registry.request_model, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
+    )
+    read = partial(registry.load_task, data=data, split=split, languages=wanted, limit=limit)
     if gpus is not None and on == "here":
         raise UsageError("--gpus is for jobs on Ray (--on ray); here, start with torchrun or accelerate launch")
-    wanted = options.split_commas("--languages", [languages]) if languages else None
     protocols = options.split_commas("--protocol", protocol) if protocol else []
     seeds = options.seeds_of(seed)
     cards = [registry.task(name).card for name in options.chosen_tasks(task)]
     check_protocols(protocols, cards)
-    requests = _prepare(options.split_commas("--model", model), find)
-    _raise_usage(requests)
-    datasets = _prepare([card.name for card in cards], read) if not _none_ready(requests) else {}
-    if _none_ready(datasets):
-        _raise_usage(datasets)
-    for name, part in [*requests.items(), *datasets.items()]:
-        if isinstance(part, XreteError):
-            output.say(part, name)
+    requests, datasets = _open(options.split_commas("--model", model), find, [card.name for card in cards], read)
     settings = RunOptions(
         results=results,
         force=force,
@@ -146,23 +103,66 @@ def run(
         command=shlex.join(["xrete", *sys.argv[1:]]),
         price=_prices(price),
     )
+    sweep = plan_sweep(requests, cards, datasets, protocols)
+    _go_through(context, sweep, settings, datasets, on=on, gpus=gpus, dry_run=dry_run, json_=json_)
+
+
+def _go_through(
+    context: typer.Context,
+    planned: Sweep,
+    settings: RunOptions,
+    datasets: Mapping[str, Dataset | XreteError],
+    *,
+    on: str,
+    gpus: int | None,
+    dry_run: bool,
+    json_: bool,
+) -> None:
+    """Says what is planned, does it unless that is all, and says what failed."""
+    from xrete.cli import sweep
+
     _warn(datasets)
-    planned = plan_sweep(requests, cards, datasets, protocols)
     report, cells = sweep.Report(planned, json_), planned.cells
     shows = dry_run or report.shows_plan
-    plans = sweep.plan(cells, settings, report) if shows or on == "here" else {}
+    plans: dict[Cell, Plan] = {}
     if shows:
+        plans = sweep.plan(cells, settings, report)
         rows = sweep.estimate(plans, report)
         sweep.print_plan(rows, json_=json_, dry_run=dry_run)
         cells = {cell: cells[cell] for cell in rows}
         plans = {cell: plans[cell] for cell in rows}
     if not dry_run:
         if on == "ray":
-            sweep.run_on_ray(context, cells, results, gpus, report)
+            assert settings.results is not None  # it has a default
+            sweep.run_on_ray(context, cells, settings.results, gpus, report)
         else:
-            sweep.run_here(cells, plans, report)
+            sweep.run_here(cells, plans, settings, report)
         _warn(datasets)
     report.end()
+
+
+def _open(
+    models: Iterable[str],
+    find: Callable[[str], ModelRequest],
+    tasks: Iterable[str],
+    read: Callable[[str], Dataset],
+) -> tuple[dict[str, ModelRequest | XreteError], dict[str, Dataset | XreteError]]:
+    """Finds models and reads data, and says what is not available; data only if there is a model.
+
+    Raises:
+        UsageError: a model is named wrongly, or no data can be read and the names are wrong.
+    """
+    from xrete.cli import output
+
+    requests = _prepare(models, find)
+    _raise_usage(requests)
+    datasets = _prepare(tasks, read) if not _none_ready(requests) else {}
+    if _none_ready(datasets):
+        _raise_usage(datasets)
+    for name, part in [*requests.items(), *datasets.items()]:
+        if isinstance(part, XreteError):
+            output.say(part, name)
+    return requests, datasets
 
 
 def _prepare(names: Iterable[str], make: Callable[[str], Ready]) -> dict[str, Ready | XreteError]:

@@ -1,4 +1,4 @@
-"""How `xrete run` goes through the cells of a sweep, here or on Ray, and says what becomes of them."""
+"""How `xrete run` goes through the cells of a sweep, here or on Ray, and reports each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from xrete.evaluation.sweep import Cell, Cells, Failure, Sweep
 from xrete.record import Record
 
 if TYPE_CHECKING:
+    from xrete.dataset import Dataset
     from xrete.evaluation.plan import RunOptions
     from xrete.registry import ModelRequest
 
 
 class Report:
-    """Says what becomes of each cell as soon as it is known, and at the end once more what failed.
+    """Reports each cell as soon as it has ended, and at the end once more what failed.
 
     Attributes:
         print: Prints a line on standard output.
@@ -96,8 +97,12 @@ def plan(cells: Cells, settings: RunOptions, report: Report) -> dict[Cell, Plan]
     plans: dict[Cell, Plan] = {}
     for cell, (request, dataset) in cells.items():
         with report.attempt(cell):
-            plans[cell] = Plan.make(request.identity, dataset, replace(settings, protocol=cell.protocol))
+            plans[cell] = _plan(cell, request, dataset, settings)
     return plans
+
+
+def _plan(cell: Cell, request: ModelRequest, dataset: Dataset, settings: RunOptions) -> Plan:
+    return Plan.make(request.identity, dataset, replace(settings, protocol=cell.protocol))
 
 
 def estimate(plans: Mapping[Cell, Plan], report: Report) -> dict[Cell, Forecast]:
@@ -118,11 +123,12 @@ def print_plan(rows: Mapping[Cell, Forecast], *, json_: bool, dry_run: bool) -> 
         output.print_plan(list(rows.values()), error=not dry_run)
 
 
-def run_here(cells: Cells, plans: Mapping[Cell, Plan], report: Report) -> None:
-    """Scores one planned cell after the other in this process."""
-    for cell, planned in plans.items():
+def run_here(cells: Cells, plans: Mapping[Cell, Plan], settings: RunOptions, report: Report) -> None:
+    """Scores one cell after the other in this process; what was not planned to be shown is planned in its turn."""
+    for cell, (request, dataset) in cells.items():
         with report.attempt(cell):
-            report.done(_score(cell.title, planned, cells[cell][0]))
+            planned = plans.get(cell) or _plan(cell, request, dataset, settings)
+            report.done(_score(cell.title, planned, request))
 
 
 def run_on_ray(context: typer.Context, cells: Cells, results: Path, gpus: int | None, report: Report) -> None:

@@ -47,7 +47,7 @@ def serve_workers() -> bool:
     from torch import distributed
 
     state = PartialState(cpu=not torch.cuda.is_available())  # also gives this process its own GPU
-    team = Team(distributed.new_group(backend="gloo", timeout=timedelta(days=30)), state.process_index)
+    team = WorkerTeam(distributed.new_group(backend="gloo", timeout=timedelta(days=30)), state.process_index)
     if state.is_main_process:
         _team = team
         atexit.register(team.leave)
@@ -57,7 +57,7 @@ def serve_workers() -> bool:
     return True
 
 
-def _serve(team: Team) -> None:
+def _serve(team: WorkerTeam) -> None:
     """Does what the first process asks for, until it leaves."""
     encoder = None
     while request := team.tell(None):
@@ -70,7 +70,7 @@ def _serve(team: Team) -> None:
         team.collect(answer)
 
 
-class Team:
+class WorkerTeam:
     """The processes of one launch, joined over the CPU; the first one leads.
 
     Attributes:
@@ -118,7 +118,7 @@ class Team:
         self._group = None
 
 
-_team: Team | None = None
+_team: WorkerTeam | None = None
 
 
 class SharedEncoder:
@@ -127,7 +127,7 @@ class SharedEncoder:
     The attributes are those of `TransformerEncoder`, `processes`, their number, and `own`, this process's model.
     """
 
-    def __init__(self, build: Build, team: Team) -> None:
+    def __init__(self, build: Build, team: WorkerTeam) -> None:
         self._build = build
         self._team = team
         self.own = build()

@@ -72,7 +72,7 @@ Done = tuple[int, str, str]
 
 
 @dataclass(frozen=True)
-class Job:
+class RayJob:
     """What a worker needs to know of a job.
 
     Attributes:
@@ -143,7 +143,7 @@ def run(jobs: Mapping[Cell, Sequence[str]], results: Path, gpus: int | None) -> 
             running = {}
             for cell, arguments in jobs.items():
                 command = (*launcher, "-m", "xrete", *arguments)
-                running[start.remote(Job(command, str(Path.cwd()), dict(os.environ), mark.name))] = cell
+                running[start.remote(RayJob(command, str(Path.cwd()), dict(os.environ), mark.name))] = cell
             while running:
                 (stream,), _ = ray.wait(list(running))
                 event = _next(ray, running[stream], stream)
@@ -154,7 +154,7 @@ def run(jobs: Mapping[Cell, Sequence[str]], results: Path, gpus: int | None) -> 
         ray.shutdown()
 
 
-def _start(job: Job) -> Iterator[str | Done]:
+def _start(job: RayJob) -> Iterator[str | Done]:
     """What a worker does: it says where it is, and then how the job went."""
     yield socket.gethostname()
     yield job.run()

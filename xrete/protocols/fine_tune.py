@@ -179,7 +179,7 @@ def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
 
 
 def _has_dev(stage: Stage) -> bool:
-    """Says whether a stage with data of its own has other data to choose the best weights by."""
+    """Returns whether a stage with data of its own has other data to choose the best weights by."""
     return stage.select and stage.task is not None and stage.split == "train" and "dev" in stage.task.card.training
 
 

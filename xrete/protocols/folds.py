@@ -21,7 +21,7 @@ def split_items(
         seed: Decides which items go where.
 
     Returns:
-        By language, the part of each of its items.
+        By language, the part of each of its items, int64 [items].
     """
     components = _components(item for items in keys.values() for item in items)
     sizes = np.bincount(components)

@@ -51,7 +51,7 @@ class Material:
     halves: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def head_of(self, language: str) -> NDArray[np.int64] | int:
-        """Returns the number of the head that scores each item of a language."""
+        """Returns the number of the head that scores each item of a language, [items] or one for all."""
         return self.halves[language] if self.halves else 0
 
 
@@ -193,7 +193,7 @@ def training_source(task: Task, dataset: Dataset, settings: Settings) -> Source:
     if card.hub and "hub" in (asked, dataset.source.kind):
         return Hub(card.hub)
     where = "--train-data hub" if asked else f"--data {dataset.source.kind}"
-    raise DataError(f"{card.layout} is not to be had with {where}")
+    raise DataError(f"{card.layout} is not available with {where}")
 
 
 def _has_files(dataset: Dataset, place: Source, split: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from xrete.record import GroupScore, Interval, LanguageScore, ModelPart, Record
 from xrete.reporting.ablation import Setting, published_name
 from xrete.reporting.collect import Entry
-from xrete.reporting.leaderboard import ALL, NOT_RUN, NOT_SCORED, Cell, Evidence, Measure, Subject
+from xrete.reporting.leaderboard import ALL, NOT_RUN, NOT_SCORED, Evidence, Measure, Subject, TableCell
 from xrete.reporting.tuning import Tuned, variant
 
 SHORT_REVISION = 8
@@ -96,21 +96,21 @@ class Book:
             self._ranked[key] = sorted(usable, key=_precedence, reverse=True)
         return self._ranked[key]
 
-    def cell(self, subject: Subject, measure: Measure) -> Cell:
+    def cell(self, subject: Subject, measure: Measure) -> TableCell:
         """Returns the number, or the reason why there is none."""
         ranked = self.ranked(subject, measure)
         if not ranked:
             entries = self.candidates(subject, measure.task, measure.protocol)
-            return Cell(subject=subject, measure=measure, reason=_why_missing(entries, measure.metric))
+            return TableCell(subject=subject, measure=measure, reason=_why_missing(entries, measure.metric))
         entry = ranked[0]
         score = _score(entry.record, measure)
         if score is None:
             reason = NOT_SCORED if measure.language else f"no language of group {measure.group} scored"
-            return Cell(subject=subject, measure=measure, reason=reason)
+            return TableCell(subject=subject, measure=measure, reason=reason)
         if not math.isfinite(score.value):
-            return Cell(subject=subject, measure=measure, reason="its record holds no finite number")
+            return TableCell(subject=subject, measure=measure, reason="its record holds no finite number")
         tuned = Tuned.of(entry.record)
-        return Cell(
+        return TableCell(
             subject=subject,
             measure=measure,
             value=score.value,
@@ -127,7 +127,7 @@ def known_metrics(record: Record) -> set[str]:
 
 
 def direction(record: Record, metric: str) -> bool | None:
-    """Says whether higher is better; None where nobody says it.
+    """Returns whether higher is better; None where nobody says it.
 
     A record gives the direction of its headline metric only. "accuracy_en2xx" is an "accuracy" and shares it;
     of a variant that is named otherwise (an error beside an accuracy) nothing is known, but for geometry.

@@ -14,7 +14,7 @@ from xrete.record import Record, read_record
 from xrete.reporting.text import plain
 from xrete.store import find_records
 
-Kind = Literal["real", "mini"]
+EntryKind = Literal["real", "mini"]
 
 HOW_TO_RUN = "make some with 'xrete run --model M --task T', or name their folder with --results"
 
@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def is_mini(self) -> bool:
-        """Says whether it was measured on the embedded sample."""
+        """Returns whether it was measured on the embedded sample."""
         return self.record.data.source == "mini"
 
 
@@ -44,7 +44,7 @@ class Narrowed:
     """The records that a table is about, which kind of data they are of, and what was left out."""
 
     entries: tuple[Entry, ...]
-    kind: Kind
+    kind: EntryKind
     remarks: tuple[str, ...]
 
 
@@ -76,7 +76,7 @@ def read_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
 def narrow(
     entries: Sequence[Entry],
     *,
-    kind: Kind | None,
+    kind: EntryKind | None,
     models: Collection[str] = (),
     tasks: Collection[str] = (),
     protocols: Collection[str] = (),

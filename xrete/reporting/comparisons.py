@@ -9,7 +9,7 @@ from pathlib import Path
 from xrete.errors import UsageError, XreteError, unknown_name
 from xrete.record import read_record
 from xrete.reporting.book import Book, direction
-from xrete.reporting.collect import Entry, Kind, narrow
+from xrete.reporting.collect import Entry, EntryKind, narrow
 from xrete.reporting.leaderboard import ALL, Measure, Subject
 from xrete.reporting.remarks import TUNED_REMARK
 from xrete.reporting.text import plain
@@ -46,7 +46,7 @@ class Comparison:
 
 
 def is_file(name: str) -> bool:
-    """Says whether a user means a record file, not a model."""
+    """Returns whether a user means a record file, not a model."""
     return name.endswith(".json")
 
 
@@ -81,7 +81,7 @@ def build(
     *,
     tasks: Sequence[str],
     metric: str | None,
-    kind: Kind | None,
+    kind: EntryKind | None,
     two_files: bool = False,
 ) -> Comparison:
     """Compares two models under the same protocols, or two records, whatever the protocols of these.

@@ -17,7 +17,7 @@ from xrete.files import atomic_writer, write_text
 from xrete.reporting import columns, views
 from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.collect import Entry
-from xrete.reporting.leaderboard import ALL, Cell, Measure
+from xrete.reporting.leaderboard import ALL, Measure, TableCell
 from xrete.reporting.markdown import escape, to_markdown
 from xrete.reporting.text import NAME_LIMIT, plain
 from xrete.reporting.tuning import Tuned
@@ -99,7 +99,7 @@ def card(model: str, entries: Sequence[Entry], *, with_paper: bool = False) -> s
     return "\n".join(lines)
 
 
-def _numbers(book: Book) -> Iterator[Cell]:
+def _numbers(book: Book) -> Iterator[TableCell]:
     """Yields the mean over all languages of every task and protocol, and of geometry its three metrics."""
     for task in sorted(book.tasks, key=columns.task_order):
         for subject in book.subjects:
@@ -111,7 +111,7 @@ def _numbers(book: Book) -> Iterator[Cell]:
                         yield cell
 
 
-def _result(cell: Cell, book: Book) -> dict[str, Any]:
+def _result(cell: TableCell, book: Book) -> dict[str, Any]:
     """Returns the fields of the hub's `EvalResult`; a line break in a name could end the card's metadata."""
     measure, evidence = cell.measure, cell.evidence
     assert evidence is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from xrete.reporting.leaderboard import Cell, Column, Leaderboard
+from xrete.reporting.leaderboard import Column, Leaderboard, TableCell
 from xrete.reporting.text import (
     NAME_LIMIT,
     NOTE_LIMIT,
@@ -102,7 +102,7 @@ def _body(board: Leaderboard, notes: Mapping[str, int]) -> Iterator[str]:
         yield _row([*labels, *(_cell(cell, notes, board.intervals) for cell in row.cells)])
 
 
-def _cell(cell: Cell, notes: Mapping[str, int], intervals: bool) -> str:
+def _cell(cell: TableCell, notes: Mapping[str, int], intervals: bool) -> str:
     text = escape(number(cell))
     marked = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[cell.mark]
     return marked + escape(addition(cell, notes, intervals=intervals))

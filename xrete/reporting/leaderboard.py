@@ -98,7 +98,7 @@ class Evidence:
 
     @property
     def is_partial(self) -> bool:
-        """Says whether languages are missing from the mean."""
+        """Returns whether languages are missing from the mean."""
         return bool(self.missing)
 
 
@@ -121,7 +121,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """One number, or the reason why there is none.
 
     Attributes:
@@ -156,7 +156,7 @@ class Cell:
 
     @property
     def is_as_printed(self) -> bool:
-        """Says whether it is a number of the paper that the paper prints in the same unit."""
+        """Returns whether it is a number of the paper that the paper prints in the same unit."""
         return self.printed is not None and float(self.printed) == self.value
 
 
@@ -173,7 +173,7 @@ class Row:
     """A row: its labels, its cells, the section that it stands in (sections are set apart), sentences about it."""
 
     labels: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
     section: str
     notes: tuple[str, ...] = ()
 
@@ -201,6 +201,6 @@ class Leaderboard:
     remarks: tuple[str, ...] = field(default=())
 
     @property
-    def cells(self) -> Iterator[Cell]:
+    def cells(self) -> Iterator[TableCell]:
         """Every cell, row by row."""
         return (cell for row in self.rows for cell in row.cells)

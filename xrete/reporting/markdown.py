@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from xrete.reporting.leaderboard import Cell, Leaderboard
+from xrete.reporting.leaderboard import Leaderboard, TableCell
 from xrete.reporting.text import (
     NAME_LIMIT,
     NOTE_LIMIT,
@@ -50,7 +50,7 @@ def escape(text: str, limit: int | None = None) -> str:
     return _ACTIVE.sub(r"\\\1", "".join(_ENTITIES.get(character, character) for character in safe))
 
 
-def _cell(cell: Cell, notes: Mapping[str, int], intervals: bool) -> str:
+def _cell(cell: TableCell, notes: Mapping[str, int], intervals: bool) -> str:
     # GitHub shows <ins>, not <u>, as underlined.
     before, after = {"best": ("**", "**"), "second": ("<ins>", "</ins>"), None: ("", "")}[cell.mark]
     return f"{before}{number(cell)}{after}{escape(addition(cell, notes, intervals=intervals))}"

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from xrete.errors import XreteError
 from xrete.reporting.book import Book
-from xrete.reporting.leaderboard import Cell, Evidence, Mark
+from xrete.reporting.leaderboard import Evidence, Mark, TableCell
 from xrete.reporting.standings import standings
 from xrete.scores.comparison import Run, Standing
 from xrete.shapes import load_shape
 
-Grid = Sequence[Sequence[Cell]]
+Grid = Sequence[Sequence[TableCell]]
 Unit = tuple[str, str]
 """A task and a metric: their numbers have the same decimals."""
 
@@ -30,7 +30,7 @@ UNIT_LIMIT = 5.0
 """A metric whose values all stay below this is no percentage (MAE in stars, geometry): it gets more decimals."""
 
 
-def contest(cell: Cell) -> Hashable | None:
+def contest(cell: TableCell) -> Hashable | None:
     """Returns a key that is equal for cells that may be compared with each other, None for cells that may not.
 
     Comparable are measured numbers of the same measure, taken over the identical languages of the same split of
@@ -43,7 +43,7 @@ def contest(cell: Cell) -> Hashable | None:
     return (cell.measure, cell.higher_is_better, data, evidence.languages)
 
 
-def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[Cell, ...], ...], tuple[str, ...]]:
+def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[TableCell, ...], ...], tuple[str, ...]]:
     """Fills in decimals, standings and marks.
 
     The best group of ties is marked best and the next one second, each only where another one is worse: a lone
@@ -57,11 +57,11 @@ def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[Cell, ...], ...], tuple[
         The rows, and a sentence for each contest whose items cannot be read.
     """
     digits = _digits(itertools.chain(*grid))
-    contests: dict[Hashable, list[Cell]] = defaultdict(list)
+    contests: dict[Hashable, list[TableCell]] = defaultdict(list)
     for cell in itertools.chain(*grid):
         if (key := contest(cell)) is not None:
             contests[key].append(cell)
-    found: dict[Cell, tuple[Standing, Mark | None]] = {}
+    found: dict[TableCell, tuple[Standing, Mark | None]] = {}
     problems: dict[str, None] = {}
     for cells in contests.values():
         try:
@@ -75,7 +75,7 @@ def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[Cell, ...], ...], tuple[
     return tuple(tuple(_marked(cell, digits, found) for cell in row) for row in grid), tuple(problems)
 
 
-def set_apart(grid: Grid) -> list[list[Cell]]:
+def set_apart(grid: Grid) -> list[list[TableCell]]:
     """Adds a note to the cells of a column that are not comparable with most of the column.
 
     Args:
@@ -85,7 +85,7 @@ def set_apart(grid: Grid) -> list[list[Cell]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _set_apart(column: Sequence[Cell]) -> list[Cell]:
+def _set_apart(column: Sequence[TableCell]) -> list[TableCell]:
     keyed = [(key, cell.evidence) for cell in column if (key := contest(cell)) is not None and cell.evidence]
     if len({key for key, _ in keyed}) < 2:
         return list(column)
@@ -108,11 +108,11 @@ def _difference(own: Evidence, usual: Evidence) -> str:
     return f"on other data ({own.source}, fingerprint {own.fingerprint[:8]})"
 
 
-def _unit(cell: Cell) -> Unit:
+def _unit(cell: TableCell) -> Unit:
     return cell.measure.task, cell.measure.metric
 
 
-def _digits(cells: Iterable[Cell]) -> Mapping[Unit, int]:
+def _digits(cells: Iterable[TableCell]) -> Mapping[Unit, int]:
     largest: dict[Unit, float] = {}
     for cell in cells:
         unit = _unit(cell)
@@ -125,14 +125,16 @@ def usual_digits(top: float) -> int:
     return PERCENT_DIGITS if top == 0 or top >= UNIT_LIMIT else UNIT_DIGITS
 
 
-def _marked(cell: Cell, digits: Mapping[Unit, int], found: Mapping[Cell, tuple[Standing, Mark | None]]) -> Cell:
+def _marked(
+    cell: TableCell, digits: Mapping[Unit, int], found: Mapping[TableCell, tuple[Standing, Mark | None]]
+) -> TableCell:
     if cell.value is None:
         return cell
     standing, mark = found.get(cell, (None, None))
     return replace(cell, digits=digits[_unit(cell)], standing=standing, mark=mark)
 
 
-def _standings(cells: Sequence[Cell], book: Book) -> list[Standing]:
+def _standings(cells: Sequence[TableCell], book: Book) -> list[Standing]:
     """Returns the standings of comparable cells; none for a lone one, and where the records have no items."""
     first = cells[0]
     entries = [book.ranked(cell.subject, cell.measure)[0] for cell in cells]

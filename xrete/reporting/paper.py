@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files as package_files
 from typing import Any
 
-from xrete.reporting.leaderboard import ALL, NOT_PUBLISHED, Cell, Measure, Subject
+from xrete.reporting.leaderboard import ALL, NOT_PUBLISHED, Measure, Subject, TableCell
 
 TABLES = {"main": 1, "zero-shot": 2, "long-tail": 3, "geometry": 4, "ablation-phases": 5, "ablation-ranks": 6}
 LANGUAGE_TABLES = {
@@ -133,15 +133,15 @@ class Paper:
         """Returns every language that it has numbers of."""
         return {measure.language for _, measure in self._cells if measure.language}
 
-    def published(self, cell: Cell) -> PaperCell | None:
+    def published(self, cell: TableCell) -> PaperCell | None:
         """Returns what is known of a published number."""
         return self._cells.get((cell.subject, cell.measure))
 
-    def cells(self, subject: Subject) -> Iterator[Cell]:
+    def cells(self, subject: Subject) -> Iterator[TableCell]:
         """Yields every number of a row."""
         return (self.cell(row, measure) for row, measure in self._cells if row == subject)
 
-    def cell(self, subject: Subject, measure: Measure) -> Cell:
+    def cell(self, subject: Subject, measure: Measure) -> TableCell:
         """Returns the published number, or that there is none.
 
         Prompted numbers stand in the columns of the fine-tuned ones, as in the paper; their rows say so.
@@ -151,9 +151,9 @@ class Paper:
             measure = replace(measure, protocol="prompt")
             found = self._cells.get((subject, measure))
         if found is None:
-            return Cell(subject=subject, measure=asked, reason=NOT_PUBLISHED)
+            return TableCell(subject=subject, measure=asked, reason=NOT_PUBLISHED)
         notes = (f"paper: {found.note}",) if found.note else ()
-        return Cell(subject=subject, measure=measure, value=found.value, printed=found.printed, notes=notes)
+        return TableCell(subject=subject, measure=measure, value=found.value, printed=found.printed, notes=notes)
 
 
 def _subject(cell: PaperCell) -> Subject:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from xrete.reporting import verdicts
 from xrete.reporting.book import Book
-from xrete.reporting.leaderboard import Cell
+from xrete.reporting.leaderboard import TableCell
 from xrete.reporting.paper import Paper
 
 MINI_TITLE = "MINI SAMPLE"
@@ -27,7 +27,7 @@ PROTOCOLS = {
 }
 
 
-def splits(cells: Sequence[Cell]) -> Iterator[str]:
+def splits(cells: Sequence[TableCell]) -> Iterator[str]:
     """Names the splits that were scored."""
     tasks: dict[str, list[str]] = defaultdict(list)
     for cell in cells:
@@ -38,7 +38,7 @@ def splits(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"Splits: {', '.join(parts)}." if len(parts) > 1 else f"Split: {next(iter(tasks))}."
 
 
-def several(cells: Sequence[Cell], book: Book) -> Iterator[str]:
+def several(cells: Sequence[TableCell], book: Book) -> Iterator[str]:
     """Names the models that have more than one complete record of a task."""
     counts: dict[str, int] = {}
     for cell in cells:
@@ -51,13 +51,13 @@ def several(cells: Sequence[Cell], book: Book) -> Iterator[str]:
         yield f"Several records: {'; '.join(parts)}. Shown is the one with most languages, {runs}then the newest."
 
 
-def tuned(cells: Sequence[Cell]) -> Iterator[str]:
+def tuned(cells: Sequence[TableCell]) -> Iterator[str]:
     """Says what is not in the intervals and ranks of models that were fine-tuned."""
     if any(cell.evidence and cell.evidence.tuned for cell in cells):
         yield TUNED_REMARK
 
 
-def intervals(cells: Sequence[Cell], book: Book) -> Iterator[str]:
+def intervals(cells: Sequence[TableCell], book: Book) -> Iterator[str]:
     """Says how the intervals were made."""
     chosen = (book.ranked(cell.subject, cell.measure)[0] for cell in cells if cell.ci95)
     methods = sorted({entry.record.interval.method for entry in chosen})
@@ -65,14 +65,14 @@ def intervals(cells: Sequence[Cell], book: Book) -> Iterator[str]:
         yield f"± is half the width of the 95 % interval ({'; '.join(methods)})."
 
 
-def unknown_directions(cells: Sequence[Cell]) -> Iterator[str]:
+def unknown_directions(cells: Sequence[TableCell]) -> Iterator[str]:
     """Names the metrics of which nobody says what is better."""
     unknown = {cell.measure.metric for cell in cells if cell.evidence and cell.higher_is_better is None}
     if unknown:
         yield f"Nothing is marked best by {', '.join(sorted(unknown))}: the records do not say which way is better."
 
 
-def unequal_columns(cells: Sequence[Cell]) -> Iterator[str]:
+def unequal_columns(cells: Sequence[TableCell]) -> Iterator[str]:
     """Says that models stand side by side that were scored on different data."""
     data = {(cell.evidence.split, cell.evidence.fingerprint) for cell in cells if cell.evidence}
     if len(data) > 1:
@@ -85,7 +85,7 @@ def no_records(tasks: Sequence[str], book: Book) -> Iterator[str]:
         yield f"No records of {', '.join(absent)}."
 
 
-def reference(cells: Sequence[Cell], paper: Paper) -> Iterator[str]:
+def reference(cells: Sequence[TableCell], paper: Paper) -> Iterator[str]:
     """Says what the paper's rows are, and where it prints another unit than tables here do."""
     if published := [cell for cell in cells if cell.printed]:
         yield (
@@ -101,7 +101,7 @@ def reference(cells: Sequence[Cell], paper: Paper) -> Iterator[str]:
         yield f"The paper (Table {paper.table}) has no number for what this table shows."
 
 
-def _unlike(cells: Sequence[Cell]) -> Iterator[str]:
+def _unlike(cells: Sequence[TableCell]) -> Iterator[str]:
     """Says which numbers look like published ones and are not."""
     partial = next((cell.evidence for cell in cells if cell.evidence and cell.evidence.is_partial), None)
     if partial:

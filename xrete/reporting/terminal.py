@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xrete.reporting.leaderboard import Cell, Column, Leaderboard
+from xrete.reporting.leaderboard import Column, Leaderboard, TableCell
 from xrete.reporting.text import (
     NAME_LIMIT,
     NOTE_LIMIT,
@@ -75,7 +75,7 @@ class _Block:
     """One column, ready to print: numbers stand one below the other, whatever follows them."""
 
     def __init__(
-        self, column: Column, cells: Sequence[Cell], notes: Mapping[str, int], intervals: bool, styled: bool
+        self, column: Column, cells: Sequence[TableCell], notes: Mapping[str, int], intervals: bool, styled: bool
     ) -> None:
         self.header = Text("\n").join(Text(plain(line, NAME_LIMIT)) for line in column.lines)
         self.header.append(superscripts(column.notes, notes))
@@ -89,7 +89,7 @@ class _Block:
 
 
 def _cell_text(
-    cell: Cell, indent: str, digits: str, notes: Mapping[str, int], intervals: bool, styled: bool
+    cell: TableCell, indent: str, digits: str, notes: Mapping[str, int], intervals: bool, styled: bool
 ) -> Text:
     mark = cell.mark
     style = _STYLES[mark] if mark and styled else "dim" if cell.value is None else ""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from xrete.reporting.leaderboard import NOT_PUBLISHED, NOT_RUN, NOT_SCORED, Cell, Leaderboard
+from xrete.reporting.leaderboard import NOT_PUBLISHED, NOT_RUN, NOT_SCORED, Leaderboard, TableCell
 from xrete.reporting.verdicts import sign
 from xrete.scores.comparison import Standing
 
@@ -42,7 +42,7 @@ def superscript(number: int) -> str:
     return str(number).translate(_SUPERSCRIPTS)
 
 
-def number(cell: Cell) -> str:
+def number(cell: TableCell) -> str:
     """Writes a cell's number, the paper's as it printed them where the unit is the same."""
     if cell.value is None:
         return MISSING
@@ -83,7 +83,7 @@ def superscripts(notes: Iterable[str], numbers: Mapping[str, int]) -> str:
     return ",".join(superscript(numbers[note]) for note in notes)
 
 
-def addition(cell: Cell, notes: Mapping[str, int], *, intervals: bool) -> str:
+def addition(cell: TableCell, notes: Mapping[str, int], *, intervals: bool) -> str:
     """Writes what follows a number: rank, interval, spread over runs, coverage, verdict, numbers of notes."""
     parts = [f" #{rank(cell.standing)}"] if cell.standing else []
     if intervals and cell.ci95:
@@ -130,7 +130,7 @@ def key(board: Leaderboard, best: str, second: str) -> Iterator[str]:
         yield f"{MISSING} {', or '.join(reasons)}."
 
 
-def _lifted(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[Cell]]:
+def _lifted(cells: Sequence[TableCell]) -> tuple[tuple[str, ...], list[TableCell]]:
     """Takes off the notes that all of several numbers have."""
     noted = [cell.notes for cell in cells if cell.value is not None]
     common = tuple(note for note in noted[0] if all(note in notes for notes in noted)) if len(noted) > 1 else ()
@@ -142,7 +142,7 @@ def _lifted(cells: Sequence[Cell]) -> tuple[tuple[str, ...], list[Cell]]:
     ]
 
 
-def _notes(cell: Cell) -> tuple[str, ...]:
+def _notes(cell: TableCell) -> tuple[str, ...]:
     is_plain = cell.reason is None or cell.reason in PLAIN_REASONS
     return cell.notes if is_plain else (cell.reason or "", *cell.notes)
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from xrete.reporting.leaderboard import Cell, Leaderboard
+from xrete.reporting.leaderboard import Leaderboard, TableCell
 from xrete.reporting.text import plain
 
 SCHEMA = "xrete/leaderboard/1"
@@ -58,7 +58,7 @@ def safe_cell(value: Any) -> Any:
     return guard + plain(value)
 
 
-def _fields(cell: Cell) -> dict[str, Any]:
+def _fields(cell: TableCell) -> dict[str, Any]:
     low, high = cell.ci95 or (None, None)
     evidence, verdict, setting = cell.evidence, cell.verdict, cell.subject.setting
     standing, tuned = cell.standing, evidence and evidence.tuned

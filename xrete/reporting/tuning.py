@@ -79,7 +79,7 @@ def _differences(record: Record, tuning: FineTuning) -> Iterator[str]:
 
 
 def _is_transfer(record: Record, tuning: FineTuning) -> bool:
-    """Says whether the task's own training data was used, but not that of every language that is scored."""
+    """Returns whether the task's own training data was used, but not that of every language that is scored."""
     if tuning.train_languages == "all" or all("data" in stage for stage in tuning.stages):
         return False
     group = record.groups.get(TRAINABLE)

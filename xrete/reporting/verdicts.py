@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from xrete import registry
-from xrete.reporting.leaderboard import NOT_RUN, NOT_SCORED, Cell, Measure, Row, Status, Verdict
+from xrete.reporting.leaderboard import NOT_RUN, NOT_SCORED, Measure, Row, Status, TableCell, Verdict
 from xrete.reporting.paper import Paper, PaperCell, obstacles
 
 ROUNDING = 1e-9
@@ -19,7 +19,7 @@ WORDS: dict[Status, str] = {
     "not measured": "not measured here",
 }
 
-_Rivals = Mapping[tuple[str, Measure], Sequence[Cell]]
+_Rivals = Mapping[tuple[str, Measure], Sequence[TableCell]]
 
 
 def judged(rows: Sequence[Row], paper: Paper) -> tuple[Row, ...]:
@@ -37,7 +37,7 @@ def judged(rows: Sequence[Row], paper: Paper) -> tuple[Row, ...]:
     return tuple(replace(row, cells=cells) for row, cells in zip(rows, lines, strict=True))
 
 
-def summary(cells: Sequence[Cell]) -> Iterator[str]:
+def summary(cells: Sequence[TableCell]) -> Iterator[str]:
     """Counts the verdicts and explains their signs."""
     counts = Counter(cell.verdict.status for cell in cells if cell.verdict)
     if not counts:
@@ -59,7 +59,7 @@ def sign(verdict: Verdict) -> str:
     return "≈" if verdict.status == "reproduced" else "≠"
 
 
-def _with_verdict(cell: Cell, paper: Paper, rivals: _Rivals) -> Cell:
+def _with_verdict(cell: TableCell, paper: Paper, rivals: _Rivals) -> TableCell:
     published = paper.published(cell)
     if published is None or cell.value is None:
         return cell
@@ -67,7 +67,7 @@ def _with_verdict(cell: Cell, paper: Paper, rivals: _Rivals) -> Cell:
     return replace(cell, verdict=verdict, notes=(*cell.notes, *verdict.reasons))
 
 
-def _verdict(published: PaperCell, ours: Sequence[Cell]) -> Verdict:
+def _verdict(published: PaperCell, ours: Sequence[TableCell]) -> Verdict:
     whole = [cell for cell in ours if cell.evidence and _what_sets_apart(cell) is None]
     known = tuple(f"cannot be reproduced: {reason}" for reason in obstacles(published))
     if whole:
@@ -88,18 +88,18 @@ def _verdict(published: PaperCell, ours: Sequence[Cell]) -> Verdict:
     return Verdict(status="not measured", reasons=(_how_to_measure(published, ours),))
 
 
-def _difference(cell: Cell, published: PaperCell) -> float:
+def _difference(cell: TableCell, published: PaperCell) -> float:
     return (cell.value or 0.0) - published.value
 
 
-def _is_within(cell: Cell, published: PaperCell) -> bool:
+def _is_within(cell: TableCell, published: PaperCell) -> bool:
     value = cell.value or 0.0
     low, high = cell.ci95 or (value, value)
     slack = published.half_unit + ROUNDING
     return low - slack <= published.value <= high + slack
 
 
-def _what_sets_apart(cell: Cell) -> str | None:
+def _what_sets_apart(cell: TableCell) -> str | None:
     """Says why a measured number is no measurement of the published one: both must be over the whole task."""
     assert cell.evidence is not None
     evidence, task = cell.evidence, cell.measure.task
@@ -111,7 +111,7 @@ def _what_sets_apart(cell: Cell) -> str | None:
     return None
 
 
-def _how_to_measure(published: PaperCell, ours: Sequence[Cell]) -> str:
+def _how_to_measure(published: PaperCell, ours: Sequence[TableCell]) -> str:
     reasons = [cell.reason for cell in ours if cell.reason not in (None, NOT_RUN, NOT_SCORED)]
     if reasons:
         return f"not measured here: {reasons[0]}"

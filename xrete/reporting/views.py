@@ -12,9 +12,9 @@ from xrete.errors import UsageError, XreteError, unknown_name
 from xrete.reporting import columns as columns_of
 from xrete.reporting import remarks
 from xrete.reporting.book import Book, known_metrics
-from xrete.reporting.collect import HOW_TO_RUN, Entry, Kind, Narrowed, narrow
+from xrete.reporting.collect import HOW_TO_RUN, Entry, EntryKind, Narrowed, narrow
 from xrete.reporting.columns import VIEW_TASKS, ZERO_SHOT, protocol_order
-from xrete.reporting.leaderboard import ALL, Cell, Column, Leaderboard, Measure, Row, Subject
+from xrete.reporting.leaderboard import ALL, Column, Leaderboard, Measure, Row, Subject, TableCell
 from xrete.reporting.marks import marked, set_apart
 from xrete.reporting.paper import LANGUAGE_TABLES, TABLES, Paper
 from xrete.reporting.text import plain
@@ -46,11 +46,11 @@ class Request:
     tasks: tuple[str, ...] = ()
     metric: str | None = None
     protocols: tuple[str, ...] = ()
-    kind: Kind | None = None
+    kind: EntryKind | None = None
     with_paper: bool = False
     intervals: bool = False
 
-    def narrowed(self, entries: Sequence[Entry], *, kind: Kind | None = None) -> Narrowed:
+    def narrowed(self, entries: Sequence[Entry], *, kind: EntryKind | None = None) -> Narrowed:
         """Returns the records that are asked for, by `xrete.reporting.collect.narrow`.
 
         Args:
@@ -220,14 +220,16 @@ def _scored(book: Book, tracks: Sequence[tuple[Book, Subject, Measure]]) -> tupl
     return codes, list(dict.fromkeys([ALL, *(name for record in records for name in record.groups)]))
 
 
-def _line(tracks: Sequence[_Track], *, language: str | None = None, group: str | None = None) -> tuple[Cell, ...]:
+def _line(
+    tracks: Sequence[_Track], *, language: str | None = None, group: str | None = None
+) -> tuple[TableCell, ...]:
     return tuple(
         source.cell(subject, replace(measure, language=language, group=group))
         for source, subject, measure in tracks
     )
 
 
-def _header(measure: Measure, cells: Sequence[Cell], has_groups: bool) -> tuple[str, ...]:
+def _header(measure: Measure, cells: Sequence[TableCell], has_groups: bool) -> tuple[str, ...]:
     directions = {cell.higher_is_better for cell in cells if cell.evidence}
     arrow = " ↑" if directions == {True} else " ↓" if directions == {False} else ""
     group = (measure.group,) if measure.group and has_groups else ()

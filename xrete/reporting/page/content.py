@@ -16,7 +16,7 @@ from xrete.record import Interval, Record
 from xrete.reporting import columns, marks, remarks
 from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.collect import Entry, Narrowed
-from xrete.reporting.leaderboard import ALL, NOT_RUN, Cell, Measure, Row, Subject
+from xrete.reporting.leaderboard import ALL, NOT_RUN, Measure, Row, Subject, TableCell
 from xrete.reporting.page.pictures import Picture
 from xrete.reporting.paper import Paper
 from xrete.reporting.text import number, plain
@@ -121,7 +121,7 @@ class _Board:
                 cells = {name: grid[row, column] for name, grid in grids.items() if (row, column) in grid}
                 self.cells.append({"model": row, "measure": column} | self._cell(cells))
 
-    def _grid(self, group: str, tasks: Collection[str]) -> dict[tuple[int, int], Cell]:
+    def _grid(self, group: str, tasks: Collection[str]) -> dict[tuple[int, int], TableCell]:
         """Returns the cells of some tasks by the numbers of their model and measure."""
         measures = [
             (number, replace(measure, group=group))
@@ -137,7 +137,7 @@ class _Board:
             for (column, _), cell in zip(measures, cells, strict=True)
         }
 
-    def _cell(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
+    def _cell(self, cells: Mapping[str, TableCell]) -> dict[str, Any]:
         whole = cells[ALL]
         if whole.value is None:
             return {"reason": plain(whole.reason or "", TEXT_LIMIT)}
@@ -176,7 +176,7 @@ class _Board:
         return self._places[key]
 
 
-def _number(cell: Cell) -> dict[str, Any]:
+def _number(cell: TableCell) -> dict[str, Any]:
     standing = cell.standing
     return {
         "value": cell.value,
@@ -279,7 +279,7 @@ def _task(name: str, book: Book) -> dict[str, str]:
 
 
 def _published(book: Book, papers: Sequence[Paper], measures: Sequence[Measure]) -> Iterator[dict[str, Any]]:
-    """Yields the rows of the paper's tables, with what became of their numbers; of equal numbers only the first."""
+    """Yields the rows of the paper's tables, with the status of their numbers; of equal numbers only the first."""
     places = {(m.task, m.protocol, m.metric): index for index, m in enumerate(measures)}
     seen: set[tuple[str, Measure, str | None]] = set()
     for paper in papers:
@@ -297,7 +297,7 @@ def _published(book: Book, papers: Sequence[Paper], measures: Sequence[Measure])
                 yield {"label": label, "table": paper.table, "cells": list(filter(None, cells))}
 
 
-def _published_cell(cell: Cell, places: Mapping[tuple[str, str, str], int]) -> dict[str, Any] | None:
+def _published_cell(cell: TableCell, places: Mapping[tuple[str, str, str], int]) -> dict[str, Any] | None:
     m, verdict = cell.measure, cell.verdict
     place = places.get((m.task, "fine-tune" if m.protocol == "prompt" else m.protocol, m.metric))
     if place is None or verdict is None:

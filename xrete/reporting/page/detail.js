@@ -46,7 +46,7 @@ function viewedInPaper() {
 
 const closeButton = (dialog) => make("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => dialog.close() }, icon("×"));
 
-/** A published number, and what became of it. */
+/** A published number, and its status. */
 function renderPublished(dialog, { row, cell }) {
   const measure = data.measures[cell.measure];
   const difference = cell.difference === null ? null : `${cell.difference > 0 ? "+" : ""}${fixed(cell.difference, measure.digits)}`;

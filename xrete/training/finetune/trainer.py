@@ -89,7 +89,7 @@ def _share_a_head(before: StageJob, stage: StageJob) -> bool:
 
 
 def take_weights(network: Network, weights: dict[str, Tensor]) -> None:
-    """Gives a network the weights that were trained; it keeps the others.
+    """Gives a network the weights that were trained, tensors [...] by name; it keeps the others.
 
     Args:
         network: Of the stage that they were trained in.
