@@ -2,13 +2,14 @@
 # make demo      the main job on the embedded defaults: a small EMMA-X pretrained, and scored beside real encoders
 # make test      lint, types and tests, as .ci/run does
 # make bench     speed as ratios against peers, measured side by side
+# make release   a wheel in dist/, tested in a clean environment (CONTRIBUTING.md says what goes before)
 # make bench-gpu all that only a GPU can show, in nine minutes
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv/demo
 
-.PHONY: install demo test lint types bench bench-gpu clean
+.PHONY: install demo test lint types bench bench-gpu release clean
 
 install: .venv/installed
 
@@ -48,5 +49,13 @@ bench: install
 bench-gpu: install
 	$(BIN)/python bench/gpu.py --minutes 9 --out .venv/gpu
 
+# Built from what is committed: results/local and the like stay out of it.
+release: install
+	rm -rf build dist
+	mkdir -p build/source
+	git archive HEAD | tar -x -C build/source
+	$(BIN)/pytest -q tests/unit/test_packaging.py
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --disable-pip-version-check --wheel-dir dist build/source
+
 clean:
-	rm -rf build .venv *.egg-info
+	rm -rf build dist .venv *.egg-info

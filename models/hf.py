@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from xrete.errors import UsageError, unknown_name
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
@@ -24,7 +26,10 @@ class AnyTransformer:
         citation="",
         checkpoint="required",
         needs="hf:ORG/NAME (local hub cache, else the hub) or hf:FOLDER with a config.json",
-        notes=("hf:FOLDER?pooling=cls&prefix=query: sets pooling (cls, mean or pooler) and prefix",),
+        notes=(
+            "hf:FOLDER?pooling=cls&prefix=query: sets pooling (cls, mean or pooler) and prefix, as typed",
+            "write %26 for & and %25 for % in a prefix",
+        ),
     )
 
     def identify(self, options: LoadOptions) -> ModelIdentity:
@@ -52,7 +57,7 @@ def _read(options: LoadOptions, *, weights: bool) -> tuple[Place, EncodingRecipe
         name, equals, value = setting.partition("=")
         if name not in given or not equals:
             raise unknown_name("parameter of hf", name, given, "as in hf:FOLDER?pooling=cls&prefix=query: ")
-        given[name] = value
+        given[name] = unquote(value)
     if given["pooling"] not in POOLINGS:
         raise UsageError(f"unknown pooling {given['pooling']!r}; use one of {', '.join(POOLINGS)}")
     place = find_any("hf", where or None, weights=weights)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
-from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity, refuse_string
 from xrete.quiet import quiet
 
-from .transformer import EncodingRecipe, first_sentence, identity, max_length
-from .weights import Place, find, settings
+from .transformer import EncodingRecipe, check_weights, first_sentence, identity, max_length
+from .weights import Place, find, list_modules, settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,20 @@ POOLING_KEYS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 """How versions before 6 wrote the pooling mode."""
+LIMITS = "sentence_*_config.json"
+"""Where a transformer's folder says how much is read; early versions named the file after the kind of model."""
+READ = {
+    "max_seq_length": None,
+    "do_lower_case": False,
+    "transformer_task": "feature-extraction",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    "module_output_name": "token_embeddings",
+    "unpad_inputs": None,
+    "processing_kwargs": {},
+}
+"""Settings that the engine reads, or whose other values (but of those that are None here) it does not know."""
+STATIC_BATCH = 4_096
+"""Texts at once where there is no transformer, which takes next to no time for any."""
 HEADS = {"Dense", "Dropout", "LayerNorm", "Normalize"}
 """Modules that read nothing but the pooled vector, so that the engine can apply them."""
 
@@ -81,29 +95,39 @@ def read_modules(folder: Path) -> Modules:
     Raises:
         UsageError: the folder is not one.
     """
-    modules = settings(folder, "modules.json")
+    modules = list_modules(folder)
     if not modules:
         raise UsageError(
             f"{folder} has no modules.json; for a plain transformer use hf:FOLDER?pooling=cls (or mean)"
         )
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     paths = dict(zip(kinds, (folder / module["path"] for module in modules), strict=True))
+    first = folder / modules[0]["path"]
     pooling = settings(paths["Pooling"], "config.json") if "Pooling" in paths else {}
     modes = pooling.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if pooling.get(key)]
     mode = modes if isinstance(modes, str) else "+".join(modes)
     texts = settings(folder, "config_sentence_transformers.json")
     prefix = (texts.get("prompts") or {}).get(texts.get("default_prompt_name"), "")
-    limit = settings(folder / modules[0]["path"], "sentence_bert_config.json").get("max_seq_length")
+    limits: dict[str, Any] = next((settings(first, file.name) for file in sorted(first.glob(LIMITS))), {})
+    truncated = texts.get("truncate_dim")
     return Modules(
         EncodingRecipe(
-            pooling=", ".join([mode or "none", *(kind.lower() for kind in kinds[1:] if kind != "Pooling")]),
+            pooling=", ".join(
+                [
+                    *(mode or "none" if kind == "Pooling" else kind.lower() for kind in kinds[1:]),
+                    *([f"first {truncated} dimensions"] if truncated else []),
+                ]
+            )
+            or kinds[0].lower(),
             prefix=prefix,
-            max_length=limit or max_length(folder / modules[0]["path"]),
+            max_length=limits.get("max_seq_length") or max_length(first),
         ),
         in_engine=kinds[:2] == ["Transformer", "Pooling"]
         and mode in ("cls", "mean")
         and HEADS.issuperset(kinds[2:])
-        and bool(pooling.get("include_prompt", True) or not prefix),
+        and bool(pooling.get("include_prompt", True) or not prefix)
+        and not truncated
+        and all(key in READ and (READ[key] is None or value == READ[key]) for key, value in limits.items()),
     )
 
 
@@ -155,7 +179,8 @@ class PlainSentenceTransformer:
 
         self.device = str(pick_device(options.device))
         self._model = _open(folder, options, device=self.device)
-        self._max_length = self._model.max_seq_length
+        self._is_static = type(self._model[0]).__name__ == "StaticEmbedding"  # which reads texts of any length
+        self._max_length = None if self._is_static else self._model.max_seq_length
         self.parameters = sum(weight.numel() for weight in self._model.parameters())
 
     def limited(self, max_length: int | None, /) -> PlainSentenceTransformer:
@@ -165,9 +190,16 @@ class PlainSentenceTransformer:
         return other
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns one vector a text, float32 [len(texts), dimension]."""
-        self._model.max_seq_length = self._max_length
-        vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True)
+        """Returns one vector a text, float32 [len(texts), dimension].
+
+        Raises:
+            TypeError: `texts` is one string.
+        """
+        refuse_string(texts)
+        more = {"batch_size": STATIC_BATCH} if self._is_static else {}
+        if not self._is_static:
+            self._model.max_seq_length = self._max_length
+        vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True, **more)
         array: NDArray[np.float32] = vectors.float().cpu().numpy()
         return array
 
@@ -179,6 +211,9 @@ def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:
     from xrete.encoding.transformer import pick_dtype
 
     dtype = pick_dtype(options.dtype)
+    for module in list_modules(folder):
+        if (folder / module["path"] / "config.json").is_file() and module["type"].endswith("Transformer"):
+            check_weights(folder / module["path"])
     try:
         with quiet():
             return SentenceTransformer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,11 @@ from .weights import Place, find, settings
 
 if TYPE_CHECKING:
     from xrete.encoding.transformer import TransformerEncoder
+
+
+POOLER = re.compile(r"\bpooler\.")
+"""A pooler's weights, which nothing needs where states are pooled."""
+NEVER = re.compile(r"(?!)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +125,49 @@ def _load_model(folder: Path, dtype: Any, *, pooler: bool) -> Any:
         )
     except Exception as error:  # transformers, safetensors and pickle each raise their own
         raise XreteError(f"{folder}: the model does not load: {first_sentence(error)}") from error
-    missing = sorted(name for name in report["missing_keys"] if pooler or "pooler." not in name)
+    refuse_missing(folder, model, report, NEVER if pooler else POOLER)
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def refuse_missing(folder: Path, model: Any, report: dict[str, Any], spare: re.Pattern[str]) -> None:
+    """Refuses a folder that lacks weights, which transformers would draw at random, other ones at each start.
+
+    Args:
+        folder: The model's.
+        model: What was loaded from it.
+        report: What `from_pretrained` says with `output_loading_info`.
+        spare: Names of weights that nothing needs, or that are trained anew.
+
+    Raises:
+        XreteError: others are missing.
+    """
+    missing = [name for name in sorted(report["missing_keys"]) if not spare.search(name)]
     if missing:
         raise XreteError(
             f"{folder}: {len(missing)} weights of {type(model).__name__} are missing, the first is {missing[0]}; "
             "fetch the model again or name another folder"
         )
-    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def check_weights(folder: Path) -> None:
+    """Holds the weights of a folder that another library will load against what its config asks for.
+
+    Nothing is read but the names of weights.
+
+    Raises:
+        XreteError: some are missing.
+    """
+    import transformers
+
+    named = (settings(folder, "config.json").get("architectures") or ["AutoModel"])[0]
+    try:
+        with quiet():
+            model, report = getattr(transformers, named, transformers.AutoModel).from_pretrained(
+                folder, trust_remote_code=False, weights_only=True, output_loading_info=True, device_map="meta"
+            )
+    except Exception:  # what cannot be opened so is for the other library to open, or to refuse
+        return
+    refuse_missing(folder, model, report, POOLER)
 
 
 def first_sentence(error: Exception) -> str:

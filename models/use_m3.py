@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import XreteError
-from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity, refuse_string
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +25,14 @@ class UseEncoder:
         self._model = model
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns one unit vector a text, float32 [len(texts), 512]."""
+        """Returns one unit vector a text, float32 [len(texts), 512].
+
+        Raises:
+            TypeError: `texts` is one string.
+        """
         import numpy as np
 
+        refuse_string(texts)
         return np.asarray(self._model.encode(list(texts)), dtype=np.float32)
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:

@@ -15,7 +15,10 @@ from xrete.files import digest, file_digest, read_text
 SETTINGS = ("*config*.json", "modules.json")
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*/pytorch_model.bin")
 """Everything that decides vectors. The last pattern is for the small layers of sentence-transformers folders."""
+ADAPTER = "adapter_config.json"
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+COPIES = ("onnx", "openvino")
+"""Folders with the same weights for engines that are not used here."""
 PICKLED = ("pytorch_model*.bin",)
 """Taken only where a repository has no safetensors; read with `weights_only=True`."""
 
@@ -72,6 +75,12 @@ def _folder(name: str, checkpoint: str) -> Path:
     folder = Path(checkpoint).expanduser()
     if not folder.is_dir():
         raise UsageError(f"{name}:{checkpoint}: no such folder; name one that holds config.json and the weights")
+    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+        base = settings(folder, ADAPTER).get("base_model_name_or_path")
+        raise UsageError(
+            f"{name}:{checkpoint}: the folder holds an adapter of {base}, not a model; merge the two "
+            "(merge_and_unload of peft, then save_pretrained) and name the folder of that"
+        )
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
         raise UsageError(f"{name}:{checkpoint}: the folder has no config.json; name one that save_pretrained wrote")
     return folder
@@ -82,10 +91,16 @@ def folder_digest(folder: Path) -> str:
 
     It reads all weights, so it is remembered as long as no file's size or time changes.
     """
-    folders = {folder, *(folder / module["path"] for module in settings(folder, "modules.json"))}
-    found = {path for where in folders for pattern in (*FILES, *PICKLED) for path in where.glob(pattern)}
+    found = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern) if _decides(path, folder)}
     state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found))
     return f"sha256:{_digest(folder, state)[:16]}"
+
+
+def _decides(path: Path, folder: Path) -> bool:
+    """Returns whether a file may decide vectors: also below a router's folders, but not in copies for others."""
+    return path.is_file() and not any(
+        part in COPIES or part.startswith(".") for part in path.relative_to(folder).parts[:-1]
+    )
 
 
 @lru_cache(maxsize=8)
@@ -152,3 +167,17 @@ def settings(folder: Path, name: str) -> Any:
         return json.loads(read_text(path, kind="model file"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg}); fetch the model again") from None
+
+
+def list_modules(folder: Path) -> list[dict[str, str]]:
+    """Reads `modules.json`; empty where there is none.
+
+    Raises:
+        DataError: it is no list of modules with a type and a path.
+    """
+    modules = settings(folder, "modules.json")
+    listed = modules if isinstance(modules, list) else [modules] if modules else []
+    if not all(isinstance(x, dict) and {"type", "path"} <= x.keys() for x in listed):
+        file = folder / "modules.json"
+        raise DataError(f"{file} is no list of modules with type and path; fetch the model again")
+    return listed

@@ -52,7 +52,7 @@ class TaskType:
 class Mteb:
     """The family."""
 
-    title = "any text task of MTEB whose type has a shape here (needs package mteb, reads the hub)"
+    title = "any text task of MTEB whose type has a shape here (package mteb; the hub)"
 
     def task(self, member: str) -> Task:
         """Returns MTEB's task of that name.

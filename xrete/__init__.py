@@ -1,6 +1,6 @@
 """XRETE: benchmark harness, leaderboard toolkit and trainer for cross-lingual sentence representations.
 
-The Python interface is three lines::
+The Python interface, documented in docs/python.md::
 
     model = xrete.load_model("labse")
     task = xrete.load_task("tatoeba", data="path/to/data")
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.version import __version__
 
-__all__ = ["__version__", "evaluate", "load_model", "load_task"]
+__all__ = ["MiniSampleWarning", "__version__", "evaluate", "load_model", "load_task"]
 
 if TYPE_CHECKING:
+    from xrete.dataset import MiniSampleWarning
     from xrete.evaluation.run import evaluate
     from xrete.registry import load_model, load_task
 
@@ -27,6 +28,7 @@ if not (_here / "tasks").is_dir():  # a checkout: tasks/, models/ and results/ l
     __path__.append(str(_here.parent))
 
 _LAZY = {
+    "MiniSampleWarning": "xrete.dataset",
     "evaluate": "xrete.evaluation.run",
     "load_model": "xrete.registry",
     "load_task": "xrete.registry",

@@ -24,6 +24,10 @@ def cached_data() -> Path:
     return cache_root() / "data"
 
 
+class MiniSampleWarning(UserWarning):
+    """Data was not available, and the mini sample stands in for it: its scores say nothing about a model."""
+
+
 class Dataset:
     """The rows of one task from one source, read on demand, a language at a time.
 

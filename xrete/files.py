@@ -15,6 +15,8 @@ import platformdirs
 
 from xrete.errors import DataError, XreteError
 
+BYTE_ORDER_MARK = "\ufeff"
+
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
@@ -85,7 +87,7 @@ def write_error(path: Path, error: OSError) -> XreteError:
 
 
 def read_text(path: Path, *, kind: str = "file") -> str:
-    """Reads a UTF-8 file.
+    """Reads a UTF-8 file; a byte order mark at its start is no text.
 
     Args:
         path: The file.
@@ -101,7 +103,7 @@ def read_text(path: Path, *, kind: str = "file") -> str:
     except OSError as error:
         raise DataError(f"cannot read {kind} {path}: {error.strerror or error}") from error
     try:
-        return raw.decode("utf-8")
+        return raw.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None

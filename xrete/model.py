@@ -265,7 +265,12 @@ class LoadedModel:
     encoder: Encoder
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns the encoder's vectors for `texts`, float32 [n, dimension]."""
+        """Returns the encoder's vectors for `texts`, float32 [n, dimension].
+
+        Raises:
+            TypeError: `texts` is one string.
+        """
+        refuse_string(texts)
         return self.encoder.encode(texts)
 
     def limited(self, max_length: int | None) -> LoadedModel:
@@ -283,6 +288,16 @@ class LoadedModel:
                 f"at most; give its encoder a method limited(max_length)"
             )
         return replace(self, identity=identity, encoder=self.encoder.limited(max_length))
+
+
+def refuse_string(texts: Sequence[str]) -> None:
+    """Refuses one string where a list of texts belongs: each of its letters would be taken for a text.
+
+    Raises:
+        TypeError: `texts` is one string.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"encode takes a list of texts, and was given one string; use encode([{texts[:40]!r}])")
 
 
 def wrap(model: Any) -> LoadedModel:

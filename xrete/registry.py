@@ -11,7 +11,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -229,16 +230,71 @@ def request_model(
     return ModelRequest(plugin, replace(identity, name=full), options)
 
 
-def load_model(name: str, **options: Any) -> LoadedModel:
-    """Loads a model by name; options as `request_model`."""
-    return request_model(name, **options).load()
+def load_model(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch_tokens: int | None = None,
+    concurrency: int = 8,
+) -> LoadedModel:
+    """Loads a model by name.
+
+    Args:
+        name: As on the command line: "labse", "xlmr:FOLDER", "st:ORG/NAME", "hf:FOLDER", …
+        device: "auto", "cpu", "cuda", …
+        dtype: "float32", "bfloat16" or "float16".
+        batch_tokens: Padded tokens in a batch; None takes the device's default.
+        concurrency: Questions at once to a model behind an endpoint.
+
+    Returns:
+        The model: `encode(texts)` gives float32 [n, dimension].
+
+    Raises:
+        UsageError: unknown name, or a checkpoint that is missing or not wanted.
+        XreteError: the weights are not available.
+    """
+    return request_model(
+        name, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
+    ).load()
 
 
-def load_task(name: str, data: str | Path = "auto", **options: Any) -> Dataset:
-    """Opens a task's data by name; options as `xrete.dataset.open_dataset`."""
-    from xrete.dataset import open_dataset
+def load_task(
+    name: str,
+    data: str | Path = "auto",
+    *,
+    split: str | None = None,
+    languages: Collection[str] | None = None,
+    limit: int | None = None,
+) -> Dataset:
+    """Opens a task's data by name.
 
-    return open_dataset(task(name), data, **options)
+    Args:
+        name: As on the command line: "tatoeba", "mteb:STS17", …
+        data: "auto", "hub", "mini" or a folder of upstream files. `auto` takes the cache folder, else the hub, else
+            the mini sample that comes with XRETE, and then warns (`MiniSampleWarning`).
+        split: One of the task's splits; None takes the first one that is available.
+        languages: Codes to keep; None keeps all. "sw" finds "swh" and "swh_Latn".
+        limit: Keep only the first so many items of each language.
+
+    Returns:
+        The data; `dataset[language]` reads one language.
+
+    Raises:
+        DataError: the data is missing or damaged.
+        UsageError: unknown task, split or language, or a hub was asked of a task that has none.
+    """
+    from xrete.dataset import MiniSampleWarning, open_dataset
+
+    dataset = open_dataset(task(name), data, split=split, languages=languages, limit=limit)
+    if dataset.fallback:
+        warnings.warn(
+            f"{name} is scored on the mini sample, a few sentences that say nothing about a model, because: "
+            f"{dataset.fallback}; data='mini' asks for the sample without this warning",
+            MiniSampleWarning,
+            stacklevel=2,
+        )
+    return dataset
 
 
 def _load(kind: PluginKind, name: str) -> Any:

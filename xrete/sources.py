@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xrete.errors import DataError, XreteError
-from xrete.files import read_text
+from xrete.files import BYTE_ORDER_MARK, read_text
+
+NOTHING = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]*")
+"""A line in which nothing can be seen: blanks of all kinds, marks without width, soft hyphens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +55,21 @@ class Folder:
     def lines(self, path: str) -> list[str]:
         """Reads the lines of a text file, split on line feeds only.
 
-        `str.splitlines` would also split on U+2028, U+0085 and form feeds, and shift the alignment.
+        `str.splitlines` would also split on U+2028, U+0085 and form feeds, and shift the alignment. A carriage
+        return before the line feed belongs to the end of the line.
 
         Raises:
-            DataError: missing, empty, not UTF-8, or with an empty line (which would be a lost sentence).
+            DataError: missing, empty, not UTF-8, or with a line in which nothing can be seen (which would be a lost
+                sentence).
         """
         file = self.root / path
         text = read_text(file, kind="data file")
         if not text:
             raise DataError(f"{file} is empty; fetch it again")
-        lines = text.removesuffix("\n").split("\n")
-        if "" in lines:
-            raise DataError(f"{file}, line {lines.index('') + 1}: empty line; fetch the file again")
+        lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+        blank = next((number for number, line in enumerate(lines, start=1) if NOTHING.fullmatch(line)), None)
+        if blank:
+            raise DataError(f"{file}, line {blank}: empty line; fetch the file again")
         return lines
 
     def rows(self, path: str, columns: int, *, header: bool = False) -> list[list[str]]:
@@ -122,7 +129,7 @@ class Folder:
         for number, line in enumerate(_raw_lines(file), start=1):
             where = f"{file}, line {number}"
             try:
-                row = json.loads(line.decode("utf-8"))
+                row = json.loads(line.decode("utf-8").removeprefix(BYTE_ORDER_MARK))
             except UnicodeDecodeError as error:
                 raise DataError(f"{where}: not UTF-8 (byte {error.start} of it); save the file as UTF-8") from None
             except json.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from xrete.errors import UsageError, XreteError
 from xrete.quiet import quiet
 
 from ..tokenizer import load_tokenizer
-from ..transformer import first_sentence, max_length
+from ..transformer import first_sentence, max_length, refuse_missing
 from ..weights import find_any, snapshot
 from .config import Compute, EncoderConfig, Scratch
 from .encoder import Query, SentenceEncoder
@@ -127,12 +127,7 @@ def _load(folder: Path, changes: dict[str, Any], kind: str) -> Any:
             )
         except Exception as error:  # transformers, safetensors and pickle each raise their own
             raise XreteError(f"{folder}: the encoder does not load: {first_sentence(error)}") from error
-    missing = [name for name in sorted(report["missing_keys"]) if not MAY_BE_NEW.search(name)]
-    if missing:
-        raise XreteError(
-            f"{folder}: {len(missing)} weights of {type(model).__name__} are missing, the first is {missing[0]}; "
-            "fetch the encoder again or name another folder"
-        )
+    refuse_missing(folder, model, report, MAY_BE_NEW)
     return model
 
 

@@ -7,6 +7,7 @@ without a hub has not, and runs of real encoders over a whole sample are parsed,
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shlex
@@ -27,7 +28,8 @@ from xrete.record import Record, write_record
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
-PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
+TOP = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES = [path for path in [*TOP, *sorted((ROOT / "docs").rglob("*.md"))] if path.is_file()]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"\b[A-Z]{3,}\b|\bhub\b|\.\./|# needs |…|<")
 PLACEHOLDERS = re.compile(r"\b(DIR|FOLDER|FILE|NAME|ORG)\b|path/to")
@@ -96,13 +98,13 @@ def can_run(command: str) -> bool:
 
 def save_plugins(page: Path, folder: Path) -> None:
     """Writes the page's plugin blocks under the names that its commands give to `--plugin`."""
-    found = blocks(page)
+    fenced = blocks(page)
     plugins = [
         block.text
-        for block in found
+        for block in fenced
         if block.language == "python" and re.search("^(TASKS|MODELS)", block.text, re.M)
     ]
-    commands = [arguments_of(command) for block in found for command in block.commands()]
+    commands = [arguments_of(command) for block in fenced for command in block.commands()]
     names = dict.fromkeys(name for arguments in commands for name in named(arguments, "--plugin"))
     for name, text in zip(names, plugins, strict=False):
         (folder / name).write_text(text, "utf-8")
@@ -161,3 +163,53 @@ def test_local_links_lead_somewhere() -> None:
             if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
     assert broken == []
+
+
+# --- docs/architecture.md -----------------------------------------------------------------------------------
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+CODE = re.compile(r"`([^`]+)`")
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def section(title: str) -> str:
+    """The text below a heading."""
+    return ARCHITECTURE.read_text("utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def definitions(file: Path) -> set[str]:
+    """The classes, functions and methods of a module, by their dotted names."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            methods = {inner.name for inner in node.body if isinstance(inner, ast.FunctionDef)}
+            names |= methods | {f"{node.name}.{method}" for method in methods}
+    return names
+
+
+def test_every_path_of_the_map_exists() -> None:
+    paths = [code for code in CODE.findall(ARCHITECTURE.read_text("utf-8")) if "/" in code and " " not in code]
+    assert len(paths) > 50
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_file_of_emmax_that_the_floors_name_exists() -> None:
+    text = section("The floors").partition("EMMA-X is one of the models.")[2]
+    names = [code for code in CODE.findall(text) if code != "models/emmax"]
+    assert [name for name in names if not (ROOT / "models" / "emmax" / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["One sentence, from its file to a cell of the leaderboard", "One batch, from the corpus to a gradient"],
+)
+def test_a_walk_passes_functions_that_its_files_have(title: str) -> None:
+    lines = [line for line in section(title).splitlines() if re.match(r"\d\. ", line)]
+    assert len(lines) == 8
+    for line in lines:
+        codes = CODE.findall(line)
+        known = set().union(*(definitions(ROOT / code) for code in codes if code.endswith(".py")))
+        unknown = [code for code in codes if DOTTED.fullmatch(code) and code not in known]
+        assert unknown == [], line

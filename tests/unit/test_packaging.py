@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import configparser
+import json
+import os
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import xrete
+from xrete import __version__
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"xrete": "xrete", "tasks": "xrete/tasks", "models": "xrete/models", "results": "xrete/results"}
@@ -39,7 +45,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+def wheel_file(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
     shutil.copytree(source, out / "source")
     subprocess.run(
@@ -50,7 +56,12 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.Zip
         check=True, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     (file,) = out.glob("*.whl")
-    return zipfile.ZipFile(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(wheel_file)
 
 
 def test_every_file_is_in_it(source: Path, wheel: zipfile.ZipFile) -> None:
@@ -98,3 +109,50 @@ def test_it_runs_from_the_wheel_alone(wheel: zipfile.ZipFile, tmp_path: Path) ->
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 60
+
+
+def test_it_installs_in_a_clean_environment_and_scores_a_model(
+    wheel_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XRETE comes from the wheel alone; what it depends on is borrowed, since tests have no network."""
+    monkeypatch.chdir(tmp_path)  # where no checkpoints/ stand in for the embedded encoder
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index",
+            "--disable-pip-version-check", str(wheel_file),
+        ],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    (site,) = environment.glob("lib/python*/site-packages")
+    # Folders that a .pth file names come last, and .pth files in them (of an editable XRETE) are not read.
+    (site / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+
+    def run(*command: str) -> str:
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(
+            [str(environment / "bin" / command[0]), *command[1:]],
+            cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=200, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run("python", "-c", "import xrete; print(xrete.__file__)").startswith(str(site))
+    assert run("xrete", "--version").split() == ["xrete", __version__]
+    run("xrete", "run", "--model", "emmax", "--task", "tatoeba", "--data", "mini", "--results", "results")
+    (record,) = (tmp_path / "results").rglob("tatoeba.*.json")
+    written = json.loads(record.read_text("utf-8"))
+    assert (written["status"], written["code"]["version"]) == ("complete", __version__)
+    here = xrete.evaluate(xrete.load_model("emmax"), xrete.load_task("tatoeba", "mini"))
+    assert written["score"] == pytest.approx(here.score)
+    assert "tatoeba" in run("xrete", "report", "results")
+
+
+def test_all_files_name_one_version(wheel_file: Path) -> None:
+    assert wheel_file.name.split("-")[1] == __version__
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text("utf-8").splitlines() if line.startswith("## ")]
+    assert headings[0] == "## Unreleased"
+    assert headings[1:] == [] or headings[1].split()[1] == __version__

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from xrete.sources import Folder, Hub, HubData, Mini
 MakeSnapshot = Callable[..., Path]
 
 REVISION = "69e8f12da6e31d59addadda9a9c8a2e601a0e282"
-LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1)
+LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n\ufeff"), min_size=1).map(lambda line: f"{line}.")
 
 
 @pytest.fixture
@@ -35,8 +36,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @given(lines=st.lists(LINE, min_size=1), last=st.booleans())
 @example(lines=["one\u2028still one", "two\x85still two", "three\fstill\vthree", "four\rstill four"], last=True)
-@example(lines=["windows\r", "lines\r"], last=True)
-@example(lines=["\ufeffwith a mark", " ", "\u3000", "\x00", "\x1c\x1d\x1e"], last=False)
+@example(lines=["\rmacs", " . ", "a\ufeffmark", "\x00", "x\x1c\x1d\x1e"], last=False)
 def test_lines_are_split_on_line_feeds_only(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], last: bool
 ) -> None:
@@ -52,6 +52,9 @@ def test_lines_are_split_on_line_feeds_only(
         (b"\n", r"/file, line 1: empty line; fetch"),
         (b"one\n\nthree\n", r"/file, line 2: empty line; fetch"),
         (b"one\ntwo\n\n", r"/file, line 3: empty line; fetch"),
+        (b"one\r\n\r\ntwo\r\n", r"/file, line 2: empty line; fetch"),
+        ("one\n \u00a0\u3000\n".encode(), r"/file, line 2: empty line; fetch"),
+        ("one\ntwo\n\u200b\u200d\n".encode(), r"/file, line 3: empty line; fetch"),
         (b"one\ntw\xf6\n", r"/file, line 2: not UTF-8 \(byte 6\)"),
     ],
 )
@@ -59,6 +62,33 @@ def test_damaged_lines_are_named(folder: Folder, raw: bytes, says: str) -> None:
     (folder.root / "file").write_bytes(raw)
     with pytest.raises(DataError, match=says):
         folder.lines("file")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends_and_byte_order_marks_are_no_text(folder: Folder, mark: str, end: str) -> None:
+    """Of every reader: what a task reads does not depend on the editor that saved its files."""
+
+    def write(*lines: str) -> None:
+        (folder.root / "file").write_bytes((mark + "".join(line + end for line in lines)).encode())
+
+    write("one", "two\rthree")
+    assert folder.lines("file") == ["one", "two\rthree"]
+    write("a\tb", "c\td")
+    assert folder.rows("file", 2) == [["a", "b"], ["c", "d"]]
+    assert folder.table("file", ("b", "a")) == [["d"], ["c"]]
+    write('{"a": 1}', '{"a": 2}')
+    assert folder.json_lines("file") == [{"a": 1}, {"a": 2}]
+    write("[1,", "2]")
+    assert folder.json("file") == [1, 2]
+
+
+def test_tasks_read_files_through_the_folder_alone() -> None:
+    """So that all of them have its rules."""
+    tasks = Path(str(package_files("xrete.tasks")))
+    opened = re.compile(r"\bopen\(|\.read_text\(|\.read_bytes\(|\.splitlines\(")
+    assert [file.name for file in tasks.rglob("*.py") if opened.search(file.read_text("utf-8"))] == ["rows.py"]
+    assert len(opened.findall((tasks / "rows.py").read_text("utf-8"))) == 1  # of a text that was read
 
 
 def test_missing_files_are_named(folder: Folder) -> None:
@@ -73,9 +103,9 @@ def test_missing_files_are_named(folder: Folder) -> None:
 
 @given(
     rows=st.lists(
-        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\t")), min_size=3, max_size=3),
+        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\t\ufeff")), min_size=2, max_size=2),
         min_size=1,
-    )
+    ).map(lambda rows: [["seen", *row[:1], f"{row[1]}."] for row in rows])
 )
 def test_cells_are_what_stands_between_tabs(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]

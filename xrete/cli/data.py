@@ -16,7 +16,7 @@ TaskName = Annotated[str, typer.Argument(help="A task.")]
 
 @app.command()
 def where(task: TaskName, plugin: options.Plugin = None) -> None:
-    """Say where the data of a task is looked for, and what is there.
+    """Show where the data of a task is looked for, and how much of it is on this machine.
 
     Examples:
         xrete data where tatoeba
@@ -25,14 +25,14 @@ def where(task: TaskName, plugin: options.Plugin = None) -> None:
     from xrete.dataset import cached_data
     from xrete.sources import Folder, Hub
 
-    found = registry.task(task)
-    card, folder = found.card, Folder(cached_data())
+    adapter = registry.task(task)
+    card, folder = adapter.card, Folder(cached_data())
     split = card.splits[-1]
     typer.echo(f"layout:  {card.layout}")
-    if example := found.files(card.languages[0], split):
-        there = [x for x in card.languages if all(map(folder.has, found.files(x, split)))]
+    if example := adapter.files(card.languages[0], split):
+        complete = [x for x in card.languages if all(map(folder.has, adapter.files(x, split)))]
         typer.echo(f"example: {', '.join(example)}")
-        typer.echo(f"cache:   {folder.root} ({len(there)} of {len(card.languages)} languages)")
+        typer.echo(f"cache:   {folder.root} ({len(complete)} of {len(card.languages)} languages)")
     if card.hub:
         state = "on this machine" if Hub(card.hub).local_folder() else "not fetched"
         typer.echo(f"hub:     {card.hub.repo} at {card.hub.revision} ({state})")
@@ -69,9 +69,13 @@ def verify(
         xrete data verify tatoeba --data DIR
     """
     from xrete import registry
+    from xrete.cli import output
+    from xrete.dataset import open_dataset
 
     wanted = options.split_commas("--languages", [languages]) if languages else None
-    dataset = registry.load_task(task, data, split=split, languages=wanted)
+    dataset = open_dataset(registry.task(task), data, split=split, languages=wanted)
+    if dataset.fallback:
+        output.warn_mini([task], dataset.fallback)
     sizes = {language: dataset.shape.size(dataset[language]) for language in dataset.languages}
     if json_:
         result = {"task": task, "split": dataset.split, "languages": sizes, "missing": dataset.missing}
@@ -79,7 +83,7 @@ def verify(
         return
     typer.echo(
         f"{task}, {dataset.split}: {len(sizes)} of {len(sizes) + len(dataset.missing)} languages, "
-        f"{sum(sizes.values()):,} items, as published"
+        f"{sum(sizes.values()):,} items{'' if dataset.source.kind == 'mini' else ', as published'}"
     )
     if dataset.missing:
-        typer.echo(f"not there: {' '.join(dataset.missing)}")
+        typer.echo(f"missing: {' '.join(dataset.missing)}")

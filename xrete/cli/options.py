@@ -49,6 +49,18 @@ Limit = Annotated[
 ]
 
 
+def model_names(values: Iterable[str]) -> list[str]:
+    """Splits "a,b" as `split_commas` does, but for a name with parameters (`hf:FOLDER?prefix=…`).
+
+    That is one name, as it was typed: commas and blanks belong to it.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    whole = (([value] if "?" in value else split_commas("--model", [value])) for value in values)
+    return list(dict.fromkeys(name for names in whole for name in names))
+
+
 def split_commas(option: str, values: Iterable[str]) -> list[str]:
     """Splits "a,b", keeps order, and drops empty parts and what was said before.
 

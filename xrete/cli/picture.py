@@ -74,20 +74,20 @@ def picture(
         output.warn_mini([dataset.card.name], dataset.fallback)
     with ExitStack() as stack:
         embedder = Embedder(request.load().encoder, _cache(request.identity, no_cache, stack))
-        found = _measured(request, dataset, embedder)
+        scores = _measured(request, dataset, embedder)
         sample = _sampled(dataset, embedder, sentences, seed, no_text)
     projection = project(sample, seed)
     highlighted = _highlighted(sample, seed)
     files = pictures.draw(
         projection,
-        found.groups["all"],
-        {language: values["kl"] for language, values in found.languages.items()},
+        scores.groups["all"],
+        {language: values["kl"] for language, values in scores.languages.items()},
         highlighted,
         _subtitle(request, dataset, sample),
         out,
     )
     files.append(out / PICTURE)
-    content = _content(request, dataset, projection, highlighted, seed) | _numbers(found)
+    content = _content(request, dataset, projection, highlighted, seed) | _numbers(scores)
     _write_json(files[-1], content)
     for file in files:
         typer.echo(json.dumps({"file": str(file)}) if json_ else f"wrote {file}")
@@ -200,8 +200,8 @@ def _content(
     }
 
 
-def _numbers(found: JointScores) -> dict[str, Any]:
-    return {"all": _finite(found.groups["all"]), "languages": {x: _finite(v) for x, v in found.languages.items()}}
+def _numbers(scores: JointScores) -> dict[str, Any]:
+    return {"all": _finite(scores.groups["all"]), "languages": {x: _finite(v) for x, v in scores.languages.items()}}
 
 
 def _finite(values: Any) -> dict[str, float | None]:

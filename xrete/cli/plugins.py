@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,12 @@ import typer
 from xrete.cli import options
 from xrete.errors import XreteError
 from xrete.training.finetune.overrides import described
+
+Columns = Mapping[str, Callable[[Any], str]]
+"""Heads of a list's columns, and what each shows of a card; the first one is the name."""
+
+GAP = 2
+"""Spaces between columns, and before a second line."""
 
 Name = Annotated[str | None, typer.Argument(help="Show the whole card of this one.")]
 
@@ -23,34 +30,30 @@ def tasks(name: Name = None, plugin: options.Plugin = None, json_: options.Json 
         xrete tasks
         xrete tasks tatoeba
     """
-    columns = {
+    columns: Columns = {
         "task": lambda card: card.name,
         "category": lambda card: card.category,
         "metric": lambda card: card.metric,
-        "languages": lambda card: len(card.languages),
-        "protocols": lambda card: ", ".join(card.protocols),
-        "title": lambda card: card.title,
+        "protocols": lambda card: " ".join(card.protocols),
     }
-    _list("tasks", name, columns, json_)
+    _list("tasks", name, columns, {"languages": lambda card: str(len(card.languages))}, json_)
 
 
 def models(name: Name = None, plugin: options.Plugin = None, json_: options.Json = False) -> None:
-    """List the models.
+    """List the models; what one needs is on its card.
 
     Examples:
         xrete models
         xrete models labse --json
     """
-    columns = {
+    columns: Columns = {
         "model": lambda card: card.name,
         "parameters": lambda card: _millions(card.parameters),
-        "dimension": lambda card: card.dimension or "",
-        "max length": lambda card: card.max_length or "",
+        "dimension": lambda card: str(card.dimension or ""),
+        "max length": lambda card: str(card.max_length or ""),
         "licence": lambda card: card.licence,
-        "needs": lambda card: card.needs,
-        "title": lambda card: card.title,
     }
-    _list("models", name, columns, json_)
+    _list("models", name, columns, {"needs": lambda card: card.needs}, json_)
 
 
 def check(
@@ -78,41 +81,81 @@ def check(
         raise typer.Exit(1)
 
 
-def _list(kind: Any, name: str | None, columns: dict[str, Any], json_: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+def _list(kind: Any, name: str | None, columns: Columns, extra: Columns, json_: bool) -> None:
     from xrete import registry
 
-    known = registry.names(kind)
     loader: Any = registry.task if kind == "tasks" else registry.model
     if name is not None:
         _card(_fields(loader(name).card), json_)
         return
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for entry in known.values():
+    rows: list[_Row] = []
+    for entry in registry.names(kind).values():
         try:
             card = loader(entry.name).card
         except XreteError as error:
             if json_:
                 typer.echo(json.dumps({"name": entry.name, "error": str(error)}, ensure_ascii=False))
-            table.add_row(escape(entry.name), *[""] * (len(columns) - 2), f"[red]{escape(str(error))}[/red]")
+            rows.append(_Row({next(iter(columns)): entry.name}, str(error), "red"))
             continue
         if json_:
             typer.echo(
                 json.dumps({"origin": entry.origin, **_fields(card), "name": entry.name}, ensure_ascii=False)
             )
-        table.add_row(escape(entry.name), *(escape(str(get(card))) for get in list(columns.values())[1:]))
+        cells = {head: get(card) for head, get in {**columns, **extra}.items()}
+        rows.append(_Row(cells | {next(iter(columns)): entry.name}, card.title))
     for entry in registry.names("families").values() if kind == "tasks" else ():
+        cells = {next(iter(columns)): f"{entry.name}:NAME"}
         try:
-            title = escape(registry.family(entry.name).title)
+            rows.append(_Row(cells, registry.family(entry.name).title))
         except XreteError as error:
-            title = f"[red]{escape(str(error))}[/red]"
-        table.add_row(f"{escape(entry.name)}:NAME", *[""] * (len(columns) - 2), title)
+            rows.append(_Row(cells, str(error), "red"))
     if not json_:
-        Console().print(table)
+        _print_rows(list(columns), list(extra), rows)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One entry of a list: its cells by the heads of their columns, and its title, or why it does not load."""
+
+    cells: Mapping[str, str]
+    title: str
+    style: str = ""
+
+
+def _print_rows(heads: Sequence[str], extra: Sequence[str], rows: Sequence[_Row]) -> None:
+    """Prints a line for each entry where the terminal is wide enough for titles, else a second line for the title.
+
+    Args:
+        heads: Columns that are always shown.
+        extra: Columns that are shown where they fit beside what goes before them.
+        rows: The entries.
+    """
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console()
+    width = {head: max(len(head), *(len(row.cells.get(head, "")) for row in rows)) for head in (*heads, *extra)}
+    shown = list(heads)
+    total = sum(width[head] + GAP for head in shown)
+    titles_beside = total + max(len(row.title) for row in rows) <= console.width
+    total += titles_beside * (max(len(row.title) for row in rows) + GAP)
+    for head in extra:
+        if total + width[head] <= console.width:
+            shown.append(head)
+            total += width[head] + GAP
+
+    def line(cells: Mapping[str, str]) -> str:
+        return "".join(cells.get(head, "").ljust(width[head] + GAP) for head in shown)
+
+    title = "title" if titles_beside else ""
+    console.print(Text((line({head: head for head in shown}) + title).rstrip(), style="bold"))
+    for row in rows:
+        if titles_beside:
+            console.print(Text(line(row.cells)) + Text(row.title, style=row.style))
+        else:
+            console.print(Text(line(row.cells).rstrip()))
+            console.print(Padding(Text(row.title, style=row.style or "dim"), (0, 0, 0, 2 * GAP), expand=False))
 
 
 def _fields(card: Any) -> dict[str, Any]:
@@ -133,9 +176,52 @@ def _card(card: dict[str, Any], json_: bool) -> None:
 
     grid = Table.grid(padding=(0, 2))
     for key, value in card.items():
-        if lines := list(_lines(value)):
+        if lines := list(_count_lines(value) if key == "counts" else _lines(value)):
             grid.add_row(Text(key.replace("_", " "), style="bold"), Text("\n".join(lines)))
     Console().print(grid)
+
+
+def _count_lines(counts: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a line for each split that has a number of items for each language, and one for all others."""
+    alike = {split: count for split, count in counts.items() if not isinstance(count, Mapping)}
+    if alike:
+        yield ", ".join(f"{split} {_count(count)}" for split, count in alike.items())
+    for split, count in counts.items():
+        if split not in alike:
+            yield f"{split}: {_count_summary(count)}"
+
+
+def _count_summary(counts: Mapping[str, Any]) -> str:
+    """Says how many items the languages of a split have: what most have, and the range of the rest.
+
+    Args:
+        counts: Of each language: a number, or a tuple where several published versions differ.
+    """
+    (usual, times), *_ = Counter(counts.values()).most_common(1)
+    languages = f"{len(counts)} language{'s' if len(counts) > 1 else ''}"
+    if 2 * times < len(counts):
+        return f"{languages}: {_range(list(counts.values()))}"
+    fewer = [count for count in counts.values() if max(_numbers(count)) < min(_numbers(usual))]
+    more = [count for count in counts.values() if min(_numbers(count)) > max(_numbers(usual))]
+    rest = [
+        f"{len(some)} with {word} ({_range(some)})" for word, some in (("fewer", fewer), ("more", more)) if some
+    ]
+    each = " each" if len(counts) > 1 else ""
+    return f"{languages}: {_count(usual)}{each}" + (f", but {' and '.join(rest)}" if rest else "")
+
+
+def _range(counts: Sequence[Any]) -> str:
+    numbers = [number for count in counts for number in _numbers(count)]
+    low, high = min(numbers), max(numbers)
+    return f"{low:,} to {high:,}" if low < high else f"{low:,}"
+
+
+def _count(count: Any) -> str:
+    return " or ".join(f"{number:,}" for number in _numbers(count))
+
+
+def _numbers(count: Any) -> tuple[int, ...]:
+    return (count,) if isinstance(count, int) else tuple(count)
 
 
 def _lines(value: Any) -> Iterator[str]:

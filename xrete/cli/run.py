@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -81,14 +81,14 @@ def run(
     find = partial(
         registry.request_model, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
     )
-    read = partial(registry.load_task, data=data, split=split, languages=wanted, limit=limit)
+    read = partial(_read, data=data, split=split, languages=wanted, limit=limit)
     if gpus is not None and on == "here":
         raise UsageError("--gpus is for jobs on Ray (--on ray); here, start with torchrun or accelerate launch")
     protocols = options.split_commas("--protocol", protocol) if protocol else []
     seeds = options.seeds_of(seed)
     cards = [registry.task(name).card for name in options.chosen_tasks(task)]
     check_protocols(protocols, cards)
-    requests, datasets = _open(options.split_commas("--model", model), find, [card.name for card in cards], read)
+    requests, datasets = _open(options.model_names(model), find, [card.name for card in cards], read)
     settings = RunOptions(
         results=results,
         force=force,
@@ -139,6 +139,14 @@ def _go_through(
             sweep.run_here(cells, plans, settings, report)
         _warn(datasets)
     report.end()
+
+
+def _read(name: str, **options: Any) -> Dataset:
+    """Opens a task's data; that it may be the mini sample is said by `_warn`, before and after."""
+    from xrete import registry
+    from xrete.dataset import open_dataset
+
+    return open_dataset(registry.task(name), **options)
 
 
 def _open(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xrete.encoding.cache import Cache, NoCache
 from xrete.errors import XreteError
 from xrete.files import digest
-from xrete.model import Encoder
+from xrete.model import Encoder, refuse_string
 from xrete.record import Fingerprint
 
 CHUNK = 1024
@@ -78,8 +78,10 @@ class Embedder:
         """Returns unit vectors, float32 [len(texts), dimension].
 
         Raises:
+            TypeError: `texts` is one string.
             XreteError: the model gave a vector that is not finite, or the wrong number of vectors.
         """
+        refuse_string(texts)
         distinct = list(dict.fromkeys(texts))
         self._count(0, len(texts) - len(distinct), [])
         size: int = getattr(self.encoder, "chunk_size", CHUNK)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.errors import UsageError, XreteError
+from xrete.model import refuse_string
 
 if TYPE_CHECKING:
     import torch
@@ -97,10 +98,12 @@ class TransformerEncoder:
             float32 [len(texts), dimension].
 
         Raises:
+            TypeError: `texts` is one string.
             XreteError: the device's memory does not hold a batch.
         """
         import torch
 
+        refuse_string(texts)
         if not texts:
             return self.encode([""])[:0]
         ids = self._tokenise(texts).ids

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.encoding.transformer import TransformerEncoder
+from xrete.model import refuse_string
 
 Build = Callable[[], TransformerEncoder]
 """Opens a model; sent to the workers, so a `functools.partial` of a function that can be imported, no closure."""
@@ -139,7 +140,12 @@ class SharedEncoder:
         self.on_progress: Callable[[int], None] | None = None
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns one vector a text, float32 [len(texts), dimension], in the order of `texts`."""
+        """Returns one vector a text, float32 [len(texts), dimension], in the order of `texts`.
+
+        Raises:
+            TypeError: `texts` is one string.
+        """
+        refuse_string(texts)
         return self._ask(list(texts))[1]
 
     def limited(self, max_length: int | None, /) -> SharedEncoder:

@@ -14,7 +14,7 @@ from xrete.evaluation.plan import Plan, RunOptions
 from xrete.evaluation.to_record import to_record
 from xrete.evaluation.xtreme import write_predictions
 from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
-from xrete.protocols import Reader
+from xrete.protocols import Reader, Tuning
 from xrete.record import Record, Status
 from xrete.scores import scoring
 from xrete.scores.scoring import Scores
@@ -22,26 +22,73 @@ from xrete.store import Outcome, Slot, read_items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
+    from xrete.encoding.embedder import Progress
+    from xrete.training.finetune.job import StepWatch
 
 LazyModel = Callable[[], LoadedModel]
 
 
-def evaluate(model: Any, dataset: Dataset, **options: Any) -> Record:
+def evaluate(
+    model: Any,
+    dataset: Dataset,
+    *,
+    protocol: str | None = None,
+    results: str | Path | None = None,
+    force: bool = False,
+    seed: int = 42,
+    train_languages: str = "all",
+    train_split: str | None = None,
+    train_data: str | Path | None = None,
+    tuning: Tuning | None = None,
+    use_cache: bool = True,
+    price: tuple[float, float] | None = None,
+    progress: Progress | None = None,
+    watch: StepWatch | None = None,
+    predictions: str | Path | None = None,
+) -> Record:
     """Scores one model on one task.
 
     Args:
-        model: What `xrete.load_model` returns, or any object with `encode(list[str]) -> array`.
+        model: What `xrete.load_model` returns, or any object whose `encode(list[str])` returns an array [n, d].
         dataset: What `xrete.load_task` returns.
-        **options: Fields of `RunOptions`.
+        protocol: One of the task's protocols; None takes its first for such a model.
+        results: Folder for records; None keeps nothing on disk.
+        force: Score again what is already complete.
+        seed: For every random choice: the bootstrap, probes, fine-tuning.
+        train_languages: Languages that a protocol with training trains on: "all", "en", or codes with commas.
+        train_split: Split of the task that such a protocol trains on; None: its own choice.
+        train_data: "hub", or a folder of upstream files that it trains on; None: the source of what is scored.
+        tuning: How the model is fine-tuned; None: by the task's first recipe.
+        use_cache: Keep and use embeddings and answers on disk.
+        price: Of a million tokens in and out, for what a chat model costs.
+        progress: Called with the number of texts just encoded, and just found in the cache.
+        watch: Called with every step of fine-tuning.
+        predictions: Folder for predictions in XTREME's layout, below the model's name; needs `results`.
 
     Returns:
         The record; complete, unless an error was raised.
 
     Raises:
+        TypeError: the model has no `encode`.
         XreteError: the data is damaged, the model gives no usable vectors, or results cannot be written.
     """
     loaded = wrap(model)
-    return run(loaded.identity, lambda: loaded, dataset, RunOptions(**options))
+    options = RunOptions(
+        protocol=protocol,
+        results=None if results is None else Path(results),
+        force=force,
+        seed=seed,
+        train_languages=train_languages,
+        train_split=train_split,
+        train_data=train_data,
+        tuning=tuning or Tuning(),
+        use_cache=use_cache,
+        price=price,
+        progress=progress or (lambda encoded, cached: None),
+        watch=watch or (lambda step: None),
+        predictions=None if predictions is None else Path(predictions),
+    )
+    return run(loaded.identity, lambda: loaded, dataset, options)
 
 
 def run(identity: ModelIdentity, load: LazyModel, dataset: Dataset, options: RunOptions) -> Record:
