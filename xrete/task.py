@@ -17,18 +17,13 @@ Counts = int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]]
 
 
 Objective = Literal["classes", "labels", "choices", "score", "cosine", "cosent", "softmax", "in-batch"]
-"""What is trained.
+"""What is trained, as recipes and users write it.
 
-The transformer reads both texts together, and a head on its first token gives a score for each class
-(cross-entropy), for each label apart (binary cross-entropy), for each alternative (cross-entropy over them), or one
-number (squared error). Or it reads each text alone, and what is trained is their cosine (squared error), the order
-of the cosines of a batch (CoSENT, Huang et al. 2024), a head on [u; v; |u-v|] (cross-entropy; Sentence-BERT), or
-the cosines of all first with all second texts of a batch (cross-entropy, the partner is right).
+Both texts are read together, and a head gives a score for each class, for each label apart ("labels"), for each
+alternative ("choices"), or one number ("score"). Or each text is read alone, and what is trained is the cosine of
+the two, the order of the cosines of a batch ("cosent"), a head on both vectors ("softmax"), or the cosines of all
+first with all second texts of a batch ("in-batch"). `xrete.training.finetune.objectives` has a row for each.
 """
-ENCODERS: frozenset[str] = frozenset({"cosine", "cosent", "softmax", "in-batch"})
-"""Objectives after which the model is an encoder still; it is scored as such where its task needs no head."""
-WHOLE_BATCH: frozenset[str] = frozenset({"cosent", "in-batch"})
-"""Objectives that hold the items of a batch against each other, so that it cannot be read in parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +51,8 @@ class Stage:
         weight_decay: Of all but biases and layer normalisation.
         clip: Most norm of the gradient.
         select: Keep the weights that did best on held-out data, else the last ones.
-        evaluate_every: Steps between looks at held-out data; 0: once an epoch.
-        patience: Looks without a new best after which the stage ends; 0: never.
+        evaluate_every: Steps between evaluations on held-out data; 0: once an epoch.
+        patience: Evaluations without a new best after which the stage ends; 0: never.
     """
 
     name: str = "train"
@@ -79,11 +74,6 @@ class Stage:
     select: bool = True
     evaluate_every: int = 0
     patience: int = 0
-
-    @property
-    def trains_encoder(self) -> bool:
-        """Whether each text is read alone."""
-        return self.objective in ENCODERS
 
 
 Recipe = tuple[Stage, ...]

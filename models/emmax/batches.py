@@ -86,10 +86,10 @@ class Grouping:
 
     def __call__(self, texts: list[str]) -> list[Group]:
         """Tokenises sentences and sorts them by length into groups; longest first."""
-        found = self.tokenizer(
+        columns = self.tokenizer(
             texts, truncation=True, max_length=self.max_length, return_attention_mask=False, verbose=False
         )
-        ids: list[list[int]] = found["input_ids"]
+        ids: list[list[int]] = columns["input_ids"]
         lengths = [len(row) for row in ids]
         if self.even:
             count = math.ceil(len(ids) / max(1, self.group_tokens // self.max_length))
@@ -152,5 +152,5 @@ class Feed:
 
 
 def order_of(groups: Sequence[Group]) -> NDArray[np.intp]:
-    """Returns the place of each row of groups, one after the other, among all sentences, int64 [b]."""
+    """Returns the place of each row of groups, one after the other, among all sentences: int [b]."""
     return np.concatenate([group.rows for group in groups])

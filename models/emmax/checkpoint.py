@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run is, written at once or not at all, and found again.
+"""Checkpoints: everything that a run is, written at once or not at all, and read again.
 
     state.json          progress, config, digest of the corpora, scores, which is the best, digest of the other file
     state.safetensors   weights, key encoder, queue, classifier, s_r, optimisers
@@ -242,19 +242,19 @@ def _check_settings(folder: Path, state: dict[str, Any], config: Config) -> None
 
 def leaves(values: dict[str, Any], path: str = "") -> dict[str, Any]:
     """Returns nested settings under their full keys."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
-        found |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-    return found
+        flat |= leaves(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return flat
 
 
 def _aliases(modules: Mapping[str, nn.Module]) -> dict[str, str]:
     """Returns the other names of weights that have several (tied ones), and the name that they are saved by."""
     first: dict[int, str] = {}
     aliases = {}
-    for module, found in modules.items():
-        for name, weight in found.named_parameters(remove_duplicate=False):
-            full = f"{module}/{name}"
+    for name_of_module, module in modules.items():
+        for name, weight in module.named_parameters(remove_duplicate=False):
+            full = f"{name_of_module}/{name}"
             if first.setdefault(id(weight), full) != full:
                 aliases[full] = first[id(weight)]
     return aliases

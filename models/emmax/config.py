@@ -314,10 +314,10 @@ def validated(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}" for item in error.errors()]
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        errors = [f"{'.'.join(map(str, item['loc'])) or 'config'}: {item['msg']}" for item in error.errors()]
+        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
         raise UsageError(
-            f"config: {'; '.join(found[:3])}{more} (xrete pretrain emmax --explain lists all keys)"
+            f"config: {'; '.join(errors[:3])}{more} (xrete pretrain emmax --explain lists all keys)"
         ) from None
 
 

@@ -46,7 +46,7 @@ class SentenceEncoder(nn.Module):
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
 
     def states(self, tokens: Tokens) -> Tensor:
-        """Returns the states of all tokens, [n, length, d] or packed [1, tokens, d], as the ids are."""
+        """Runs the transformer; returns the states of all tokens, [n, length, d], or packed [1, tokens, d]."""
         if self.training:
             _seed_dropout(tokens)
         with self.autocast(tokens.ids.device):
@@ -70,8 +70,8 @@ class SentenceEncoder(nn.Module):
             return first.float()
         with self.autocast(first.device):
             pooled = self.transformer.pooler(first.unsqueeze(1))
-        found: Tensor = self.dense(pooled.float())
-        return found
+        projected: Tensor = self.dense(pooled.float())
+        return projected
 
 
 def _seed_dropout(tokens: Tokens) -> None:

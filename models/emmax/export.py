@@ -25,7 +25,7 @@ def write_model(folder: Path, start: Start, weights: dict[str, Tensor], card: di
     Args:
         folder: Does not exist yet.
         start: What the run started from: its tokenizer, and its modules, whose own weights are not read.
-        weights: Whole weights of the query encoder, tensors [...] by the names of `Query`.
+        weights: Whole weights of the query encoder, by the names of `Query`, each of its own shape [...].
         card: How it was trained.
     """
     encoder = start.query.encoder
@@ -93,10 +93,10 @@ def _corpora(report: dict[str, Any]) -> Iterator[str]:
             yield f"{kind} {name}: {corpus['kept']:,} {unit} of {corpus['read']:,} ({corpus['digest'][:16]})"
 
 
-def _overlap(found: dict[str, Any] | None) -> Iterator[str]:
-    if found is None:
+def _overlap(overlap: dict[str, Any] | None) -> Iterator[str]:
+    if overlap is None:
         yield "not looked for"
         return
-    yield f"all of {found['data']}: {found['found']:,} of {found['texts']:,}"
-    for task, counts in found["tasks"].items():
+    yield f"all of {overlap['data']}: {overlap['found']:,} of {overlap['texts']:,}"
+    for task, counts in overlap["tasks"].items():
         yield f"{task}: {counts['found']:,} of {counts['texts']:,}"

@@ -1,4 +1,4 @@
-"""The encoder's passes over the sentences of a step, in one piece or by gradient caching (Gao et al. 2021)."""
+"""One step's passes through the encoder: forward to sentence vectors, and backward from their gradients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ class GradientCache:
     def __init__(
         self, module: nn.Module, parts: list[tuple[list[Tokens], list[Masked]]], order: NDArray[np.intp]
     ) -> None:
-        """Runs the forward pass."""
+        """Runs the forward pass.
+
+        Args:
+            module: The query encoder and its head, as it is replicated or sharded.
+            parts: Groups of sentences, and of corrupted ones, that run at once; one part is kept for the backward
+                pass.
+            order: Place of each row that comes out among the sentences, int [b].
+        """
         self._module = module
         self._parts = parts
         self._order = order
@@ -44,6 +51,10 @@ class GradientCache:
 
     def backward(self, team: Team, mlm_weight: float) -> Tensor:
         """Carries the gradient of the vectors into the encoder, and that of masked language modelling with it.
+
+        Args:
+            team: The processes; the encoder's gradients are averaged over them with the last part.
+            mlm_weight: Of the loss of masked language modelling.
 
         Returns:
             This process's part of the mean loss of masked language modelling, a scalar.
@@ -75,7 +86,12 @@ class GradientCache:
 
 
 def in_order(vectors: Tensor, order: NDArray[np.intp]) -> Tensor:
-    """Puts rows [b, d] that came group after group, at places `order` [b], back in the order of the batch."""
+    """Puts rows that came group after group back in the order of the batch.
+
+    Args:
+        vectors: [b, d].
+        order: Place of each row in the batch, int [b].
+    """
     result = torch.empty_like(vectors)
     result[move(order, vectors.device)] = vectors
     return result

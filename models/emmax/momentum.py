@@ -71,12 +71,12 @@ class KeyQueue(nn.Module):
         self.valid = 0
 
     def newest(self) -> tuple[Tensor, Tensor]:
-        """Returns the keys [n, d] and their ids [n] that are there, in the order of their rows."""
+        """Returns the keys [n, d] and their ids [n] that the queue holds, in the order of its rows."""
         return self.keys[: self.valid], self.ids[: self.valid]
 
     @torch.no_grad()
     def push(self, keys: Tensor, ids: Tensor) -> None:
-        """Adds a batch of any size, keys [n, d] and ids [n]; of one larger than the queue only the last K stay."""
+        """Adds a batch of any size, keys [B, d] and ids [B]; of one larger than the queue only the last K stay."""
         size = len(self.keys)
         keys, ids = keys[-size:] if size else keys[:0], ids[-size:] if size else ids[:0]
         head = min(len(keys), size - self.pointer)

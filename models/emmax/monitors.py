@@ -81,7 +81,7 @@ def watch_em(
     paraphrases = by_classifier == PARAPHRASE
     last = [agreeing, compared.sum(), given.sum(), (given & paraphrases).sum(), hits, (own & paraphrases).sum()]
     ranks = run.team.sum(torch.stack(rows).float()).tolist()
-    agreed, total, golden, found, top, known_own = run.team.sum(torch.stack(last).float()).tolist()
+    agreed, total, golden, recognised, top, known_own = run.team.sum(torch.stack(last).float()).tolist()
     total = total or 1.0  # nothing is compared with a queue that is still empty
     anchors = len(similarities) * run.team.size
     step.metrics |= {
@@ -96,11 +96,11 @@ def watch_em(
         **_widths(run),
     }
     if golden:
-        step.metrics |= {"golden_paraphrase": found / golden, "golden_retrieved": top / golden}
+        step.metrics |= {"golden_paraphrase": recognised / golden, "golden_retrieved": top / golden}
 
 
 @torch.no_grad()
-def watch_warm_up(run: Training, step: Step, x: Tensor, y: Tensor, found: Iterable[tuple[Tensor, Tensor]]) -> None:
+def watch_warm_up(run: Training, step: Step, x: Tensor, y: Tensor, ranks: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Adds to the metrics of a step that trains the classifier on labelled pairs.
 
     Args:
@@ -108,16 +108,20 @@ def watch_warm_up(run: Training, step: Step, x: Tensor, y: Tensor, found: Iterab
         step: The step.
         x: Vectors of sentences [M, d].
         y: Vectors of their translations [M, d].
-        found: What the classifier said and what is right, for translations, for random pairs (where the config has
+        ranks: What the classifier says and what is right, for translations, for random pairs (where the config has
             them) and for virtual examples.
     """
     if not run.watch.is_due(step):
         return
-    judged = list(found)
-    said, right = (torch.cat(columns) for columns in zip(*judged, strict=True))
+    judged = list(ranks)
+    given, right = (torch.cat(columns) for columns in zip(*judged, strict=True))
     swapped = run.classifier.pairs(x, y).argmax(0) != run.classifier.pairs(y, x).argmax(0)
-    values = [(said == right).float().mean(), (judged[0][0] == judged[0][1]).float().mean(), swapped.float().mean()]
-    shares = torch.bincount(said, minlength=run.config.ranks.number) / len(said)
+    values = [
+        (given == right).float().mean(),
+        (judged[0][0] == judged[0][1]).float().mean(),
+        swapped.float().mean(),
+    ]
+    shares = torch.bincount(given, minlength=run.config.ranks.number) / len(given)
     means = (run.team.sum(torch.cat([torch.stack(values), shares])) / run.team.size).tolist()
     step.metrics |= {
         "accuracy": means[0],

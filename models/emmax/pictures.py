@@ -96,7 +96,7 @@ def _scores(axes: Axes, scores: Sequence[LogEntry], starts: Mapping[str, int]) -
     """Draws each group of each task."""
     axes.set_title("Held-out retrieval")
     groups = sorted(
-        {(task, group) for entry in scores for task, found in entry["tasks"].items() for group in found}
+        {(task, group) for entry in scores for task, scores_of in entry["tasks"].items() for group in scores_of}
     )
     for colour, (task, group) in zip(COLOURS, groups, strict=False):
         judged = [entry for entry in scores if group in entry["tasks"].get(task, {})]  # tasks may change on the way

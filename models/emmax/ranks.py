@@ -17,26 +17,6 @@ ORDER = "paraphrase_first"
 PARAPHRASE = 0
 
 
-def to_paper(rank: int) -> int:
-    """Returns the paper's number of a rank, 1 to N."""
-    return rank + 1
-
-
-def from_paper(rank: int) -> int:
-    """Returns our number of the paper's rank."""
-    return rank - 1
-
-
-def to_official(rank: int, number: int) -> int:
-    """Returns the official code's index of a rank, of `number` ranks."""
-    return number - 1 - rank
-
-
-def from_official(rank: int, number: int) -> int:
-    """Returns our number of the official code's index."""
-    return number - 1 - rank
-
-
 def virtual_ranks(shares: Tensor, number: int, labels: Literal["ceil", "quantile"]) -> Tensor:
     """Returns the rank of virtual examples (below Eq. 3).
 
@@ -68,7 +48,10 @@ def virtual_examples(y: Tensor, other: Tensor, shares: Tensor, *, renormalise: b
 
 
 def temperatures(low: float, high: float, number: int) -> Tensor:
-    """Returns tau_1 < ... < tau_{N-1} [N - 1] of ranking InfoNCE, linear from `low` to `high`; one is `low`."""
+    """Returns tau_1 < ... < tau_{N-1} of ranking InfoNCE, float32 [N - 1], linear from `low` to `high`.
+
+    Of two ranks, the one temperature is `low`.
+    """
     return torch.linspace(low, high, number - 1)
 
 
@@ -101,8 +84,11 @@ class TypicalSimilarity(nn.Module):
     def ranks(self, similarities: Tensor) -> Tensor:
         """Returns c_M, the rank whose typical similarity is nearest (Eq. 10); of two equally near, the lower.
 
+        Args:
+            similarities: Cosines [b, C].
+
         Returns:
-            int64 [b, C], or of whatever shape the similarities have.
+            Ranks from 0, int64 [b, C].
         """
         nearest = (similarities - self.values[0]).abs()
         ranks = torch.zeros_like(similarities, dtype=torch.long)
@@ -129,7 +115,12 @@ class TypicalSimilarity(nn.Module):
 
     @torch.no_grad()
     def restart(self, sums: Tensor, counts: Tensor) -> None:
-        """Starts again from these means, sums [N] over counts [N]; ranks without a pair keep what they have."""
+        """Starts again from these means; ranks without a pair keep what they have.
+
+        Args:
+            sums: As in `update`, [N].
+            counts: As in `update`, [N].
+        """
         self.known &= counts <= 0
         self.update(sums, counts)
 
@@ -140,7 +131,14 @@ class TypicalSimilarity(nn.Module):
 
 
 def sums_by_rank(similarities: Tensor, ranks: Tensor, allowed: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Adds up the similarities of the allowed cells of each rank, and counts them; both float32 [N]."""
+    """Adds up the similarities of the allowed cells of each rank, and counts them; both float32 [N].
+
+    Args:
+        similarities: Cosines [b, C], or [M].
+        ranks: Of the same cells, int64 [b, C], or [M].
+        allowed: Which cells count, bool [b, C], or [M].
+        number: N.
+    """
     chosen = [allowed & (ranks == rank) for rank in range(number)]
     sums = torch.stack([torch.where(cells, similarities, 0.0).sum() for cells in chosen])
     counts = torch.stack([cells.sum() for cells in chosen])

@@ -26,6 +26,7 @@ class Step:
         generator: For draws about the global batch; the same on every process.
         seed: For everything else of this process.
         metrics: What is logged.
+        gradient_cache: The encoder's passes, once they have run; `Training.learn` goes backwards through them.
     """
 
     phase: str
@@ -37,7 +38,7 @@ class Step:
     generator: torch.Generator
     seed: int
     metrics: dict[str, Any] = field(default_factory=dict)
-    passes: GradientCache | None = None
+    gradient_cache: GradientCache | None = None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def table(scores: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Table:
 
 
 def interval(values: Sequence[float] | np.ndarray[Any, Any]) -> str:
-    """Writes a mean difference of values [seeds] with its interval, or alone where there is one seed."""
+    """Writes the mean of differences [seeds] with its interval over seeds, or alone where there is one seed."""
     array = np.asarray(values, dtype=float)
     if len(array) < 2:
         return f"{array.mean():+.1f}"

@@ -52,11 +52,11 @@ class Tokens(ABC):
 
     @abstractmethod
     def first(self, states: Tensor) -> Tensor:
-        """Takes the state of each sentence's first token, [n, d], from those of all tokens."""
+        """Takes each sentence's first state from those of all: [n, length, d] or [1, tokens, d] to [n, d]."""
 
     @abstractmethod
     def mean(self, states: Tensor) -> Tensor:
-        """Averages the states of each sentence's tokens, float32 [n, d]."""
+        """Averages each sentence's states, [n, length, d] or [1, tokens, d], to float32 [n, d]."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class Padded(Tokens):
         return {"input_ids": self.ids, "attention_mask": self.mask}
 
     def first(self, states: Tensor) -> Tensor:
-        """Takes the first column of [n, length, d], [n, d]."""
+        """Takes the first column of [n, length, d]."""
         return states[:, 0]
 
     def mean(self, states: Tensor) -> Tensor:
-        """Averages rows of [n, length, d] without their padding, float32 [n, d]."""
+        """Averages rows of [n, length, d], without their padding."""
         weights = self.mask.unsqueeze(-1).float()
         return (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
 
@@ -108,11 +108,11 @@ class Packed(Tokens):
         return {"input_ids": self.ids, "position_ids": self.positions, "packed": self}
 
     def first(self, states: Tensor) -> Tensor:
-        """Takes the states, of [1, tokens, d], where sentences begin, [n, d]."""
+        """Takes the states where sentences begin, of [1, tokens, d]."""
         return states[0, self.offsets[:-1]]
 
     def mean(self, states: Tensor) -> Tensor:
-        """Averages [1, tokens, d] from offset to offset, float32 [n, d]."""
+        """Averages [1, tokens, d] from offset to offset."""
         return torch.segment_reduce(states[0].float(), "mean", offsets=self.offsets.long(), unsafe=True)
 
     def runs(self) -> list[tuple[int, int]]:
@@ -157,7 +157,7 @@ class Layout:
 
 
 def layout_of(transformer: Any, tokenizer: Any) -> Layout:
-    """Says how the transformer takes sentences: packed, where its attention is told so."""
+    """Returns how the transformer takes sentences: packed, where its attention is told so."""
     config = transformer.config
     if config._attn_implementation != "packed":
         return Layout(tokenizer.pad_token_id, None)
@@ -233,12 +233,12 @@ def packed_attention(
         return at_once.unsqueeze(0), None
     runs = packed.runs()
     sizes = [count * length for count, length in runs]
-    found = []
+    parts = []
     for run, *states in zip(runs, *(part[0].split(sizes, dim=1) for part in (query, key, value)), strict=True):
         q, k, v = (part.unflatten(1, run).transpose(0, 1) for part in states)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
-        found.append(attended.transpose(1, 2).flatten(0, 1))
-    return torch.cat(found).unsqueeze(0), None
+        parts.append(attended.transpose(1, 2).flatten(0, 1))
+    return torch.cat(parts).unsqueeze(0), None
 
 
 def _has_kernel(query: Tensor) -> bool:
@@ -257,7 +257,7 @@ AttentionMaskInterface.register("packed", _no_mask)
 
 
 def move(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copies an array of any shape [...] to a device, which a GPU does not wait for."""
+    """Copies an array [...] to a device, which a GPU does not wait for."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 

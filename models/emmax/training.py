@@ -166,14 +166,14 @@ class Training:
         Their gradient is carried on into the encoder by `learn`.
         """
         self.query.train()
-        step.passes = GradientCache(self._module, self._micro_batches(step), step.share.order)
-        return step.passes.vectors
+        step.gradient_cache = GradientCache(self._module, self._micro_batches(step), step.share.order)
+        return step.gradient_cache.vectors
 
     def hide(self, step: Step) -> None:
         """Corrupts this process's sentences, for a step that does nothing but predict the hidden tokens."""
         self.query.train()
         parts: list[tuple[list[Tokens], list[Masked]]] = [([], masked) for _, masked in self._micro_batches(step)]
-        step.passes = GradientCache(self._module, parts, step.share.order[:0])
+        step.gradient_cache = GradientCache(self._module, parts, step.share.order[:0])
 
     @torch.no_grad()
     def encode_frozen(self, share: Share) -> Tensor:
@@ -189,7 +189,7 @@ class Training:
         return self.team.gather(in_order(self.keys(tokens), step.share.order))
 
     def candidates(self, step: Step, keys: Tensor) -> Candidates:
-        """Puts the keys of the batch [B, d] and of the queue side by side, and says which count for whom."""
+        """Puts the keys of the batch [B, d] and of the queue side by side, with which of them count for whom."""
         old, old_ids = self.queue.newest()
         vectors = torch.cat([keys, old])
         columns = torch.arange(len(vectors), device=keys.device)
@@ -208,6 +208,11 @@ class Training:
         It goes backwards twice: from the losses to the classifier and to the sentence vectors, which are leaves
         (`GradientCache.vectors`); then from these vectors' gradients into the encoder.
 
+        Args:
+            step: The step.
+            encoder: The encoder's loss, a scalar.
+            classifier: The classifier's, a scalar.
+
         Raises:
             XreteError: a loss or a gradient is not finite; nothing was changed by this step.
         """
@@ -216,9 +221,9 @@ class Training:
         }
         if losses:
             torch.autograd.backward(list(losses.values()))
-        if step.passes is not None:
+        if step.gradient_cache is not None:
             weight = 1.0 if step.phase == "mlm" else self.config.mlm.weight
-            hidden = step.passes.backward(self.team, weight)
+            hidden = step.gradient_cache.backward(self.team, weight)
             if self._hides(step.phase):
                 losses["mlm"] = hidden
         if classifier is not None:

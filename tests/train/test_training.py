@@ -184,9 +184,11 @@ def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str) -> None
     learn, candidates = run.learn, run.candidates
 
     def spy_candidates(step: Step, keys: Tensor) -> Any:
-        assert step.passes is not None
+        assert step.gradient_cache is not None
         seen.update(
-            x=step.passes.vectors.detach().clone(), y=torch.cat([keys, run.queue.keys]), batch=step.share.batch
+            x=step.gradient_cache.vectors.detach().clone(),
+            y=torch.cat([keys, run.queue.keys]),
+            batch=step.share.batch,
         )
         return candidates(step, keys)
 
@@ -255,16 +257,16 @@ def test_each_module_learns_from_its_own_loss_alone(assemble: Assemble) -> None:
         return {name for name, weight in module.named_parameters() if weight.grad is not None}
 
     def spy(step: Step, *, encoder: Tensor, classifier: Tensor) -> None:
-        assert step.passes is not None
+        assert step.gradient_cache is not None
         classifier.backward()
         assert learned(run.classifier) == {"prior", "mean", "log_variance"}
-        assert step.passes.vectors.grad is None
+        assert step.gradient_cache.vectors.grad is None
         run.classifier.zero_grad()
         encoder.backward()
-        gradient = step.passes.vectors.grad
+        gradient = step.gradient_cache.vectors.grad
         assert gradient is not None
         assert float(gradient.abs().sum()) > 0
-        step.passes.backward(run.team, 0.0)
+        step.gradient_cache.backward(run.team, 0.0)
         assert learned(run.query) == {name for name, _ in run.query.named_parameters()}
         assert learned(run.classifier) == learned(run.keys) == set()
         assert not run.queue.keys.requires_grad

@@ -143,7 +143,7 @@ def test_the_study_knows_what_a_checkpoint_knows(
         assert 0.1 < one.classifier <= 1
         assert 0.1 < one.encoder <= 1
         assert one.cosine == sorted(one.cosine, reverse=True)
-        assert one.found[0] > 0.5
+        assert one.recall[0] > 0.5
     Console().print(study.table([("run", found)]))
     assert "3-em-0000003" in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -29,8 +29,9 @@ from xrete.shapes.contract import Part
 from xrete.shapes.metric import runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
+from xrete.task import Objective
 from xrete.training.finetune.job import TrainerStep
-from xrete.training.finetune.network import cosent
+from xrete.training.finetune.objectives import OBJECTIVES, cosent
 from xrete.training.finetune.tuner import Tuner, trainable
 from xrete.training.team import Team
 
@@ -62,6 +63,24 @@ def test_every_objective_learns(toy: Open, toy_model: Any, name: str) -> None:
     score = tuned(toy_model, toy(name)).score
     assert score is not None
     assert score > 95
+
+
+@pytest.mark.parametrize("name", ["pairs", "siamese", "topics", "choose", "score", "cosine", "order", "search"])
+def test_shapes_give_the_targets_that_the_objective_names(toy: Open, name: str) -> None:
+    dataset = toy(name)
+    (recipe,) = dataset.card.recipes.values()
+    objective = recipe[-1].objective
+    shape: Any = dataset.shape
+    targets = shape.targets(dataset["xx"], objective)
+    kind, dimensions = {
+        "place": (np.integer, 1), "flags": (np.bool_, 2), "number": (np.floating, 1), "partner": (np.floating, 1),
+    }[OBJECTIVES[objective].target]  # fmt: skip
+    assert np.issubdtype(targets.dtype, kind)
+    assert targets.ndim == dimensions
+
+
+def test_every_objective_has_a_row() -> None:
+    assert list(OBJECTIVES) == list(get_args(Objective))
 
 
 def test_stars_are_learned(toy: Open, toy_model: Any) -> None:
@@ -104,7 +123,7 @@ def test_an_epoch_may_read_each_item_in_one_of_its_languages(
         seen.append(rows)
         return 0.0
 
-    monkeypatch.setattr("xrete.training.finetune.trainer._Stage._step", step)
+    monkeypatch.setattr("xrete.training.finetune.trainer._StageTrainer._step", step)
     record = tuned(toy_model, toy("topics"), *changes)
     assert record.fine_tuning is not None
     (stage,) = record.fine_tuning.runs[0].stages

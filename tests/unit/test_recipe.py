@@ -13,7 +13,8 @@ from xrete import registry
 from xrete.errors import UsageError
 from xrete.shapes import load_shape
 from xrete.shapes.contract import TrainShape, ZeroShotShape
-from xrete.task import ENCODERS, Stage, TaskCard
+from xrete.task import Stage, TaskCard
+from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.overrides import choose, described
 
 
@@ -49,7 +50,8 @@ def test_recipes_fit_what_they_train_on() -> None:
                 assert isinstance(shape, TrainShape)
                 assert stage.objective in shape.objectives
                 assert "train" in trained.training or stage.task is None
-            if stages[-1].objective in ENCODERS - {"softmax"}:  # whose head may be what is scored
+            last = OBJECTIVES[stages[-1].objective]
+            if last.trains_encoder and last.head != "comparison":  # whose head may be what is scored
                 assert isinstance(load_shape(card(name).shape), ZeroShotShape)
 
 

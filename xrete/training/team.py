@@ -64,7 +64,7 @@ class Team:
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Returns the rows [B, d] of all processes, [b, d] of each, in their order, without gradients."""
+        """Returns the rows [n, ...] of all processes in their order, [size * n, ...], without gradients."""
         if self.size == 1:
             return rows
         parts = [torch.empty_like(rows) for _ in range(self.size)]
@@ -72,14 +72,14 @@ class Team:
         return torch.cat(parts)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Returns the sum over all processes, of any shape [...], without gradients."""
+        """Returns the sum over all processes, of the values' own shape [...], without gradients."""
         values = values.detach().clone()
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def mean(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Returns this process's part of sums over counts, [...] each, to be averaged over processes; 0 of none."""
+        """Returns this process's part of sums [...] over counts [...], to be averaged over all; 0 of nothing."""
         return sums * (self.size / self.sum(counts).clamp(min=1))
 
     def average_gradients(self, module: nn.Module) -> None:

@@ -46,28 +46,28 @@ def test_sets(data: str) -> tuple[list[TestSet], dict[str, str]]:
     Returns:
         The test sets, and why each other task has none.
     """
-    found, skipped = [], {}
+    sets, skipped = [], {}
     for name in registry.names("tasks"):
         try:
             dataset = open_dataset(registry.task(name), data)
-            found.append(TestSet(name, dataset.split, dict(_languages(dataset))))
+            sets.append(TestSet(name, dataset.split, dict(_languages(dataset))))
         except XreteError as error:
             skipped[name] = str(error)
-    return found, skipped
+    return sets, skipped
 
 
 def test_digests(sources: Sequence[str]) -> NDArray[np.int64]:
-    """Returns the sorted digests [n] of all test texts of several sources.
+    """Returns the sorted digests of all test texts of several sources, int64 [texts].
 
     Raises:
         UsageError: a source has no task's data.
     """
     known = []
     for data in sources:
-        found, _ = test_sets(data)
-        if not found:
+        sets, _ = test_sets(data)
+        if not sets:
             raise UsageError(f"data.filters.test_sets: no task's data in {data}; name mini, or a data folder")
-        known += [digests for test_set in found for digests in test_set.languages.values()]
+        known += [digests for test_set in sets for digests in test_set.languages.values()]
     return np.unique(np.concatenate([np.empty(0, np.int64), *known]))
 
 

@@ -49,7 +49,7 @@ def find(pattern: str, names: Sequence[str], wanted: Sequence[Codes] | None) -> 
     if wanted is not None:
         return [(codes, file) for codes in wanted for file in sorted(_files(fill(pattern, names, codes), names))]
     regex = _regex(pattern)
-    found = []
+    matches = []
     for file in _files(pattern, names):
         match = regex.fullmatch(str(file))
         if match:
@@ -57,10 +57,10 @@ def find(pattern: str, names: Sequence[str], wanted: Sequence[Codes] | None) -> 
             for code in codes:
                 if not is_language(code):
                     raise UsageError(f"{file}: {code!r} is no language code; list those to read")
-            found.append((codes, file))
-    if not found:
+            matches.append((codes, file))
+    if not matches:
         raise DataError(f"no file matches {pattern}")
-    return sorted(found)
+    return sorted(matches)
 
 
 def stamp(*files: Path) -> tuple[str, ...]:
@@ -84,10 +84,10 @@ def _files(pattern: str, names: Sequence[str]) -> list[Path]:
     tokens = ["*" if token in wild else glob.escape(token) for token in _TOKEN.split(pattern)]
     # Path.glob takes no absolute pattern, and finds hidden files.
     everything = map(Path, glob.glob("".join(tokens)))  # noqa: PTH207
-    found = [file for file in everything if file.is_file()]
-    if not found:
+    existing = [file for file in everything if file.is_file()]
+    if not existing:
         raise DataError(f"missing corpus file: {pattern}")
-    return found
+    return existing
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

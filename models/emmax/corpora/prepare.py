@@ -122,13 +122,13 @@ class _Maker:
                     continue
                 except OSError as error:
                     raise write_error(path, error) from error
-        found = {}
+        corpora_by_name = {}
         for languages, path in paths.items():
             corpus = find_corpus(path)
             if corpus is None:
                 raise XreteError(f"{path} was prepared, but is gone; do not delete it during a run")
-            found["-".join(languages)] = corpus
-        return found
+            corpora_by_name["-".join(languages)] = corpus
+        return corpora_by_name
 
     def _path(self, kind: str, languages: Codes, parts: Sequence[RawRows]) -> Path:
         """Returns where the corpus is, named after all that decides it."""
@@ -199,9 +199,9 @@ class _Maker:
         fit = np.flatnonzero(verdicts == FIT)
         if len(self._test_digests):
             sides = [text_digests(bare(column[row]) for row in fit.tolist()) for column in columns]
-            found = np.logical_or.reduce([contains(self._test_digests, digests) for digests in sides])
-            verdicts[fit[found]] = "test sentence"
-            fit = fit[~found]
+            tested = np.logical_or.reduce([contains(self._test_digests, digests) for digests in sides])
+            verdicts[fit[tested]] = "test sentence"
+            fit = fit[~tested]
         rows = text_digests("\t".join(column[row] for column in columns) for row in fit.tolist())
         verdicts[fit[~seen.add(rows)]] = "duplicate"
         return verdicts
@@ -209,13 +209,13 @@ class _Maker:
 
 def _sides(parallel: Mapping[str, Corpus]) -> dict[Codes, list[RawRows]]:
     """Returns the sides of prepared bitexts as monolingual text."""
-    found: dict[Codes, list[RawRows]] = {}
+    sides: dict[Codes, list[RawRows]] = {}
     for corpus in parallel.values():
         for side, language in enumerate(corpus.languages):
             stamp = ("side", corpus.report.digest, str(side))
             part = RawRows((language,), f"{corpus.path}, pair", stamp, partial(_side, corpus, side))
-            found.setdefault((language,), []).append(part)
-    return found
+            sides.setdefault((language,), []).append(part)
+    return sides
 
 
 def _side(corpus: Corpus, side: int) -> Iterator[Row]:
@@ -236,8 +236,8 @@ def _nothing_kept(report: CorpusReport, parts: Sequence[RawRows]) -> str:
     if not report.read:
         return f"nothing in {parts[0].place.rpartition(',')[0]}: there is no text of {name}; fetch it again"
     reasons = sorted(report.dropped.items(), key=lambda item: -item[1].count)
-    found = "; ".join(f"{reason} {dropped.count:,} ({dropped.first[0]})" for reason, dropped in reasons)
+    counts = "; ".join(f"{reason} {dropped.count:,} ({dropped.first[0]})" for reason, dropped in reasons)
     return (
-        f"none of the {report.read:,} rows of {name} can be used: {found}; mend the files, change data.filters, or "
-        f"leave {name} out"
+        f"none of the {report.read:,} rows of {name} can be used: {counts}; mend the files, change data.filters, "
+        f"or leave {name} out"
     )

@@ -129,7 +129,7 @@ class Prepared:
         report = self.report()
         for kind in ("parallel", "monolingual"):
             for corpus in report[kind].values():
-                corpus["dropped"] = {reason: found["count"] for reason, found in corpus["dropped"].items()}
+                corpus["dropped"] = {reason: dropped["count"] for reason, dropped in corpus["dropped"].items()}
                 del corpus["bytes"]
         return report
 

@@ -136,11 +136,11 @@ class Sampler:
             steps[places] = np.arange(drawn, drawn + len(places))
         orders = zip(chosen.tolist(), (steps // sizes).tolist(), strict=True)
         keys = np.stack([order_key(f"{self._seed} {names[number]} {epoch}") for number, epoch in orders])
-        found = permute(steps % sizes, sizes, keys)
+        permuted = permute(steps % sizes, sizes, keys)
         rows: list[list[tuple[str, str]]] = [[]] * count
         for number, places in members.items():
             corpus = corpora[names[number]]
-            for place, texts in zip(places.tolist(), corpus.rows(found[places]), strict=True):
+            for place, texts in zip(places.tolist(), corpus.rows(permuted[places]), strict=True):
                 rows[place] = list(zip(texts, corpus.languages, strict=True))
         return rows
 

@@ -48,10 +48,10 @@ class _Parallel(_Source):
             ValueError: two pairs would come from one file, or a file's pair would not be known.
         """
         for pattern in patterns:
-            found = placeholders(pattern) & set(PAIR)
-            if self.pairs is None and len(found) < 2:
+            sides = placeholders(pattern) & set(PAIR)
+            if self.pairs is None and len(sides) < 2:
                 raise ValueError(f"list the pairs of {pattern!r}, or put {{source}} and {{target}} into it")
-            if self.pairs is not None and len(self.pairs) > 1 and not found:
+            if self.pairs is not None and len(self.pairs) > 1 and not sides:
                 raise ValueError(f"put {{source}} or {{target}} into {pattern!r}, or give it one pair")
 
 
@@ -154,15 +154,15 @@ class _Gettext(_Source):
         """
         from .catalogues import catalogues
 
-        found = [(corpus_code(code), file) for code, file in catalogues(self.package)]
-        here = {language for language, _ in found if language != "en"}
-        wanted = here if self.languages is None else set(map(corpus_code, self.languages))
-        if wanted - here:
+        files = [(corpus_code(code), file) for code, file in catalogues(self.package)]
+        translated = {language for language, _ in files if language != "en"}
+        wanted = translated if self.languages is None else set(map(corpus_code, self.languages))
+        if wanted - translated:
             raise UsageError(
-                f"package '{self.package}' has no translation into {', '.join(sorted(wanted - here))}; it has "
-                f"{', '.join(sorted(here))}"
+                f"package '{self.package}' has no translation into {', '.join(sorted(wanted - translated))}; "
+                f"it has {', '.join(sorted(translated))}"
             )
-        return [(language, file) for language, file in found if language in wanted]
+        return [(language, file) for language, file in files if language in wanted]
 
 
 class GettextCatalogues(_Gettext):
@@ -292,11 +292,11 @@ Source = MosesFiles | TsvFiles | TmxFiles | GettextCatalogues | HubPairs | TextF
 
 def parts_by_corpus(sources: Sequence[Source]) -> dict[Codes, list[RawRows]]:
     """Returns the parts of each language or pair, in the order of the sources."""
-    found: dict[Codes, list[RawRows]] = {}
+    parts: dict[Codes, list[RawRows]] = {}
     for part in chain.from_iterable(source.parts() for source in sources):
         canonical = part.canonical()
-        found.setdefault(canonical.languages, []).append(canonical)
-    return dict(sorted(found.items()))
+        parts.setdefault(canonical.languages, []).append(canonical)
+    return dict(sorted(parts.items()))
 
 
 def _languages(codes: Codes) -> Codes:

@@ -53,8 +53,8 @@ def judge(folder: Path, texts: Sequence[str]) -> Judgement:
         module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
     with torch.no_grad():
         similarities = vectors @ vectors.T
-        said = classifier.cells(vectors, vectors).argmax(0)
-        return Judgement(similarities.numpy(), said.numpy(), typical.ranks(similarities).numpy())
+        by_classifier = classifier.cells(vectors, vectors).argmax(0)
+        return Judgement(similarities.numpy(), by_classifier.numpy(), typical.ranks(similarities).numpy())
 
 
 def config_of(folder: Path) -> Config:

@@ -48,8 +48,8 @@ class Meanings:
         chosen = random.random(shape) < config.held_out
         held_out, others = np.where(chosen, natural, 0.0), np.where(chosen, 0.0, natural)
         if not (held_out.any() and others.any()):
-            found, count = np.count_nonzero(held_out), np.count_nonzero(natural)
-            raise UsageError(f"{found} of {count} meanings are held out; change held_out, or raise fillers")
+            held, count = np.count_nonzero(held_out), np.count_nonzero(natural)
+            raise UsageError(f"{held} of {count} meanings are held out; change held_out, or raise fillers")
         self.probabilities, self.held_out = _normal(others), _normal(held_out)
 
     def draw(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:

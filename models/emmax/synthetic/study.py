@@ -43,14 +43,14 @@ class Findings:
         classifier: Kappa of c_G with the true ranks.
         encoder: Kappa of c_M.
         cosine: Mean cosine of the pairs of each true rank.
-        found: Share of the pairs of each true rank that the classifier puts there.
+        recall: Share of the pairs of each true rank that the classifier puts there.
     """
 
     name: str
     classifier: float
     encoder: float
     cosine: list[float]
-    found: list[float]
+    recall: list[float]
 
 
 def study(world: Path, run: Path) -> list[Findings]:
@@ -69,26 +69,26 @@ def study(world: Path, run: Path) -> list[Findings]:
     judged = [folder for folder in checkpoints(run) if folder.name >= FIRST[config_of(folder).warmup.order]]
     if not judged:
         raise UsageError(f"{run} has no checkpoints of a phase with ranks; name the folder of a run")
-    return [_look(folder, texts, meanings) for folder in judged]
+    return [_examine(folder, texts, meanings) for folder in judged]
 
 
-def _look(folder: Path, texts: list[str], meanings: Ranks) -> Findings:
+def _examine(folder: Path, texts: list[str], meanings: Ranks) -> Findings:
     number = config_of(folder).ranks.number
     truth = true_ranks(meanings[:, None], meanings, number)
-    said = judge(folder, texts)
+    judgement = judge(folder, texts)
     others = ~np.eye(len(texts), dtype=bool)
     by_rank = [others & (truth == rank) for rank in range(number)]
     return Findings(
         folder.name,
-        _kappa(said.classifier[others], truth[others], number),
-        _kappa(said.encoder[others], truth[others], number),
-        [float(said.similarities[cells].mean()) for cells in by_rank],
-        [float((said.classifier[cells] == rank).mean()) for rank, cells in enumerate(by_rank)],
+        _kappa(judgement.classifier[others], truth[others], number),
+        _kappa(judgement.encoder[others], truth[others], number),
+        [float(judgement.similarities[cells].mean()) for cells in by_rank],
+        [float((judgement.classifier[cells] == rank).mean()) for rank, cells in enumerate(by_rank)],
     )
 
 
-def _kappa(said: Ranks, truth: Ranks, number: int) -> float:
-    value = cohen_kappa_score(said, truth, labels=list(range(number)), weights="quadratic")
+def _kappa(given: Ranks, truth: Ranks, number: int) -> float:
+    value = cohen_kappa_score(given, truth, labels=list(range(number)), weights="quadratic")
     return 0.0 if np.isnan(value) else float(value)  # one rank for everything agrees no more than chance does
 
 
@@ -96,14 +96,14 @@ def table(studies: Iterable[tuple[str, Sequence[Findings]]]) -> Table:
     """Shows the findings of several runs."""
     result = Table("run", "checkpoint", "kappa of G", "kappa of M", "mean cosine by true rank", "found by G")
     for run, findings in studies:
-        for found in findings:
+        for knowledge in findings:
             result.add_row(
                 run,
-                found.name,
-                f"{found.classifier:.3f}",
-                f"{found.encoder:.3f}",
-                " ".join(f"{value:.2f}" for value in found.cosine),
-                " ".join(f"{value:.2f}" for value in found.found),
+                knowledge.name,
+                f"{knowledge.classifier:.3f}",
+                f"{knowledge.encoder:.3f}",
+                " ".join(f"{value:.2f}" for value in knowledge.cosine),
+                " ".join(f"{value:.2f}" for value in knowledge.recall),
             )
     return result
 

@@ -45,7 +45,7 @@ class Examples:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Bytes of each item [items], which stand for its tokens; those of the longest alternative."""
+        """Bytes of each item, which stand for its tokens; those of the longest alternative: int64 [items]."""
         sizes = [
             [len(text.encode()) for text in first]
             if second is None
@@ -56,12 +56,12 @@ class Examples:
 
     @cached_property
     def names(self) -> NDArray[np.intp]:
-        """Number of each item's name [items], which it shares with its translations."""
+        """Number of each item's name, which it shares with its translations: int [items]."""
         names = [name for part in self._parts for name, *_ in self._shape.keys(part.data)]
         return np.unique(names, return_inverse=True)[1]
 
     def segments(self, rows: NDArray[np.intp]) -> Segments:
-        """Returns the texts of the items at `rows` [n]."""
+        """Returns the texts of the items at `rows` [n], in their order."""
         return [
             ([first[row] for row in rows], None if second is None else [second[row] for row in rows])
             for first, second in self._segments
@@ -123,19 +123,21 @@ class StageJob:
     @property
     def outputs(self) -> int:
         """Number of scores that a head gives for a row."""
-        objective, data = self.stage.objective, self.train[0].data
-        return len(data.classes) if objective in ("classes", "labels", "softmax") else 1
+        from xrete.training.finetune.objectives import OBJECTIVES  # which loads torch; planning needs none
+
+        by_class = OBJECTIVES[self.stage.objective].scores == "classes"
+        return len(self.train[0].data.classes) if by_class else 1
 
     def judge(self, scores: NDArray[np.float64]) -> float:
         """Returns the macro mean of the metric over the languages of `dev`; more is better.
 
         Args:
-            scores: What the network says of every item of `dev`, in order: [items, outputs], or [items].
+            scores: What the network says of every item of `dev`, in order: [items] or [items, classes].
         """
         shape = load_shape(self.shape)
         assert isinstance(shape, ProbeShape)
         per_language = np.split(scores, self.held_out.ends)
-        items = [shape.items(part.data, said) for part, said in zip(self.dev, per_language, strict=True)]
+        items = [shape.items(part.data, own) for part, own in zip(self.dev, per_language, strict=True)]
         value = float(np.mean([shape.metrics[self.metric].statistic(item) for item in items]))
         return value if self.higher_is_better else -value
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from xrete.errors import UsageError
 from xrete.shapes.contract import Segments
 from xrete.task import Stage
+from xrete.training.finetune.objectives import OBJECTIVES, gather_with_gradients
 
 if TYPE_CHECKING:
     from xrete.encoding.transformer import TransformerEncoder
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 SCALE = 100.0
 """What cosines start to be multiplied by, with "in-batch"; it is learned (XTREME-R, `BertForRetrieval`)."""
-SHARPNESS = 20.0
-"""What cosines are multiplied by, with "cosent" (sentence-transformers' `CoSENTLoss`)."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,7 @@ class Reader:
     def __init__(self, encoder: TransformerEncoder, stage: Stage, device: torch.device) -> None:
         self._tokenizer = encoder.tokenizer
         self._prefix = encoder.prefix
-        self._alone = stage.trains_encoder
-        self._objective = stage.objective
+        self._objective = OBJECTIVES[stage.objective]
         self._device = device
         most = encoder.max_length or stage.max_length
         self.lengths = [min(most, stage.max_length), min(most, stage.max_length_second or stage.max_length)]
@@ -91,12 +89,11 @@ class Reader:
             segments: Their texts.
             targets: What is aimed at: [items], or [items, labels].
         """
-        aims = torch.as_tensor(targets)
-        aims = aims.float() if aims.is_floating_point() or aims.dtype == torch.bool else aims
-        if self._alone:
+        aims = torch.as_tensor(targets, dtype=self._objective.target_dtype)
+        if self._objective.trains_encoder:
             ((first, second),) = segments
             assert second is not None
-            if self._objective != "in-batch":
+            if self._objective.reads == "alone":
                 # One pass of the transformer, which fills the gradient of its large table of tokens once.
                 return ItemTokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
             sides = tuple(
@@ -126,7 +123,7 @@ class Reader:
         self, firsts: Sequence[str], seconds: Sequence[str] | None, most: int
     ) -> dict[str, list[list[int]]]:
         read = self._tokenizer(
-            [self._prefix + text for text in firsts] if self._alone else list(firsts),
+            [self._prefix + text for text in firsts] if self._objective.trains_encoder else list(firsts),
             None if seconds is None else list(seconds),
             truncation=True, max_length=most, return_attention_mask=True, verbose=False,
         )  # fmt: skip
@@ -176,21 +173,22 @@ class Network(nn.Module):
         """
         super().__init__()
         self.backbone = backbone
+        self._objective = objective = OBJECTIVES[stage.objective]
         for name, weight in backbone.named_parameters():
-            if "pooler." in name and not (stage.trains_encoder and encoder.pooling == "pooler"):
+            if "pooler." in name and not (objective.trains_encoder and encoder.pooling == "pooler"):
                 weight.requires_grad_(False)  # nothing of the loss reaches it
         self._pool = encoder.pooled
-        self._objective = stage.objective
         self._precision = precision
-        self.extra = copy.deepcopy(encoder.head) if stage.trains_encoder else None
+        self.extra = copy.deepcopy(encoder.head) if objective.trains_encoder else None
         width = self._width(encoder)
         self.head: nn.Module | None = None
-        if stage.objective == "softmax":
-            self.head = nn.Linear(3 * width, outputs)
-        elif stage.objective == "in-batch":
-            self.head = _Scale()
-        elif not stage.trains_encoder:
-            self.head = _head(stage, width, outputs)
+        match objective.head:
+            case "token":
+                self.head = _head(stage, width, outputs)
+            case "comparison":
+                self.head = nn.Linear(3 * width, outputs)
+            case "scale":
+                self.head = _Scale()
 
     def _width(self, encoder: TransformerEncoder) -> int:
         config: Any = self.backbone.config
@@ -200,39 +198,31 @@ class Network(nn.Module):
             return int(encoder.encode([""]).shape[1])
 
     def forward(self, batch: PaddedBatch, team: Team) -> Tensor:
-        """Returns the summed loss of a batch's items, a scalar."""
-        targets = batch.targets
-        if self._objective == "in-batch":
-            return self._in_batch(batch, team)
-        scores = self.scores(batch)[: len(targets)]
-        if self._objective == "cosent":
-            return cosent(scores, targets, team)
-        if self._objective in ("classes", "choices", "softmax"):
-            return functional.cross_entropy(scores, targets, reduction="sum")
-        if self._objective == "labels":
-            # The reference takes the mean over labels, too.
-            total = functional.binary_cross_entropy_with_logits(scores, targets, reduction="sum")
-            return total / targets.shape[1]
-        return functional.mse_loss(scores, targets.float(), reduction="sum")
+        """Returns the loss summed over a batch's items, a scalar."""
+        if self._objective.reads == "apart":
+            scores, targets = self._candidates(batch, team)
+        else:
+            targets = batch.targets
+            scores = self.scores(batch)[: len(targets)]
+        return self._objective.loss(scores, targets, team)
 
     def scores(self, batch: PaddedBatch) -> Tensor:
         """Returns what the objective is about: [items, classes, labels or alternatives], or [items]."""
-        if self._objective in ("cosine", "cosent", "softmax"):
-            (side,) = batch.sides
+        (side,) = batch.sides
+        if self._objective.reads == "alone":
             u, v = self.vectors(side).unflatten(0, (-1, 2)).unbind(1)
             if self.head is None:
                 return functional.cosine_similarity(u, v)
-            found: Tensor = self.head(torch.cat([u, v, (u - v).abs()], dim=1))
-            return found
-        (side,) = batch.sides
+            compared: Tensor = self.head(torch.cat([u, v, (u - v).abs()], dim=1))
+            return compared
         assert self.head is not None
         states = self._states(side)[:, 0]
         with self._autocast(states.device):
             scores: Tensor = self.head(states)
         scores = scores.float()
-        if self._objective == "choices":
+        if self._objective.scores == "alternatives":
             return scores.view(-1, batch.rows)
-        return scores.squeeze(1) if self._objective == "score" else scores
+        return scores.squeeze(1) if self._objective.scores == "number" else scores
 
     def vectors(self, side: dict[str, Tensor]) -> Tensor:
         """Returns a vector of each text as the model makes it, float32 [texts, dimension]."""
@@ -241,14 +231,12 @@ class Network(nn.Module):
         vectors: Tensor = self._pool(output, side["attention_mask"])
         return self.extra({"sentence_embedding": vectors})["sentence_embedding"] if self.extra else vectors
 
-    def _in_batch(self, batch: PaddedBatch, team: Team) -> Tensor:
-        """Cross-entropy of the partner among the second texts of all processes."""
+    def _candidates(self, batch: PaddedBatch, team: Team) -> tuple[Tensor, Tensor]:
+        """Returns scaled cosines of own first with all second texts [n, N], and the places of partners [n]."""
         u, v = (functional.normalize(self.vectors(side))[: len(batch.targets)] for side in batch.sides)
-        v, first = _gathered(v, team)  # those of other processes are pushed away, too
-        assert isinstance(self.head, _Scale)
-        logits = self.head(u @ v.T)
-        places = torch.arange(first, first + len(u), device=u.device)
-        return functional.cross_entropy(logits, places, reduction="sum")
+        v, first = gather_with_gradients(v, team)  # those of other processes are pushed away, too
+        assert self.head is not None
+        return self.head(u @ v.T), torch.arange(first, first + len(u), device=u.device)
 
     def _states(self, side: dict[str, Tensor]) -> Tensor:
         with self._autocast(side["input_ids"].device):
@@ -276,38 +264,6 @@ def _head(stage: Stage, width: int, outputs: int) -> nn.Module:
     if stage.head == "dense":
         return Dense(width, outputs, stage.dropout)
     return nn.Sequential(nn.Dropout(stage.dropout), nn.Linear(width, outputs))
-
-
-def cosent(cosines: Tensor, targets: Tensor, team: Team) -> Tensor:
-    """Returns how much nearer pairs are than others that should be nearer than they (CoSENT, Huang et al. 2024).
-
-    Args:
-        cosines: Of this process's pairs [pairs].
-        targets: What orders them [pairs].
-        team: The processes; the pairs of all of them are held against each other.
-
-    Returns:
-        The loss of the whole batch, times the number of this process's pairs.
-    """
-    pairs, _ = _gathered(torch.stack([cosines, targets.float()], dim=1), team)
-    cosines_of_all, targets_of_all = pairs.unbind(1)
-    excess = SHARPNESS * (cosines_of_all - cosines_of_all[:, None])[targets_of_all[:, None] > targets_of_all]
-    return len(targets) * torch.logsumexp(torch.cat([excess.new_zeros(1), excess]), dim=0)
-
-
-def _gathered(rows: Tensor, team: Team) -> tuple[Tensor, int]:
-    """Returns the rows of all processes, with gradients for all of them, and the place of the first own one."""
-    if team.size == 1:
-        return rows, 0
-    from torch.distributed.nn.functional import all_gather
-
-    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(team.size)]
-    distributed.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
-    sizes = [int(count) for count in counts]
-    padded = functional.pad(rows, (0, 0, 0, max(sizes) - len(rows)))
-    parts: Sequence[Tensor] = all_gather(padded)
-    gathered = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
-    return gathered, sum(sizes[: team.rank])
 
 
 def open_backbone(encoder: TransformerEncoder, lora: int | None) -> tuple[nn.Module, torch.dtype]:

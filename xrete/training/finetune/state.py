@@ -37,7 +37,7 @@ class TrainerState:
     Attributes:
         stage: Number of its stage.
         step: Steps of the stage that were made.
-        best, best_step, evals_since_best: Best value on held-out data, its step, and looks since then.
+        best, best_step, evals_since_best: Best value on held-out data, its step, and evaluations since then.
         done: What the stages before came to.
         weights: Of the network, where they were read.
         moments: Of the optimiser, likewise.
@@ -70,10 +70,10 @@ class TrainerFolder:
         """Returns the newest state that is whole, or None; damaged ones are passed over."""
         for place in sorted(self.folder.glob("state-*"), reverse=True):
             try:
-                found = json.loads(read_text(place / PROGRESS))
-                done = [StageResult(**stage) for stage in found.pop("done")]
+                progress = json.loads(read_text(place / PROGRESS))
+                done = [StageResult(**stage) for stage in progress.pop("done")]
                 weights, moments = load_file(place / WEIGHTS), load_file(place / OPTIMISER)
-                return TrainerState(**found, done=done, weights=weights, moments=moments)
+                return TrainerState(**progress, done=done, weights=weights, moments=moments)
             except (XreteError, OSError, ValueError, KeyError, TypeError, SafetensorError):
                 continue
         return None
@@ -114,7 +114,7 @@ class TrainerFolder:
             save_file(_trained(network), aside / WEIGHTS)
 
     def best(self, stage: int) -> dict[str, Tensor]:
-        """Returns the best weights of a stage, tensors [...] by name.
+        """Returns the best weights of a stage by their names, each of its own shape [...].
 
         Raises:
             XreteError: they are damaged.

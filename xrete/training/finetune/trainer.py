@@ -16,9 +16,9 @@ from torch import Tensor, distributed, nn
 
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
-from xrete.task import WHOLE_BATCH
 from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, StepWatch, TrainerStep
 from xrete.training.finetune.network import ItemTokens, Network, Reader, open_backbone
+from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.state import TrainerFolder, TrainerState
 from xrete.training.optim import Schedule, decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WINDOW = 64
 """Batches whose items are sorted by length among themselves, so that little is padding and order stays random."""
 SAVE_EVERY = 500
-"""Steps between two states on disk, where held-out data is not looked at more often."""
+"""Steps between two states on disk, where held-out data is not scored more often."""
 SCHEDULES: dict[str, Schedule] = {"linear": "linear", "none": "constant"}
 """How the rate of a stage falls, by what recipes say."""
 MOST_TOKENS = 8_192
@@ -70,7 +70,7 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: StepWa
         elif before is not None and before.head is not None and _share_a_head(job.stages[number - 1], stage):
             assert network.head is not None
             network.head.load_state_dict(before.head.state_dict())
-        done.append(_Stage(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
+        done.append(_StageTrainer(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
         saved = None
         # What exchanges the gradients of a stage stays with the weights that it was made for.
         backbone = copy.deepcopy(network.backbone) if team.size > 1 else network.backbone
@@ -91,6 +91,10 @@ def _share_a_head(before: StageJob, stage: StageJob) -> bool:
 def take_weights(network: Network, weights: dict[str, Tensor]) -> None:
     """Gives a network the weights that were trained, tensors [...] by name; it keeps the others.
 
+    Args:
+        network: Of the stage that they were trained in.
+        weights: By their names, each of its own shape [...].
+
     Raises:
         XreteError: they are another network's.
     """
@@ -103,10 +107,10 @@ class _Best:
     value: float | None = None
     step: int = 0
     evals_since_best: int = 0
-    """Looks at held-out data since then."""
+    """Evaluations on held-out data since then."""
 
 
-class _Stage:
+class _StageTrainer:
     """One stage of a run."""
 
     def __init__(
@@ -117,6 +121,7 @@ class _Stage:
         self._wrapped = team.replicate(network)
         self._job = job
         self._stage = job.stage
+        self._objective = OBJECTIVES[job.stage.objective]
         self._seed = seed
         self._number = number
         self._team = team
@@ -138,16 +143,16 @@ class _Stage:
             step = resumed.step
             self._best = _Best(resumed.best, resumed.best_step, resumed.evals_since_best)
             self._state.restore_optimiser(self._optimiser, resumed)
-        look_every = stage.evaluate_every or job.epoch_steps
+        evaluate_every = stage.evaluate_every or job.epoch_steps
         while step < self._steps and not self._out_of_patience():
             for rows in self._batches(step):
                 loss = self._step(rows, step)
                 step += 1
                 self._watch(TrainerStep(stage.name, step, self._steps, loss, self._shown()))
-                look = stage.select and (step % look_every == 0 or step == self._steps)
-                if look:
-                    self._look(step)
-                if (look or step % SAVE_EVERY == 0) and self._team.leads:
+                is_due = stage.select and (step % evaluate_every == 0 or step == self._steps)
+                if is_due:
+                    self._evaluate(step)
+                if (is_due or step % SAVE_EVERY == 0) and self._team.leads:
                     self._save(step, before)
                 if self._out_of_patience():
                     break
@@ -185,7 +190,7 @@ class _Stage:
         self._optimiser.zero_grad(set_to_none=True)
         return mean
 
-    def _look(self, step: int) -> None:
+    def _evaluate(self, step: int) -> None:
         """Scores held-out data, and keeps the weights if they are the best so far."""
         value = self._dev_value()
         self._best.evals_since_best += 1
@@ -195,10 +200,10 @@ class _Stage:
                 self._state.keep_best(self._number, self._network)
 
     def _dev_value(self) -> float:
-        """Returns the metric on held-out data, or minus the mean in-batch loss; more is better."""
+        """Returns the metric on held-out data, or minus the loss where items have no scores; more is better."""
         job, team = self._job, self._team
         held_out = job.held_out
-        if self._stage.objective == "in-batch":
+        if not self._objective.scores_items:
             return -self._dev_loss(held_out)
         own = np.arange(len(held_out))[team.rank :: team.size]
         scores = predict(self._network, self._reader, held_out, own, self._batch_tokens)
@@ -239,7 +244,7 @@ class _Stage:
 
     def _parts(self, tokens: ItemTokens, count: int) -> list[list[int]]:
         """Splits a process's items so that activations fit, where the objective allows it."""
-        if self._stage.objective in WHOLE_BATCH or not count:
+        if self._objective.whole_batch or not count:
             return [list(range(count))]
         return [part.tolist() for part in plan(tokens.lengths, self._batch_tokens)]
 
@@ -256,7 +261,7 @@ class _Stage:
 
     def _shown(self) -> float | None:
         """Returns the best value as the metric has it, or the lowest loss."""
-        if self._best.value is None or (self._job.higher_is_better and self._stage.objective != "in-batch"):
+        if self._best.value is None or (self._job.higher_is_better and self._objective.scores_items):
             return self._best.value
         return -self._best.value
 
@@ -273,7 +278,7 @@ def predict(
     network.eval()
     lengths = examples.lengths[rows]
     order = np.argsort(-lengths, kind="stable")
-    found: list[Tensor] = []
+    scores: list[Tensor] = []
     places: list[NDArray[np.intp]] = []
     with torch.inference_mode():
         for start in range(0, len(order), WINDOW):
@@ -281,9 +286,9 @@ def predict(
             chosen = rows[window]
             tokens = reader.tokenise(examples.segments(chosen), examples.targets[chosen])
             for part in plan(tokens.lengths, batch_tokens):
-                found.append(network.scores(reader.pad(tokens, part.tolist())))
+                scores.append(network.scores(reader.pad(tokens, part.tolist())))
                 places.append(window[part])
-    scores = torch.cat(found).double().cpu().numpy()
-    result = np.empty_like(scores)
-    result[np.concatenate(places)] = scores
+    array = torch.cat(scores).double().cpu().numpy()
+    result = np.empty_like(array)
+    result[np.concatenate(places)] = array
     return result

@@ -24,6 +24,7 @@ from xrete.shapes import load_shape
 from xrete.shapes.contract import Part, TrainShape
 from xrete.training.finetune.job import Examples, Job, StageResult, StepWatch
 from xrete.training.finetune.network import Network, Reader
+from xrete.training.finetune.objectives import OBJECTIVES
 from xrete.training.finetune.state import HEAD, TrainerFolder
 from xrete.training.finetune.trainer import fine_tune, predict, take_weights
 
@@ -125,7 +126,7 @@ class Tuned:
             take_weights(network, load_file(folder / HEAD))
         except Exception as error:  # transformers and safetensors each raise their own
             raise XreteError(f"{folder} is damaged ({error}); remove {folder.parent} and run again") from error
-        self.is_encoder = last.stage.trains_encoder
+        self.is_encoder = OBJECTIVES[last.stage.objective].trains_encoder
         self._tuner = tuner
         self._objective = last.stage.objective
         self._shape = last.shape
