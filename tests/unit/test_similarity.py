@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,21 @@ def test_a_constant_model_scores_0_and_is_warned_about() -> None:
         "spearman": 0,
         "pearson": 0,
     }
+
+
+def test_a_constant_gold_score_is_noted() -> None:
+    import xrete
+
+    class Model:
+        def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+            return encode([text[:1] for text in texts])
+
+    constant = xrete.evaluate(Model(), Dataset(Task(replace(PAIRS, scores=[2.5] * 6)), Mini()))
+    assert constant.score == 0
+    assert constant.notes == (
+        "en-en: the gold score is the same for every pair; the correlation is undefined and counts as 0",
+    )
+    assert xrete.evaluate(Model(), Dataset(Task(PAIRS), Mini())).notes == ()
 
 
 def test_a_model_with_an_opinion_is_not_warned_about() -> None:

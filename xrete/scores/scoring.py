@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xrete.record import GroupScore, Interval, LanguageScore
 from xrete.scores import resampling
-from xrete.shapes.contract import JointScores
+from xrete.shapes.contract import JointScores, UndefinedShape
 from xrete.shapes.metric import Items, Metric, runs
 
 if TYPE_CHECKING:
@@ -67,8 +67,16 @@ def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Score
             )
             for name, x in means.items()
         },
+        notes=tuple(_undefined(dataset, items)),
         method=resampling.PARALLEL if parallel else resampling.STRATIFIED,
     )
+
+
+def _undefined(dataset: Dataset, languages: Iterable[str]) -> Iterator[str]:
+    """Names the languages whose data have no score, and says why."""
+    for language in languages if isinstance(dataset.shape, UndefinedShape) else ():
+        if reason := dataset.shape.undefined(dataset[language]):
+            yield f"{language}: {reason}"
 
 
 def score_items(

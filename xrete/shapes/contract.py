@@ -86,6 +86,15 @@ class NotedShape(Shape, Protocol):
 
 
 @runtime_checkable
+class UndefinedShape(Shape, Protocol):
+    """A shape whose metric may not exist of some data, whatever a model gives."""
+
+    def undefined(self, data: Any) -> str | None:
+        """Returns why the metric does not exist of a language's data, or None where it does."""
+        ...
+
+
+@runtime_checkable
 class PooledData(Protocol):
     """Data of a language whose candidates may be shared with other languages.
 

@@ -132,6 +132,12 @@ class Similarity:
         """Sentences of both sides."""
         return 2 * len(data)
 
+    def undefined(self, data: ScoredPairs) -> str | None:
+        """Returns why no correlation with the gold scores exists, or None where it does."""
+        if not is_constant(self.labels(data)):
+            return None
+        return "the gold score is the same for every pair; the correlation is undefined and counts as 0"
+
     def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Yields each language's cosines beside the gold scores."""
         for language in languages:
