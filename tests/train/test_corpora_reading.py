@@ -188,6 +188,19 @@ def test_tmx_with_entities_is_refused(tmp_path: Path) -> None:
         rows("tmx", path=f"{tmp_path}/a.tmx", pairs=["en-de"])
 
 
+def test_tmx_with_an_entity_that_only_its_dtd_knows(tmp_path: Path) -> None:
+    """The DTD is never fetched; without the character, words would run together."""
+    units = "".join(
+        f'<tu>{markup}<tuv xml:lang="en"><seg>{english}</seg></tuv><tuv xml:lang="de"><seg>gut</seg></tuv></tu>\n'
+        for markup, english in (("", "x&nbsp;y"), ("", "x<ph>&nbsp;</ph>y"), ("<note>&nbsp;</note>", "x &amp; y"))
+    )
+    text = f'<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n<tmx><body>\n{units}</body></tmx>'
+    (tmp_path / "a.tmx").write_text(text, "utf-8")
+    assert rows("tmx", path=f"{tmp_path}/a.tmx", pairs=["en-de"]) == {
+        "de-en": [(3, (), "entity &nbsp; is not known"), (4, ("gut", "xy"), ""), (5, ("gut", "x & y"), "")]
+    }
+
+
 def test_tmx_that_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "a.tmx").write_text("<tmx>\n<body>\n<tu>", "utf-8")
     with pytest.raises(DataError, match=r"a\.tmx, line 3: not XML"):

@@ -55,6 +55,7 @@ class _Reader:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
         self.parser.EntityDeclHandler = self._entity
+        self.parser.SkippedEntityHandler = self._skipped
         self._languages = languages
         self._done: list[Row] = []
         self._variants: dict[str, str] = {}
@@ -62,6 +63,7 @@ class _Reader:
         self._language = ""
         self._segment: list[str] | None = None
         self._codes = 0
+        self._problems: dict[str, str] = {}
 
     def take(self) -> list[Row]:
         """Returns the units that have ended since the last call."""
@@ -70,7 +72,7 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "tu":
-            self._line, self._variants = self.parser.CurrentLineNumber, {}
+            self._line, self._variants, self._problems = self.parser.CurrentLineNumber, {}, {}
         elif name == "tuv":
             self._language = corpus_code(attributes.get("xml:lang") or attributes.get("lang", ""))
         elif name == "seg":
@@ -90,8 +92,14 @@ class _Reader:
             self._codes -= 1
         elif name == "tu":
             texts = tuple(self._variants[x] for x in self._languages if x in self._variants)
-            whole = len(texts) == 2
-            self._done.append(Row(self._line, texts if whole else (), "" if whole else "language missing"))
+            problems = [self._problems[x] for x in self._languages if x in self._problems]
+            problem = "language missing" if len(texts) < 2 else "".join(problems[:1])
+            self._done.append(Row(self._line, () if problem else texts, problem))
+
+    def _skipped(self, name: str, _: bool) -> None:
+        """Notes what stands for text that only a file elsewhere says, which is never fetched."""
+        if self._segment is not None and not self._codes:
+            self._problems[self._language] = f"entity &{name}; is not known"
 
     def _entity(self, *_: object) -> None:
         raise _EntityError
