@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,20 +29,21 @@ class Group:
     Attributes:
         rows: Their places in this process's share, int64 [n].
         ids: Token ids of each.
+        flat: All token ids, sentence after sentence, int64 [tokens]; made with the group, ahead of the step.
     """
 
     rows: NDArray[np.intp]
     ids: list[list[int]]
+    flat: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        flat = np.concatenate([np.asarray(row, dtype=np.int64) for row in self.ids])
+        object.__setattr__(self, "flat", flat)  # the one way to set what follows from the others in a frozen class
 
     @property
     def lengths(self) -> list[int]:
         """Tokens of each."""
         return [len(row) for row in self.ids]
-
-    @property
-    def flat(self) -> NDArray[np.int64]:
-        """All token ids, sentence after sentence, [tokens]."""
-        return np.concatenate([np.asarray(row, dtype=np.int64) for row in self.ids])
 
 
 @dataclass(frozen=True)

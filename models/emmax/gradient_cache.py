@@ -62,9 +62,8 @@ class GradientCache:
         gradients = torch.zeros_like(self.vectors) if self.vectors.grad is None else self.vectors.grad
         gradients = gradients[move(self._order, gradients.device)]
         counts = [len(group.places) for _, masked in self._parts for group in masked]
-        scale = (
-            team.size / team.sum(torch.tensor(float(sum(counts)), device=team.device)).clamp(min=1) if counts else 1
-        )
+        total = move(np.array(sum(counts), dtype=np.float32), team.device)
+        scale = team.size / team.sum(total).clamp(min=1) if counts else 1
         loss = torch.zeros((), device=team.device)
         sizes = [sum(map(len, tokens)) for tokens, _ in self._parts]
         for part, gradient in enumerate(torch.split(gradients, sizes)):

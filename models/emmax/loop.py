@@ -19,6 +19,7 @@ from .losses import classifier_loss, info_nce, ranking_info_nce
 from .monitors import watch_contrast, watch_em, watch_warm_up
 from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .step import Candidates, Step
+from .tokens import move
 from .training import Training
 
 
@@ -221,9 +222,9 @@ def _labelled(
     # Neither the sentence nor its translation: a draw from B - 2 places, moved past the two.
     other = torch.randint(b - 2, (config.virtual + 1, b), generator=generator)
     other = other + (other >= first)
-    other = (other + (other >= second))[:, rows].to(vectors.device)
-    shares = torch.rand(config.virtual, b, generator=generator)[:, rows].to(vectors.device)
-    x, y = vectors[rows], vectors[partner[rows].to(vectors.device)]
+    other = move((other + (other >= second))[:, rows], vectors.device)
+    shares = move(torch.rand(config.virtual, b, generator=generator)[:, rows], vectors.device)
+    x, y = vectors[rows], vectors[move(partner[rows], vectors.device)]
     ranks = torch.zeros(len(x), dtype=torch.long, device=vectors.device)
     found = [_Labelled(x, y, ranks + PARAPHRASE)]
     if config.real_negatives:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from .encoder import SentenceEncoder
 from .tokens import Tokens
@@ -24,8 +24,9 @@ class KeyEncoder(nn.Module):
             dropout: Whether keys have dropout, too.
         """
         super().__init__()
-        self.average = AveragedModel(encoder, multi_avg_fn=get_ema_multi_avg_fn(momentum))
+        self.average = AveragedModel(encoder)
         self.average.requires_grad_(False)
+        self._momentum = momentum
         self._dropout = dropout
         self.train()
 
@@ -39,9 +40,21 @@ class KeyEncoder(nn.Module):
         """Leaves dropout off unless keys have it."""
         return super().train(mode and self._dropout)
 
+    @torch.no_grad()
     def update(self, encoder: nn.Module) -> None:
-        """Moves the copy: Theta_k <- m Theta_k + (1 - m) Theta_q, in fused steps over all tensors."""
-        self.average.update_parameters(encoder)
+        """Moves the copy: Theta_k <- m Theta_k + (1 - m) Theta_q, in fused steps over all tensors.
+
+        The first time it is copied, since phase 0 trains the encoder alone. `AveragedModel` does the same, but
+        hands its counter, which is kept on the processor, to the device, and a GPU would be waited for.
+        """
+        keys: list[Tensor] = list(self.average.parameters())
+        queries: list[Tensor] = list(encoder.parameters())
+        if self.average.n_averaged:
+            torch._foreach_lerp_(keys, queries, 1 - self._momentum)
+        else:
+            for key, query in zip(keys, queries, strict=True):
+                key.copy_(query)
+        self.average.n_averaged += 1
 
     @torch.no_grad()
     def forward(self, groups: Sequence[Tokens]) -> Tensor:

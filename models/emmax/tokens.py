@@ -256,9 +256,9 @@ AttentionInterface.register("packed", packed_attention)
 AttentionMaskInterface.register("packed", _no_mask)
 
 
-def move(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copies an array [...] to a device, which a GPU does not wait for."""
-    tensor = torch.from_numpy(array)
+def move(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+    """Copies [...] from the processor's memory to a device; a GPU is not waited for."""
+    tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

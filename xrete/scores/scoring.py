@@ -74,9 +74,11 @@ def from_items(dataset: Dataset, items: Mapping[str, Items], seed: int) -> Score
 
 def _undefined(dataset: Dataset, languages: Iterable[str]) -> Iterator[str]:
     """Names the languages whose data have no score, and says why."""
-    for language in languages if isinstance(dataset.shape, UndefinedShape) else ():
-        if reason := dataset.shape.undefined(dataset[language]):
-            yield f"{language}: {reason}"
+    shape = dataset.shape
+    if isinstance(shape, UndefinedShape):
+        for language in languages:
+            if reason := shape.undefined(dataset[language]):
+                yield f"{language}: {reason}"
 
 
 def score_items(
