@@ -28,7 +28,7 @@ class AnyTransformer:
         needs="hf:ORG/NAME (local hub cache, else the hub) or hf:FOLDER with a config.json",
         notes=(
             "hf:FOLDER?pooling=cls&prefix=query: sets pooling (cls, mean or pooler) and prefix, as typed",
-            "write %26 for & and %25 for % in a prefix",
+            "in a prefix, write %26 for & and %25 for %; such a name has a --model of its own",
         ),
     )
 

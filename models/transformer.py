@@ -117,16 +117,23 @@ def open_transformer(folder: Path, recipe: EncodingRecipe, options: LoadOptions)
 
 def _load_model(folder: Path, dtype: Any, *, pooler: bool) -> Any:
     """Loads weights, and refuses a folder that lacks some: transformers would draw those at random."""
-    from transformers import AutoModel
-
     try:
-        model, report = AutoModel.from_pretrained(
+        model, report = kind_of(folder).from_pretrained(
             folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
         )
     except Exception as error:  # transformers, safetensors and pickle each raise their own
         raise XreteError(f"{folder}: the model does not load: {first_sentence(error)}") from error
     refuse_missing(folder, model, report, NEVER if pooler else POOLER)
     return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def kind_of(folder: Path) -> Any:
+    """Returns the class that loads a folder: what its config names where that is the encoder alone (T5's kin)."""
+    import transformers
+
+    named = (settings(folder, "config.json").get("architectures") or [""])[0]
+    alone = getattr(transformers, named, None) if named.endswith("EncoderModel") else None
+    return alone or transformers.AutoModel
 
 
 def refuse_missing(folder: Path, model: Any, report: dict[str, Any], spare: re.Pattern[str]) -> None:
@@ -157,12 +164,9 @@ def check_weights(folder: Path) -> None:
     Raises:
         XreteError: some are missing.
     """
-    import transformers
-
-    named = (settings(folder, "config.json").get("architectures") or ["AutoModel"])[0]
     try:
         with quiet():
-            model, report = getattr(transformers, named, transformers.AutoModel).from_pretrained(
+            model, report = kind_of(folder).from_pretrained(
                 folder, trust_remote_code=False, weights_only=True, output_loading_info=True, device_map="meta"
             )
     except Exception:  # what cannot be opened so is for the other library to open, or to refuse

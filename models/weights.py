@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -75,13 +76,14 @@ def _folder(name: str, checkpoint: str) -> Path:
     folder = Path(checkpoint).expanduser()
     if not folder.is_dir():
         raise UsageError(f"{name}:{checkpoint}: no such folder; name one that holds config.json and the weights")
-    if (folder / ADAPTER).is_file() and not (folder / "config.json").is_file():
+    described = any((folder / name).is_file() for name in ("config.json", "modules.json"))
+    if (folder / ADAPTER).is_file() and not described:
         base = settings(folder, ADAPTER).get("base_model_name_or_path")
         raise UsageError(
             f"{name}:{checkpoint}: the folder holds an adapter of {base}, not a model; merge the two "
             "(merge_and_unload of peft, then save_pretrained) and name the folder of that"
         )
-    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+    if not described:
         raise UsageError(f"{name}:{checkpoint}: the folder has no config.json; name one that save_pretrained wrote")
     return folder
 
@@ -92,8 +94,19 @@ def folder_digest(folder: Path) -> str:
     It reads all weights, so it is remembered as long as no file's size or time changes.
     """
     found = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern) if _decides(path, folder)}
-    state = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(found))
-    return f"sha256:{_digest(folder, state)[:16]}"
+    base = (
+        Path(str(settings(folder, ADAPTER).get("base_model_name_or_path", "")))
+        if (folder / ADAPTER).is_file()
+        else None
+    )
+    if base and base.is_dir():  # the weights that an adapter goes with, where they are on this machine
+        return f"sha256:{digest([folder_digest(Path(base)), _digest(folder, _state(found))])[:16]}"
+    return f"sha256:{_digest(folder, _state(found))[:16]}"
+
+
+def _state(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
+    """Returns what changes when a file does: its size and time."""
+    return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files))
 
 
 def _decides(path: Path, folder: Path) -> bool:

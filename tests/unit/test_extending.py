@@ -54,6 +54,7 @@ from xrete.protocols.frozen import fine_tuning, open_model
 
 KIND = "encoder"
 UNIT = "sentences"
+SELF_CONTAINED = False
 
 
 def settings(asked):

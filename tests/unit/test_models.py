@@ -604,3 +604,43 @@ def test_weights_in_any_folder_below_count(folder: Path) -> None:
     (folder / "onnx").mkdir()
     (folder / "onnx" / "config.json").write_text("{}", "utf-8")
     assert revision() in seen
+
+
+def test_an_adapter_in_its_library_s_layout_runs_and_goes_by_its_base(
+    tokenizer: Any, folder: Path, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    model = SentenceTransformer(modules=[Transformer(str(folder)), Pooling(32, "mean")], device="cpu")
+    torch.manual_seed(1)
+    model.add_adapter(peft.LoraConfig(r=2, target_modules=["query"], init_lora_weights=False))
+    model.save(str(tmp_path / "st"))
+    assert (tmp_path / "st" / "adapter_config.json").is_file()
+    assert_as_theirs(tmp_path / "st", SentenceTransformer(str(tmp_path / "st"), device="cpu"))
+    before = registry.request_model(f"st:{tmp_path / 'st'}").identity.revision
+    change(folder / "config.json", note="another base")
+    assert registry.request_model(f"st:{tmp_path / 'st'}").identity.revision != before
+
+
+def test_a_folder_whose_config_names_a_head_is_whole(folder: Path, tokenizer: Any, tmp_path: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    theirs = sentence_transformer(tmp_path, tokenizer, Pooling(32, "mean"))
+    change(tmp_path / "st" / "config.json", architectures=["XLMRobertaForMaskedLM"])
+    assert_as_theirs(tmp_path / "st", theirs)
+
+
+def test_an_encoder_alone_of_an_encoder_and_decoder_is_loaded(tokenizer: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=200, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
+    encoder: Any = transformers.T5EncoderModel(config).eval()
+    encoder.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    (vector,) = encode("hf", tmp_path, ["Guten Morgen"])
+    tokens = tokenizer("Guten Morgen", return_tensors="pt")
+    with torch.inference_mode():
+        states = encoder(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
+    assert cosines(vector[None], states.mean(dim=1).numpy()).min() > 0.99999

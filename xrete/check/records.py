@@ -17,7 +17,7 @@ from typing import Any, Literal
 from xrete.errors import RecordError, XreteError
 from xrete.evaluation.plan import record_key
 from xrete.model import ModelIdentity
-from xrete.protocols import Settings
+from xrete.protocols import PROTOCOLS, Settings, load_protocol
 from xrete.record import GroupScore, Interval, LanguageScore, Record, read_content, read_record, record_digest
 from xrete.scores import resampling
 from xrete.scores.scoring import run_scores, score_items
@@ -153,7 +153,7 @@ def _file_name(case: Case) -> Iterator[str]:
     if not named:
         raise UncheckedError("the file was renamed; its name would tie model, data and settings to each other")
     key = named[2]
-    if record.protocol == "zero-shot":
+    if record.protocol in PROTOCOLS and load_protocol(record.protocol).SELF_CONTAINED:
         task = (record.task, record.protocol, record.data.split, record.data.fingerprint, str(record.data.limit))
         settings = Settings(seed=record.environment.seed)
         key = record_key(identity_of(record), task, settings, record.missing_languages)

@@ -157,10 +157,12 @@ class ProtocolModule(Protocol):
     Attributes:
         KIND: Which models it is for.
         UNIT: What its progress is counted in.
+        SELF_CONTAINED: Whether its `fingerprint` is empty, so that a record's key follows from the record alone.
     """
 
     KIND: Kind
     UNIT: Literal["sentences", "questions", "steps"]
+    SELF_CONTAINED: bool
 
     def settings(self, asked: Settings) -> Settings:
         """Returns what the protocol depends on of what was asked for; the rest makes no second record."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 KIND: Kind = "encoder"
 UNIT: Literal["steps"] = "steps"
+SELF_CONTAINED = False
 
 HELD_OUT = 10
 """One item of so many is held out to choose the best weights, where there is no other split for that."""

@@ -37,6 +37,7 @@ __all__ = [
 
 KIND: Kind = "encoder"
 UNIT: Literal["sentences"] = "sentences"
+SELF_CONTAINED = False
 
 FOLDS = 3
 """Of the cross-validation that chooses the regularisation where no other split is left for it."""

@@ -24,6 +24,7 @@ Ask = Callable[[Sequence[str], Callable[[str], Any]], Sequence[Any]]
 
 KIND: Kind = "chat"
 UNIT: Literal["questions"] = "questions"
+SELF_CONTAINED = False
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8. Tokenizers of large models put more into a token in most languages: the estimate is rather too high."""

@@ -30,6 +30,7 @@ __all__ = [
 
 KIND: Kind = "encoder"
 UNIT: Literal["sentences"] = "sentences"
+SELF_CONTAINED = True
 
 
 def settings(asked: Settings) -> Settings:
