@@ -636,8 +636,8 @@ def test_a_folder_whose_config_names_a_head_is_whole(folder: Path, tokenizer: An
 def test_an_encoder_alone_of_an_encoder_and_decoder_is_loaded(tokenizer: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = transformers.T5Config(vocab_size=200, d_model=32, d_kv=8, d_ff=64, num_layers=1, num_heads=4)
-    encoder: Any = transformers.T5EncoderModel(config).eval()
-    encoder.save_pretrained(tmp_path)
+    encoder: Any = transformers.T5EncoderModel(config)
+    encoder.eval().save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     (vector,) = encode("hf", tmp_path, ["Guten Morgen"])
     tokens = tokenizer("Guten Morgen", return_tensors="pt")
