@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
+from xrete.encoding.transformer import move
 from xrete.training.team import Team
 
 from .encoder import Masked
-from .tokens import Tokens, move
+from .tokens import Tokens
 
 
 class GradientCache:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xrete.encoding.transformer import move
 from xrete.errors import XreteError
 from xrete.training.optim import seed_of
 
@@ -19,7 +20,6 @@ from .losses import classifier_loss, info_nce, ranking_info_nce
 from .monitors import watch_contrast, watch_em, watch_warm_up
 from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .step import Candidates, Step
-from .tokens import move
 from .training import Training
 
 

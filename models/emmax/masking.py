@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from xrete.encoding.transformer import move
+
 from .batches import Group
 from .config import MaskedLanguageModel
 from .encoder import Masked
-from .tokens import Layout, move
+from .tokens import Layout
 
 
 class TokenMasker:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from xrete.encoding.transformer import move
 from xrete.errors import UsageError
 
 from .config import Compute
@@ -27,7 +28,8 @@ Attention = Literal["packed", "sdpa", "eager"]
 BEHIND_PADDING = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")
 """Types of models whose first position is the one behind the padding id."""
 PACKABLE = ("bert", *BEHIND_PADDING)
-"""Types of models that take positions, have no others than these, and hand on what attention is told."""
+"""Types of models that take positions, have no others than these, and hand on what attention is told, also a mask
+that is ready."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,18 @@ class Padded(Tokens):
 
     Attributes:
         mask: 1 where there is a token, int64 [n, length].
+        attention: What attention is told: the mask, or it made ready, or nothing where there is no padding.
     """
 
     mask: Tensor
+    attention: Tensor | None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def inputs(self) -> dict[str, Any]:
         """Tokens, and where there is none."""
-        return {"input_ids": self.ids, "attention_mask": self.mask}
+        return {"input_ids": self.ids, "attention_mask": self.attention}
 
     def first(self, states: Tensor) -> Tensor:
         """Takes the first column of [n, length, d]."""
@@ -127,10 +131,13 @@ class Layout:
     Attributes:
         fill: The tokenizer's padding id.
         first_position: Of a sentence's first token, where they are packed; None pads them.
+        ready: Whether attention takes masks that are ready, of those that are padded. To make one itself,
+            transformers asks the device whether there is padding, and a GPU is waited for.
     """
 
     fill: int
     first_position: int | None
+    ready: bool = False
 
     def __call__(self, ids: NDArray[np.int64], lengths: Sequence[int], device: torch.device, seed: int) -> Tokens:
         """Lays sentences out.
@@ -145,7 +152,11 @@ class Layout:
         if self.first_position is None:
             padded = np.full(mask.shape, self.fill, dtype=np.int64)
             padded[mask] = ids
-            return Padded(move(padded, device), seed, move(mask.astype(np.int64), device))
+            moved = move(mask.astype(np.int64), device)
+            attention: Tensor | None = moved
+            if self.ready:  # [n, 1, 1, length], True where there is a token
+                attention = None if mask.all() else moved.bool()[:, None, None, :]
+            return Padded(move(padded, device), seed, moved, attention)
         positions = self.first_position + np.nonzero(mask)[1]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         row, places = move(ids[None, :], device), move(positions[None, :], device)
@@ -160,7 +171,8 @@ def layout_of(transformer: Any, tokenizer: Any) -> Layout:
     """Returns how the transformer takes sentences: packed, where its attention is told so."""
     config = transformer.config
     if config._attn_implementation != "packed":
-        return Layout(tokenizer.pad_token_id, None)
+        ready = config._attn_implementation == "sdpa" and config.model_type in PACKABLE
+        return Layout(tokenizer.pad_token_id, None, ready)
     return Layout(tokenizer.pad_token_id, config.pad_token_id + 1 if config.model_type in BEHIND_PADDING else 0)
 
 
@@ -254,12 +266,6 @@ def _no_mask(*_: Any, **__: Any) -> None:
 
 AttentionInterface.register("packed", packed_attention)
 AttentionMaskInterface.register("packed", _no_mask)
-
-
-def move(array: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """Copies [...] from the processor's memory to a device; a GPU is not waited for."""
-    tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _mask(lengths: Sequence[int]) -> NDArray[np.bool_]:

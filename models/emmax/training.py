@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xrete.encoding.transformer import CPU_BATCH_TOKENS
+from xrete.encoding.transformer import CPU_BATCH_TOKENS, move
 from xrete.errors import XreteError
 from xrete.training.optim import decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
@@ -35,7 +35,7 @@ from .scoring import Scorer
 from .start import Start
 from .state import RunState
 from .step import Candidates, Step
-from .tokens import Tokens, move
+from .tokens import Tokens
 
 GPU_GROUP_TOKENS = 16_384
 """Padded tokens that run at once on a GPU."""

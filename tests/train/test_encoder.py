@@ -71,7 +71,7 @@ def test_dropout_is_seeded_on_the_gpu_of_the_tokens(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "device", device)
     monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append((current[-1], seed)))
     elsewhere: Any = SimpleNamespace(device=torch.device("cuda:1"))
-    encoders._seed_dropout(Padded(elsewhere, 5, elsewhere))
+    encoders._seed_dropout(Padded(elsewhere, 5, elsewhere, elsewhere))
     assert seeded == [(1, 5)]
 
 

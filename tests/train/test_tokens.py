@@ -184,3 +184,19 @@ def test_a_checkpoint_names_no_attention_and_a_folder_that_does_is_not_obeyed(st
     file.write_text(json.dumps(settings | {"attn_implementation": "flash_attention_2"}))
     again = open_start(EncoderConfig(start=str(tmp_path / "model"), max_length=32), Compute(), mlm=False)
     assert again.query.encoder.transformer.config._attn_implementation == "packed"
+
+
+@pytest.mark.parametrize("kind", PACKABLE)
+def test_a_mask_that_is_ready_is_the_one_that_transformers_makes(kind: str) -> None:
+    transformer = network(kind)
+    transformer.set_attn_implementation("sdpa")
+    tokenizer = type("Tokenizer", (), {"pad_token_id": transformer.config.pad_token_id})
+    layout = layout_of(transformer, tokenizer)
+    assert layout.ready
+    plain = Layout(layout.fill, None)
+    for sentences in (SENTENCES, [SENTENCES[1], SENTENCES[2]]):  # without padding, there is none
+        assert torch.equal(
+            pool(transformer, layout, sentences, "mean"), pool(transformer, plain, sentences, "mean")
+        )
+    transformer.set_attn_implementation("eager")
+    assert not layout_of(transformer, tokenizer).ready

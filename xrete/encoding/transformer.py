@@ -170,8 +170,9 @@ class TransformerEncoder:
         mask = np.arange(max(1, lengths.max()))[None, :] < lengths[:, None]
         tokens = np.full(mask.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         tokens[mask] = np.concatenate(ids)
-        attention = torch.from_numpy(mask.astype(np.int64)).to(self.device)
-        output = self.model(input_ids=torch.from_numpy(tokens).to(self.device), attention_mask=attention)
+        device = torch.device(self.device)
+        attention = move(mask.astype(np.int64), device)
+        output = self.model(input_ids=move(tokens, device), attention_mask=attention)
         vectors = self.pooled(output, attention)
         if self.head:
             vectors = self.head({"sentence_embedding": vectors})["sentence_embedding"]
@@ -196,6 +197,14 @@ class _Tokens:
     texts: list[str]
     ids: list[list[int]]
     truncated: NDArray[np.bool_]
+
+
+def move(array: NDArray[Any] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copies [...] from the processor's memory to a device; a GPU is not waited for."""
+    import torch
+
+    tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[NDArray[np.intp]]:
