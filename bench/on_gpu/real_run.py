@@ -22,7 +22,7 @@ SCORING = 0.25
 ARCHIVE = "records.tar.gz"
 SHAPE = (
     "encoder.scratch.layers=6", "encoder.scratch.width=384", "encoder.scratch.heads=6",
-    "encoder.scratch.feed_forward=1536", "encoder.scratch.vocabulary=24000", "encoder.max_length=64",
+    "encoder.scratch.feed_forward=1536", "encoder.scratch.vocabulary=16000", "encoder.max_length=64",
     "warmup.encoder_steps=2500", "warmup.classifier_steps=150", "em.steps=600", "optimisation.batch=1024",
     "optimisation.encoder_rate=3e-4", "em.encoder_rate=5e-5", "compute.dtype=bfloat16", "compute.attention=packed",
     "watch.score_every=500", "watch.save_every=500", "watch.log_every=50",
