@@ -66,7 +66,6 @@ PARTS = (
     Part("geometry", "geometry of 204 languages, against the plain form", 15, 5),
     Part("real_run", "EMMA-X pretrained on real text, and scored", 220, 40),
 )
-WHOLE = sum(part.seconds for part in PARTS)
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ SHAPE = (
     "encoder.scratch.feed_forward=1536", "encoder.scratch.vocabulary=16000", "encoder.max_length=64",
     "warmup.encoder_steps=2500", "warmup.classifier_steps=150", "em.steps=600", "optimisation.batch=1024",
     "optimisation.encoder_rate=3e-4", "em.encoder_rate=5e-5", "compute.dtype=bfloat16", "compute.attention=packed",
-    "watch.score_every=500", "watch.save_every=500", "watch.log_every=50",
+    "watch.data=mini", "watch.score_every=500", "watch.save_every=500", "watch.log_every=50",
 )  # fmt: skip
 TOY = (
     "warmup.mlm_steps=0", "warmup.encoder_steps=4", "warmup.classifier_steps=2", "em.steps=2",
@@ -33,7 +33,6 @@ TOY = (
     "encoder.scratch.vocabulary=6000", "watch.log_every=1", "watch.score_every=0", "watch.tasks=[]",
     "ranks.start_pairs=64", "ranks.typical_start=linear",
 )  # fmt: skip
-ENDED = -signal.SIGINT
 
 
 def main(given: Given) -> None:
@@ -43,15 +42,17 @@ def main(given: Given) -> None:
         run, results = Path(name) / "run", Path(name) / "results"
         text = settings(given)
         command = [sys.executable, "-m", "xrete", "pretrain", "emmax", "--out", str(run), *text]
-        ended = within(given, command, (1 - SCORING) * given.left)
+        ended = within(command, (1 - SCORING) * given.left)
         try:
             summary = last_of(run / "log.jsonl")
             given.record(
                 "trained", ended=ended, on="the corpus" if "--preset" not in text else "the mini preset", **summary
             )
-            score(given, run, results)
+            records = score(given, run, results)
         finally:
             pack(given, Path(name))
+    if not records:
+        raise SystemExit(1)  # nothing came of it, which the command then says
 
 
 def settings(given: Given) -> list[str]:
@@ -67,7 +68,7 @@ def settings(given: Given) -> list[str]:
     return [*chosen, "--set", "data.parallel_exponent=0.3", "--set", "data.monolingual_exponent=0.3"]
 
 
-def within(given: Given, command: list[str], seconds: float) -> str:
+def within(command: list[str], seconds: float) -> str:
     """Runs a command, and asks it to end when its time is over; returns how it ended."""
     process = subprocess.Popen(command)
     try:
@@ -91,8 +92,8 @@ def last_of(log: Path) -> dict[str, object]:
     return last | {"log_lines": len(lines)}
 
 
-def score(given: Given, run: Path, results: Path) -> None:
-    """Scores the best checkpoint; a row for each record."""
+def score(given: Given, run: Path, results: Path) -> int:
+    """Scores the best checkpoint; a row for each record. Returns how many there are."""
     data = given.data if given.data.is_dir() and not given.toy else "mini"
     command = [
         sys.executable,
@@ -107,13 +108,15 @@ def score(given: Given, run: Path, results: Path) -> None:
         given.where,
     ]
     command += ["--task", "tatoeba,flores", "--results", str(results)]
-    ended = within(given, command, max(5.0, given.left - 5))
-    for file in sorted(results.rglob("*.json")):
+    ended = within(command, max(5.0, given.left - 5))
+    files = sorted(results.rglob("*.json"))
+    for file in files:
         record = json.loads(file.read_text("utf-8"))
         groups = {name: values["score"] for name, values in record["groups"].items()}
         given.record(f"scored: {record['task']}", score=record["score"], **groups, status=record["status"])
     if ended != "done":
         given.record("scored", ended=ended)
+    return len(files)
 
 
 def pack(given: Given, folder: Path) -> None:

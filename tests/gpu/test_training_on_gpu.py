@@ -152,6 +152,22 @@ def test_packed_is_padded(one_step: Any, device: str, phase: str, dtype: str) ->
         assert cosine(packed, padded) > BFLOAT16
 
 
+@pytest.mark.parametrize(("dtype", "lowest"), [("float32", 0.999999), ("bfloat16", 0.999)])
+def test_packed_vectors_are_padded_ones(
+    assemble: Assemble, network: tuple[str, ...], tmp_path: Path, device: str, dtype: str, lowest: float
+) -> None:
+    rows = [[0, *range(5, 5 + length), 2] for length in (1, 3, 4, 4, 9, 17, 28)]
+    vectors = []
+    for attention in ("packed", "sdpa"):
+        settings = (f"compute.attention={attention}", f"compute.dtype={dtype}", f"compute.device={device}")
+        run = assemble(*network, *settings, folder=tmp_path / attention)
+        tokens = run.start.layout(np.concatenate(rows), [len(row) for row in rows], run.team.device, 0)
+        with torch.no_grad():
+            vectors.append(run.query.eval()([tokens])[0].float().cpu())
+    assert torch.cosine_similarity(*vectors).min() > lowest
+    assert torch.cosine_similarity(vectors[0][:1], vectors[0][1:]).max() < lowest  # else nothing is proved
+
+
 @pytest.mark.usefixtures("needs_gpu")
 def test_packed_sentences_take_the_kernel_for_variable_lengths(
     one_step: Any, monkeypatch: pytest.MonkeyPatch

@@ -126,9 +126,9 @@ class Plan:
 
     def watched(self, *, progress: Progress | None = None, watch: StepWatch | None = None) -> Plan:
         """Returns the plan with somebody who is told how far it is."""
-        given = {"progress": progress, "watch": watch}
-        told = {name: value for name, value in given.items() if value is not None}
-        return replace(self, options=replace(self.options, **told))  # type: ignore[arg-type]
+        options = self.options
+        told = replace(options, progress=progress or options.progress, watch=watch or options.watch)
+        return replace(self, options=told)
 
 
 def _choose_protocol(identity: ModelIdentity, card: TaskCard, asked: str | None) -> str:

@@ -13,7 +13,8 @@ from xrete.files import digest
 from xrete.model import Kind
 from xrete.protocols import Opening, Settings, Tuning, Work
 from xrete.protocols.folds import split_items
-from xrete.protocols.frozen import fine_tuning, open_model
+from xrete.protocols.frozen import fine_tuning as fine_tuning
+from xrete.protocols.frozen import open_model as open_model
 from xrete.protocols.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols.material import Material, material
 from xrete.shapes.contract import Encode, Part, ProbeShape
@@ -21,19 +22,6 @@ from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-
-__all__ = [
-    "KIND",
-    "UNIT",
-    "fine_tuning",
-    "fingerprint",
-    "joint",
-    "notes",
-    "open_model",
-    "outcomes",
-    "settings",
-    "work",
-]
 
 KIND: Kind = "encoder"
 UNIT: Literal["sentences"] = "sentences"

@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from xrete.encoding.embedder import Embedder
 from xrete.model import Kind
 from xrete.protocols import Opening, Settings, Work
-from xrete.protocols.frozen import fine_tuning, open_model
+from xrete.protocols.frozen import fine_tuning as fine_tuning
+from xrete.protocols.frozen import open_model as open_model
 from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, ZeroShotShape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
-
-__all__ = [
-    "KIND",
-    "UNIT",
-    "fine_tuning",
-    "fingerprint",
-    "joint",
-    "notes",
-    "open_model",
-    "outcomes",
-    "settings",
-    "work",
-]
 
 KIND: Kind = "encoder"
 UNIT: Literal["sentences"] = "sentences"
