@@ -20,8 +20,8 @@ from xrete.record import Record
 from xrete.reporting import page as pages
 from xrete.reporting.collect import Entry, Narrowed, read_entries
 from xrete.reporting.page.content import content
+from xrete.reporting.tables.views import Request, build
 from xrete.reporting.text import plain
-from xrete.reporting.views import Request, build
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")

@@ -10,10 +10,10 @@ from huggingface_hub import ModelCard, metadata_load
 
 from xrete.errors import RecordError, XreteError
 from xrete.record import Record, read_record
-from xrete.reporting import hub
 from xrete.reporting.collect import Entry
+from xrete.reporting.formats import hub
+from xrete.reporting.tables.views import Request
 from xrete.reporting.text import plain
-from xrete.reporting.views import Request
 from xrete.store import read_items
 
 MakeRecord = Callable[..., Record]

@@ -14,8 +14,8 @@ from xrete.errors import UsageError, XreteError
 from xrete.record import Record
 from xrete.reporting.collect import Entry, read_entries
 from xrete.reporting.leaderboard import Leaderboard, TableCell
-from xrete.reporting.marks import contest
-from xrete.reporting.views import Request, build
+from xrete.reporting.tables.marks import contest
+from xrete.reporting.tables.views import Request, build
 
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]

@@ -18,7 +18,7 @@ from xrete.record import Record
 from xrete.reporting import page as pages
 from xrete.reporting.collect import Entry
 from xrete.reporting.page.pictures import read_pictures
-from xrete.reporting.views import Request
+from xrete.reporting.tables.views import Request
 from xrete.store import find_records
 
 MEASURED = Path(__file__).parents[2] / "results" / "measured"

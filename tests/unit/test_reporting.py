@@ -23,13 +23,13 @@ from rich.console import Console
 
 from xrete.record import Record
 from xrete.reporting.collect import Entry
-from xrete.reporting.latex import to_latex
+from xrete.reporting.formats.csv_json import safe_cell, to_csv, to_json
+from xrete.reporting.formats.latex import to_latex
+from xrete.reporting.formats.markdown import escape, to_markdown
+from xrete.reporting.formats.terminal import print_table, to_text
 from xrete.reporting.leaderboard import Leaderboard
-from xrete.reporting.markdown import escape, to_markdown
-from xrete.reporting.terminal import print_table, to_text
+from xrete.reporting.tables.views import Request, build
 from xrete.reporting.text import plain
-from xrete.reporting.tidy import safe_cell, to_csv, to_json
-from xrete.reporting.views import Request, build
 
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]
@@ -268,7 +268,8 @@ def test_csv_and_json_hold_what_a_number_rests_on(records: list[Entry]) -> None:
 
 def test_no_report_imports_torch_or_pandas() -> None:
     code = (
-        "import sys; from xrete.reporting import views, terminal, markdown, tidy, latex, page, hub; "
+        "import sys; from xrete.reporting import page; "
+        "from xrete.reporting.formats import csv_json, hub, latex, markdown, terminal; "
         "print([name for name in ('torch', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,9 +11,9 @@ import pytest
 from xrete.errors import RecordError
 from xrete.files import cache_root
 from xrete.record import Record
-from xrete.reporting import standings as module
 from xrete.reporting.collect import Entry
-from xrete.reporting.standings import standings
+from xrete.reporting.tables import standings as module
+from xrete.reporting.tables.standings import standings
 from xrete.scores import comparison
 from xrete.scores.comparison import Run, Standing
 

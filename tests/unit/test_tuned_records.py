@@ -13,16 +13,16 @@ import pytest
 from xrete import registry
 from xrete.errors import UsageError
 from xrete.record import Record
-from xrete.reporting import hub
 from xrete.reporting.collect import Entry
-from xrete.reporting.comparisons import build as compare
-from xrete.reporting.comparisons import entries_of
+from xrete.reporting.formats import hub
+from xrete.reporting.formats.csv_json import to_csv
+from xrete.reporting.formats.markdown import to_markdown
 from xrete.reporting.leaderboard import Leaderboard
-from xrete.reporting.markdown import to_markdown
 from xrete.reporting.page.content import content
-from xrete.reporting.tidy import to_csv
+from xrete.reporting.tables.comparisons import build as compare
+from xrete.reporting.tables.comparisons import entries_of
+from xrete.reporting.tables.views import Request, build
 from xrete.reporting.tuning import variant
-from xrete.reporting.views import Request, build
 
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 MakeTuned = Callable[..., Record]

@@ -9,13 +9,13 @@ import pytest
 
 from xrete.errors import XreteError
 from xrete.record import Record
-from xrete.reporting import verdicts
 from xrete.reporting.ablation import Setting
 from xrete.reporting.collect import Entry
+from xrete.reporting.formats.terminal import to_text
 from xrete.reporting.leaderboard import Leaderboard, TableCell, Verdict
-from xrete.reporting.paper import TABLES, Paper, obstacles, paper_cells
-from xrete.reporting.terminal import to_text
-from xrete.reporting.views import Request, build
+from xrete.reporting.paper import verdicts
+from xrete.reporting.paper.numbers import TABLES, Paper, obstacles, paper_cells
+from xrete.reporting.tables.views import Request, build
 
 MakeRecord = Callable[..., Record]
 
@@ -156,7 +156,7 @@ def test_every_obstacle_stands_before_something() -> None:
         for x in paper_cells(table)
         for reason in obstacles(x)
     }
-    from xrete.reporting.paper import _obstacles
+    from xrete.reporting.paper.numbers import _obstacles
 
     assert reasons == {reason for _, reason in _obstacles()}
 

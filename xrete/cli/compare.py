@@ -44,9 +44,9 @@ def compare(
     from rich.console import Console
 
     from xrete.files import write_text
-    from xrete.reporting import comparison_formats as formats
     from xrete.reporting.collect import read_entries
-    from xrete.reporting.comparisons import build, entries_of, is_file
+    from xrete.reporting.formats import comparison as formats
+    from xrete.reporting.tables.comparisons import build, entries_of, is_file
     from xrete.reporting.text import plain
 
     names = (first, second)

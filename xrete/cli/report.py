@@ -13,7 +13,7 @@ from xrete.errors import UsageError
 if TYPE_CHECKING:
     from xrete.reporting.collect import Entry
     from xrete.reporting.leaderboard import Leaderboard
-    from xrete.reporting.views import Request
+    from xrete.reporting.tables.views import Request
 
 DEFAULT_RESULTS = Path("results")
 
@@ -73,7 +73,7 @@ def report(
         xrete report --table per-language --task tatoeba
     """
     from xrete.reporting.collect import without_collection
-    from xrete.reporting.views import Request
+    from xrete.reporting.tables.views import Request
 
     request = Request(
         models=tuple(model or ()),
@@ -91,8 +91,8 @@ def report(
 
 def _report(sources: list[Path], request: Request, table: View | None, format_: Format, out: Path | None) -> None:
     from xrete.reporting.collect import read_entries
+    from xrete.reporting.tables.views import ABLATIONS, build
     from xrete.reporting.text import plain
-    from xrete.reporting.views import ABLATIONS, build
 
     entries, unreadable = read_entries(sources)
     for sentence in unreadable:
@@ -112,7 +112,8 @@ def _publish(
     table: str | None,
     sources: list[Path],
 ) -> None:
-    from xrete.reporting import hub, page
+    from xrete.reporting import page
+    from xrete.reporting.formats import hub
 
     if out is None:
         raise UsageError(f"--format {format_} writes a folder: name it with --out DIR")
@@ -127,7 +128,7 @@ def _write(boards: list[Leaderboard], format_: Format, out: Path | None) -> None
     from rich.console import Console
 
     from xrete.files import write_text
-    from xrete.reporting.terminal import print_table
+    from xrete.reporting.formats.terminal import print_table
 
     console = Console()
     if out is not None:
@@ -141,13 +142,13 @@ def _write(boards: list[Leaderboard], format_: Format, out: Path | None) -> None
 
 
 def _text(boards: list[Leaderboard], format_: Format) -> str:
-    from xrete.reporting import latex, markdown, terminal, tidy
+    from xrete.reporting.formats import csv_json, latex, markdown, terminal
 
     if format_ == "json":
-        return tidy.to_json(boards)
+        return csv_json.to_json(boards)
     if format_ == "csv":
         for remark in (remark for board in boards for remark in board.remarks):  # a CSV file has no place for them
             typer.echo(remark, err=True)
-        return tidy.to_csv(boards)
+        return csv_json.to_csv(boards)
     writers = {"table": terminal.to_text, "markdown": markdown.to_markdown, "latex": latex.to_latex}
     return "\n".join(map(writers[format_], boards))

@@ -131,10 +131,10 @@ def _files(folders: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
 def _identity(path: Path) -> object:
     """Returns what is equal for two ways to the same file; a tenth of the time that it takes to resolve both."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:  # a link to nowhere, which cannot be read either
         return path
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

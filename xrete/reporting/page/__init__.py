@@ -22,7 +22,7 @@ from xrete.files import write_text
 from xrete.reporting.collect import Entry
 from xrete.reporting.page.content import content
 from xrete.reporting.page.pictures import read_pictures
-from xrete.reporting.views import Request
+from xrete.reporting.tables.views import Request
 
 SCRIPTS = ("base", "state", "reading", "filters", "table", "detail", "heat", "charts", "main")
 """In the order of their use; together they are one script."""

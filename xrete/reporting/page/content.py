@@ -13,15 +13,16 @@ from typing import Any
 
 from xrete import __version__, languages
 from xrete.record import Interval, Record
-from xrete.reporting import columns, marks, remarks
-from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.collect import Entry, Narrowed
+from xrete.reporting.formats.cells import number
 from xrete.reporting.leaderboard import ALL, NOT_RUN, Measure, Row, Subject, TableCell
 from xrete.reporting.page.pictures import Picture
-from xrete.reporting.paper import Paper
-from xrete.reporting.text import number, plain
+from xrete.reporting.paper.numbers import Paper
+from xrete.reporting.paper.verdicts import judged
+from xrete.reporting.tables import columns, marks, remarks
+from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
+from xrete.reporting.text import plain
 from xrete.reporting.tuning import Tuned, setting
-from xrete.reporting.verdicts import judged
 
 NAME_LIMIT = 80
 TEXT_LIMIT = 400
@@ -41,10 +42,10 @@ def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool
         pictures: Models' spaces in the plane.
         with_paper: Whether the paper's rows are there.
     """
-    book = Book(narrowed.entries)
-    papers = [Paper(table, tasks=sorted(book.tasks)) for table in PAPER_TABLES] if with_paper else []
-    measures = _measures(book, papers)
-    board = _Board(book, measures)
+    index = RecordIndex(narrowed.entries)
+    papers = [Paper(table, tasks=sorted(index.tasks)) for table in PAPER_TABLES] if with_paper else []
+    measures = _measures(index, papers)
+    board = _Board(index, measures)
     records = [entry.record for entry in narrowed.entries]
     codes = {code for part in board.data for code in (*part["languages"], *part["missing"])}
     codes |= {code for picture in pictures for code in picture.languages}
@@ -56,16 +57,16 @@ def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool
         "languages": {code: _language(code) for code in sorted(codes)},
         "names": {key: languages.name(key) for key in sorted({x for code in codes for x in _standards(code)})},
         "scripts": {key: _script_name(key) for key in sorted({x for code in codes for x in _scripts(code)})},
-        "tasks": {task: _task(task, book) for task in sorted(book.tasks, key=columns.task_order)},
-        "models": [_model(subject, book) for subject in book.subjects],
+        "tasks": {task: _task(task, index) for task in sorted(index.tasks, key=columns.task_order)},
+        "models": [_model(subject, index) for subject in index.subjects],
         "measures": [_measure(measure, board) for measure in measures],
         "data": board.data,
         "cells": board.cells,
         "runs": board.runs,
-        "paper": list(_published(book, papers, measures)),
+        "paper": list(_published(index, papers, measures)),
         "pictures": [picture.content for picture in pictures],
         "remarks": [
-            *map(plain, remarks.several(board.shown, book)),
+            *map(plain, remarks.several(board.shown, index)),
             *remarks.tuned(board.shown),
             *map(plain, board.problems),
             *narrowed.remarks,
@@ -73,13 +74,13 @@ def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool
     }
 
 
-def _measures(book: Book, papers: Sequence[Paper]) -> list[Measure]:
+def _measures(index: RecordIndex, papers: Sequence[Paper]) -> list[Measure]:
     """The headline metric of every task under every protocol that has a record; the three of geometry."""
     pairs = {
         (task, protocol): None
-        for task in sorted(book.tasks, key=columns.task_order)
+        for task in sorted(index.tasks, key=columns.task_order)
         for protocol in sorted(
-            {name for subject in book.subjects for name in book.protocols(subject, task)[1]},
+            {name for subject in index.subjects for name in index.protocols(subject, task)[1]},
             key=columns.protocol_order,
         )
     }
@@ -92,7 +93,7 @@ def _measures(book: Book, papers: Sequence[Paper]) -> list[Measure]:
             GEOMETRY
             if task == columns.GEOMETRY_TASK
             else [
-                *book.metrics(task, protocol, None),
+                *index.metrics(task, protocol, None),
                 *(name for paper in papers for name in paper.metrics(task, protocol)),
             ]
         )
@@ -102,15 +103,15 @@ def _measures(book: Book, papers: Sequence[Paper]) -> list[Measure]:
 class _Board:
     """Cells, and what they share: each set of data and each run once."""
 
-    def __init__(self, book: Book, measures: Sequence[Measure]) -> None:
+    def __init__(self, index: RecordIndex, measures: Sequence[Measure]) -> None:
         self.data: list[dict[str, Any]] = []
         self.runs: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
         self._places: dict[Any, int] = {}
         self._runs: dict[str, int] = {}
-        self._book, self._measures = book, measures
+        self._index, self._measures = index, measures
         self.problems: dict[str, None] = {}
-        grids = {name: self._grid(name, tasks) for name, tasks in book.groups.items()}
+        grids = {name: self._grid(name, tasks) for name, tasks in index.groups.items()}
         self.shown = list(grids[ALL].values())
         self.digits = {cell.measure: cell.digits for cell in self.shown}
         self.directions = {
@@ -128,8 +129,8 @@ class _Board:
             for number, measure in enumerate(self._measures)
             if group == ALL or measure.task in tasks
         ]
-        grid = [[self._book.cell(subject, measure) for _, measure in measures] for subject in self._book.subjects]
-        rows, problems = marks.marked(grid, self._book)
+        grid = [[self._index.cell(subject, measure) for _, measure in measures] for subject in self._index.subjects]
+        rows, problems = marks.marked(grid, self._index)
         self.problems |= dict.fromkeys(problems)
         return {
             (row, column): cell
@@ -141,7 +142,7 @@ class _Board:
         whole = cells[ALL]
         if whole.value is None:
             return {"reason": plain(whole.reason or "", TEXT_LIMIT)}
-        entry = self._book.ranked(whole.subject, whole.measure)[0]
+        entry = self._index.ranked(whole.subject, whole.measure)[0]
         groups = {name: _number(cell) for name, cell in cells.items() if cell.value is not None}
         return {"groups": groups, "run": self._run(entry), "data": self._place(entry.record)} | _scores(
             entry.record, whole.measure.metric
@@ -190,10 +191,10 @@ def _number(cell: TableCell) -> dict[str, Any]:
 
 def _scores(record: Record, metric: str) -> dict[str, Any]:
     """Returns a metric's values of single languages, in the order of the record's data."""
-    found = [record.languages[code] for code in sorted(record.languages)]
+    rows = [record.languages[code] for code in sorted(record.languages)]
     is_headline = metric == record.metric
-    scores = [x.score if is_headline else x.variants.get(metric) for x in found]
-    intervals = [x.ci95 for x in found] if is_headline else []
+    scores = [x.score if is_headline else x.variants.get(metric) for x in rows]
+    intervals = [x.ci95 for x in rows] if is_headline else []
     return {
         "scores": [round(x, PLACES) if x is not None and math.isfinite(x) else None for x in scores],
         "low": _ends(intervals, 0),
@@ -242,8 +243,8 @@ def _code(record: Record) -> str:
     return f"XRETE {record.code.version}{commit}{', changed' if record.code.dirty else ''}"
 
 
-def _model(subject: Subject, book: Book) -> dict[str, Any]:
-    model = book.model(subject)
+def _model(subject: Subject, index: RecordIndex) -> dict[str, Any]:
+    model = index.model(subject)
     return {
         "label": plain(subject.label, NAME_LIMIT),
         "name": plain(model.name, TEXT_LIMIT),
@@ -268,25 +269,27 @@ def _measure(measure: Measure, board: _Board) -> dict[str, Any]:
     }
 
 
-def _task(name: str, book: Book) -> dict[str, str]:
+def _task(name: str, index: RecordIndex) -> dict[str, str]:
     from xrete import registry
 
     if name in registry.names("tasks"):
         card = registry.task(name).card
         return {"title": plain(card.title, TEXT_LIMIT), "category": plain(card.category, NAME_LIMIT)}
-    shape = book.shape(name)
+    shape = index.shape(name)
     return {"title": plain(name, TEXT_LIMIT), "category": plain(CATEGORIES.get(shape, shape), NAME_LIMIT)}
 
 
-def _published(book: Book, papers: Sequence[Paper], measures: Sequence[Measure]) -> Iterator[dict[str, Any]]:
+def _published(
+    index: RecordIndex, papers: Sequence[Paper], measures: Sequence[Measure]
+) -> Iterator[dict[str, Any]]:
     """Yields the rows of the paper's tables, with the status of their numbers; of equal numbers only the first."""
-    places = {(m.task, m.protocol, m.metric): index for index, m in enumerate(measures)}
+    places = {(m.task, m.protocol, m.metric): place for place, m in enumerate(measures)}
     seen: set[tuple[str, Measure, str | None]] = set()
     for paper in papers:
         rows = [Row((subject.label,), tuple(paper.cells(subject)), "paper") for subject in paper.subjects]
         wanted = dict.fromkeys(cell.measure for row in rows for cell in row.cells)
         ours = [
-            Row((x.label,), tuple(book.cell(x, measure) for measure in wanted), "measured") for x in book.subjects
+            Row((x.label,), tuple(index.cell(x, measure) for measure in wanted), "measured") for x in index.subjects
         ]
         for row in judged([*ours, *rows], paper)[len(ours) :]:
             new = [cell for cell in row.cells if (cell.subject.model, cell.measure, cell.printed) not in seen]

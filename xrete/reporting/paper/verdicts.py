@@ -1,4 +1,4 @@
-"""What became of the paper's numbers: each published one beside the closest that was measured here."""
+"""The status of the paper's numbers: each published one beside the closest that was measured here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from xrete import registry
 from xrete.reporting.leaderboard import NOT_RUN, NOT_SCORED, Measure, Row, Status, TableCell, Verdict
-from xrete.reporting.paper import Paper, PaperCell, obstacles
+from xrete.reporting.paper.numbers import Paper, PaperCell, obstacles
 
 ROUNDING = 1e-9
 WORDS: dict[Status, str] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
-from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.leaderboard import ALL, Measure
-from xrete.reporting.paper import Paper
+from xrete.reporting.paper.numbers import Paper
+from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
 
 ZERO_SHOT = "zero-shot"
 PROTOCOLS = ("fine-tune", "probe", ZERO_SHOT, "prompt")
@@ -30,19 +30,21 @@ Pair = tuple[str, str]
 """A task and a protocol."""
 
 
-def of_table(table: str, book: Book, paper: Paper | None, metric: str | None, *, every: bool) -> list[Measure]:
+def of_table(
+    table: str, index: RecordIndex, paper: Paper | None, metric: str | None, *, every: bool
+) -> list[Measure]:
     """Returns the measures across a table of models: what is measured here, and what the paper has numbers of.
 
     Args:
         table: Its name.
-        book: The records.
+        index: The records.
         paper: The paper's table beside it.
         metric: In place of the headline metrics.
         every: Whether the main table shows all protocols of a task, not only those that speak for some model.
     """
     if table in _LAYOUTS:
-        return _LAYOUTS[table](book, paper, metric)
-    return _main(book, paper, metric, every=every)
+        return _LAYOUTS[table](index, paper, metric)
+    return _main(index, paper, metric, every=every)
 
 
 def task_order(task: str) -> tuple[int, str]:
@@ -55,36 +57,36 @@ def protocol_order(protocol: str) -> tuple[int, str]:
     return (PROTOCOLS.index(protocol) if protocol in PROTOCOLS else len(PROTOCOLS), protocol)
 
 
-def _pairs(book: Book, *, every: bool) -> set[Pair]:
+def _pairs(index: RecordIndex, *, every: bool) -> set[Pair]:
     """Returns tasks with all their protocols, or those that speak for some model: its first usable and its first.
 
     The first one of any status stands too, so that a fine-tuning that failed does not vanish behind a zero-shot
     score.
     """
     wanted: set[Pair] = set()
-    for subject, task in itertools.product(book.subjects, book.tasks):
-        for protocols in book.protocols(subject, task):
+    for subject, task in itertools.product(index.subjects, index.tasks):
+        for protocols in index.protocols(subject, task):
             shown = sorted(protocols, key=protocol_order)[: None if every else 1]
             wanted.update((task, protocol) for protocol in shown)
     return wanted
 
 
-def _main(book: Book, paper: Paper | None, metric: str | None, *, every: bool) -> list[Measure]:
-    pairs = _pairs(book, every=every) | set(paper.pairs if paper else ())
+def _main(index: RecordIndex, paper: Paper | None, metric: str | None, *, every: bool) -> list[Measure]:
+    pairs = _pairs(index, every=every) | set(paper.pairs if paper else ())
     ordered = sorted(pairs, key=lambda pair: (task_order(pair[0]), protocol_order(pair[1])))
-    return _measures(book, paper, ordered, (ALL,), metric)
+    return _measures(index, paper, ordered, (ALL,), metric)
 
 
-def _zero_shot(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
-    return _measures(book, paper, [(task, ZERO_SHOT) for task in ZERO_SHOT_TASKS], (ALL,), metric)
+def _zero_shot(index: RecordIndex, paper: Paper | None, metric: str | None) -> list[Measure]:
+    return _measures(index, paper, [(task, ZERO_SHOT) for task in ZERO_SHOT_TASKS], (ALL,), metric)
 
 
-def _long_tail(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
-    return _measures(book, paper, [(task, ZERO_SHOT) for task in LONG_TAIL_TASKS], LONG_TAIL_GROUPS, metric)
+def _long_tail(index: RecordIndex, paper: Paper | None, metric: str | None) -> list[Measure]:
+    return _measures(index, paper, [(task, ZERO_SHOT) for task in LONG_TAIL_TASKS], LONG_TAIL_GROUPS, metric)
 
 
-def _geometry(book: Book, paper: Paper | None, metric: str | None) -> list[Measure]:
-    if GEOMETRY_TASK not in book.tasks and paper is None:
+def _geometry(index: RecordIndex, paper: Paper | None, metric: str | None) -> list[Measure]:
+    if GEOMETRY_TASK not in index.tasks and paper is None:
         return []
     return [
         Measure(task=GEOMETRY_TASK, protocol=ZERO_SHOT, metric=name, group=group)
@@ -93,7 +95,7 @@ def _geometry(book: Book, paper: Paper | None, metric: str | None) -> list[Measu
     ]
 
 
-_LAYOUTS: dict[str, Callable[[Book, Paper | None, str | None], list[Measure]]] = {
+_LAYOUTS: dict[str, Callable[[RecordIndex, Paper | None, str | None], list[Measure]]] = {
     "zero-shot": _zero_shot,
     "long-tail": _long_tail,
     "geometry": _geometry,
@@ -101,16 +103,16 @@ _LAYOUTS: dict[str, Callable[[Book, Paper | None, str | None], list[Measure]]] =
 
 
 def _measures(
-    book: Book, paper: Paper | None, pairs: Iterable[Pair], groups: Sequence[str], metric: str | None
+    index: RecordIndex, paper: Paper | None, pairs: Iterable[Pair], groups: Sequence[str], metric: str | None
 ) -> list[Measure]:
     return [
         Measure(task=task, protocol=protocol, metric=name, group=group)
         for task, protocol in pairs
-        for name in _metrics(book, paper, task, protocol, metric)
+        for name in _metrics(index, paper, task, protocol, metric)
         for group in groups
     ]
 
 
-def _metrics(book: Book, paper: Paper | None, task: str, protocol: str, asked: str | None) -> Iterable[str]:
+def _metrics(index: RecordIndex, paper: Paper | None, task: str, protocol: str, asked: str | None) -> Iterable[str]:
     published = [name for name in (paper.metrics(task, protocol) if paper else ()) if asked in (None, name)]
-    return dict.fromkeys([*book.metrics(task, protocol, asked), *published])
+    return dict.fromkeys([*index.metrics(task, protocol, asked), *published])

@@ -1,4 +1,4 @@
-"""The leaderboard for programs: one row (CSV) or object (JSON) a cell, with everything that is known of it."""
+"""The leaderboard for programs: one CSV row or JSON object a cell, with everything that is known of it."""
 
 from __future__ import annotations
 

@@ -11,19 +11,17 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xrete.reporting.leaderboard import Column, Leaderboard, TableCell
-from xrete.reporting.text import (
-    NAME_LIMIT,
-    NOTE_LIMIT,
+from xrete.reporting.formats.cells import (
     addition,
     gathered,
     key,
     number,
     numbered_notes,
-    plain,
     superscript,
     superscripts,
 )
+from xrete.reporting.leaderboard import Column, Leaderboard, TableCell
+from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, plain
 
 WIDTH = 100
 """Columns where the output is no terminal."""

@@ -71,11 +71,11 @@ def obstacles(cell: PaperCell) -> tuple[str, ...]:
 
 @cache
 def _obstacles() -> tuple[tuple[Mapping[str, Sequence[Any]], str], ...]:
-    found = []
+    known = []
     for obstacle in tomllib.loads(_file("obstacles.toml"))["obstacle"]:
         reason = obstacle.pop("reason")
-        found.append(({key: x if isinstance(x, list) else [x] for key, x in obstacle.items()}, reason))
-    return tuple(found)
+        known.append(({key: x if isinstance(x, list) else [x] for key, x in obstacle.items()}, reason))
+    return tuple(known)
 
 
 def _file(name: str) -> str:
@@ -116,8 +116,8 @@ class Paper:
     @property
     def pairs(self) -> Iterable[tuple[str, str]]:
         """The tasks and protocols that it has columns of; prompted models stand in those of the fine-tuned ones."""
-        found = {(measure.task, measure.protocol): None for _, measure in self._cells}
-        return [(task, protocol) for task, protocol in found if protocol != "prompt"]
+        pairs = {(measure.task, measure.protocol): None for _, measure in self._cells}
+        return [(task, protocol) for task, protocol in pairs if protocol != "prompt"]
 
     def metrics(self, task: str, protocol: str) -> Iterable[str]:
         """Returns the metrics of a column."""
@@ -126,8 +126,8 @@ class Paper:
 
     def measures(self, subject: Subject) -> Iterator[Measure]:
         """Yields what a row has numbers of, without language or group."""
-        found = (measure for row, measure in self._cells if row == subject)
-        return iter(dict.fromkeys(replace(measure, language=None, group=None) for measure in found))
+        measures = (measure for row, measure in self._cells if row == subject)
+        return iter(dict.fromkeys(replace(measure, language=None, group=None) for measure in measures))
 
     def languages(self) -> set[str]:
         """Returns every language that it has numbers of."""
@@ -146,14 +146,16 @@ class Paper:
 
         Prompted numbers stand in the columns of the fine-tuned ones, as in the paper; their rows say so.
         """
-        asked, found = measure, self._cells.get((subject, measure))
-        if found is None and measure.protocol == "fine-tune":
+        asked, published = measure, self._cells.get((subject, measure))
+        if published is None and measure.protocol == "fine-tune":
             measure = replace(measure, protocol="prompt")
-            found = self._cells.get((subject, measure))
-        if found is None:
+            published = self._cells.get((subject, measure))
+        if published is None:
             return TableCell(subject=subject, measure=asked, reason=NOT_PUBLISHED)
-        notes = (f"paper: {found.note}",) if found.note else ()
-        return TableCell(subject=subject, measure=measure, value=found.value, printed=found.printed, notes=notes)
+        notes = (f"paper: {published.note}",) if published.note else ()
+        return TableCell(
+            subject=subject, measure=measure, value=published.value, printed=published.printed, notes=notes
+        )
 
 
 def _subject(cell: PaperCell) -> Subject:

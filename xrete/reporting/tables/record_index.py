@@ -26,8 +26,8 @@ class _Score:
     missing: tuple[str, ...]
 
 
-class Book:
-    """An index over records.
+class RecordIndex:
+    """Records by model, task and protocol.
 
     Attributes:
         subjects: The models, by name and revision, which is printed where a name has several. What was fine-tuned
@@ -58,8 +58,8 @@ class Book:
 
     def protocols(self, subject: Subject, task: str) -> tuple[set[str], set[str]]:
         """Returns the protocols with a usable record of a model on a task, and those with any."""
-        found = self._entries.get((subject, task), {})
-        return {name for name, rows in found.items() if any(map(_is_usable, rows))}, set(found)
+        by_protocol = self._entries.get((subject, task), {})
+        return {name for name, rows in by_protocol.items() if any(map(_is_usable, rows))}, set(by_protocol)
 
     def model(self, subject: Subject) -> ModelPart:
         """Returns what the records say of a model."""

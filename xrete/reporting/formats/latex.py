@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from xrete.reporting.leaderboard import Column, Leaderboard, TableCell
-from xrete.reporting.text import (
-    NAME_LIMIT,
-    NOTE_LIMIT,
+from xrete.reporting.formats.cells import (
     addition,
     gathered,
     key,
     number,
     numbered_notes,
-    plain,
     superscript,
     superscripts,
 )
+from xrete.reporting.leaderboard import Column, Leaderboard, TableCell
+from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, plain
 
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _RAISED = re.compile(f"[{_SUPERSCRIPTS}][{_SUPERSCRIPTS},]*")

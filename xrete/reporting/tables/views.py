@@ -9,16 +9,16 @@ from typing import Literal
 
 from xrete import languages
 from xrete.errors import UsageError, XreteError, unknown_name
-from xrete.reporting import columns as columns_of
-from xrete.reporting import remarks
-from xrete.reporting.book import Book, known_metrics
 from xrete.reporting.collect import HOW_TO_RUN, Entry, EntryKind, Narrowed, narrow
-from xrete.reporting.columns import VIEW_TASKS, ZERO_SHOT, protocol_order
 from xrete.reporting.leaderboard import ALL, Column, Leaderboard, Measure, Row, Subject, TableCell
-from xrete.reporting.marks import marked, set_apart
-from xrete.reporting.paper import LANGUAGE_TABLES, TABLES, Paper
+from xrete.reporting.paper.numbers import LANGUAGE_TABLES, TABLES, Paper
+from xrete.reporting.paper.verdicts import judged
+from xrete.reporting.tables import columns as columns_of
+from xrete.reporting.tables import remarks
+from xrete.reporting.tables.columns import VIEW_TASKS, ZERO_SHOT, protocol_order
+from xrete.reporting.tables.marks import marked, set_apart
+from xrete.reporting.tables.record_index import RecordIndex, known_metrics
 from xrete.reporting.text import plain
-from xrete.reporting.verdicts import judged
 
 Table = Literal["main", "zero-shot", "long-tail", "geometry", "ablation-phases", "ablation-ranks", "per-language"]
 
@@ -71,7 +71,7 @@ class Request:
         return TABLES[self.table]
 
 
-_Track = tuple[Book | Paper, Subject, Measure]
+_Track = tuple[RecordIndex | Paper, Subject, Measure]
 """A column of a table of languages: where its numbers come from, whose they are, and which (but the language)."""
 
 
@@ -98,15 +98,15 @@ def build(entries: Sequence[Entry], request: Request) -> Leaderboard:
             "score real data with 'xrete run --data DIR', or leave out --reference paper"
         )
     _check_metric(narrowed.entries, request.metric)
-    book, number = Book(narrowed.entries), request.paper_table
+    index, number = RecordIndex(narrowed.entries), request.paper_table
     is_ablation = request.table in ABLATIONS
     paper = (
         Paper(number, tasks=request.tasks, protocols=request.protocols, ablations=is_ablation) if number else None
     )
-    draft = _DRAFTS.get(request.table, _by_model)(book, paper, request)
+    draft = _DRAFTS.get(request.table, _by_model)(index, paper, request)
     if not any(cell.subject.origin == "measured" for row in draft.rows for cell in row.cells):
         raise XreteError(_nothing(request.table))
-    return _finish(draft, book, paper, request, narrowed)
+    return _finish(draft, index, paper, request, narrowed)
 
 
 def _check_metric(entries: Sequence[Entry], metric: str | None) -> None:
@@ -124,18 +124,18 @@ def _nothing(table: Table) -> str:
     return f"no record here belongs in table {table}; {HOW_TO_RUN}"
 
 
-def _by_model(book: Book, paper: Paper | None, request: Request) -> _Draft:
+def _by_model(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft:
     """Models down, measures across."""
     every = len(request.protocols) > 1  # then they are to be seen side by side
-    measures = columns_of.of_table(request.table, book, paper, request.metric, every=every)
+    measures = columns_of.of_table(request.table, index, paper, request.metric, every=every)
     is_ablation = request.table in ABLATIONS
     subjects = [
         subject
-        for subject in book.subjects
-        if any(book.candidates(subject, x.task, x.protocol) for x in measures)
+        for subject in index.subjects
+        if any(index.candidates(subject, x.task, x.protocol) for x in measures)
         and (not is_ablation or (subject.setting and subject.setting.phases == "full"))
     ]
-    grid = [[book.cell(subject, measure) for measure in measures] for subject in subjects]
+    grid = [[index.cell(subject, measure) for measure in measures] for subject in subjects]
     has_groups = any(measure.group != ALL for measure in measures)
     columns = tuple(
         Column(_header(measure, [row[i] for row in grid], has_groups)) for i, measure in enumerate(measures)
@@ -155,30 +155,30 @@ def _row_label(subject: Subject, is_ablation: bool) -> str:
     return f"{subject.setting.label} {subject.label}" if is_ablation and subject.setting else subject.label
 
 
-def _per_language(book: Book, paper: Paper | None, request: Request) -> _Draft:
+def _per_language(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft:
     """Languages down, models across; the means over groups of languages below."""
     task = request.tasks[0]
     tracks = [
-        (book, subject, Measure(task=task, protocol=protocol, metric=name))
-        for subject in book.subjects
-        for protocol in sorted(book.protocols(subject, task)[1], key=protocol_order)
-        for name in book.metrics(task, protocol, request.metric)
+        (index, subject, Measure(task=task, protocol=protocol, metric=name))
+        for subject in index.subjects
+        for protocol in sorted(index.protocols(subject, task)[1], key=protocol_order)
+        for name in index.metrics(task, protocol, request.metric)
     ]
-    codes, groups = _scored(book, tracks)
+    codes, groups = _scored(index, tracks)
     codes |= paper.languages() if paper else set()
     return _by_language([*tracks, *_published(paper, task, request.metric)], codes, groups)
 
 
-def _phases(book: Book, paper: Paper | None, request: Request) -> _Draft:
+def _phases(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft:
     """Table 5: the languages of one group down, the settings of phase 2 across."""
     tracks = [
-        (book, subject, Measure(task=ABLATION_TASK, protocol=ZERO_SHOT, metric=name))
-        for subject in book.subjects
-        for name in book.metrics(ABLATION_TASK, ZERO_SHOT, request.metric)
+        (index, subject, Measure(task=ABLATION_TASK, protocol=ZERO_SHOT, metric=name))
+        for subject in index.subjects
+        for name in index.metrics(ABLATION_TASK, ZERO_SHOT, request.metric)
         if subject.setting and subject.setting.classifier == "gmm"
-        if book.candidates(subject, ABLATION_TASK, ZERO_SHOT)
+        if index.candidates(subject, ABLATION_TASK, ZERO_SHOT)
     ]
-    ranked = (book.ranked(subject, measure) for _, subject, measure in tracks)
+    ranked = (index.ranked(subject, measure) for _, subject, measure in tracks)
     records = (entries[0].record for entries in ranked if entries)
     members = [group for record in records if (group := record.groups.get(ABLATION_GROUP))]
     codes = {code for group in members for code in (*group.languages, *group.missing)}
@@ -188,7 +188,7 @@ def _phases(book: Book, paper: Paper | None, request: Request) -> _Draft:
     )
 
 
-_DRAFTS: dict[Table, Callable[[Book, Paper | None, Request], _Draft]] = {
+_DRAFTS: dict[Table, Callable[[RecordIndex, Paper | None, Request], _Draft]] = {
     "per-language": _per_language,
     "ablation-phases": _phases,
 }
@@ -205,16 +205,18 @@ def _by_language(tracks: Sequence[_Track], codes: set[str] | Sequence[str], grou
     rows = [Row((code, languages.name(code)), _line(tracks, language=code), "languages") for code in sorted(codes)]
     rows += [Row(("mean", group), _line(tracks, group=group), "means") for group in groups]
     columns = []
-    for index, (_, subject, measure) in enumerate(tracks):
-        _, *lines = _header(measure, [row.cells[index] for row in rows], has_groups=False)
+    for place, (_, subject, measure) in enumerate(tracks):
+        _, *lines = _header(measure, [row.cells[place] for row in rows], has_groups=False)
         setting = [subject.setting.label] if subject.setting else []
         columns.append(Column((subject.label, *setting, *lines)))
     return _Draft(("code", "language"), tuple(columns), tuple(rows))
 
 
-def _scored(book: Book, tracks: Sequence[tuple[Book, Subject, Measure]]) -> tuple[set[str], list[str]]:
+def _scored(
+    index: RecordIndex, tracks: Sequence[tuple[RecordIndex, Subject, Measure]]
+) -> tuple[set[str], list[str]]:
     """Returns the languages that somebody has scored, and the groups that somebody has a mean of, all first."""
-    ranked = (book.ranked(subject, measure) for _, subject, measure in tracks)
+    ranked = (index.ranked(subject, measure) for _, subject, measure in tracks)
     records = [entries[0].record for entries in ranked if entries]
     codes = {code for record in records for code in record.languages}
     return codes, list(dict.fromkeys([ALL, *(name for record in records for name in record.groups)]))
@@ -236,9 +238,11 @@ def _header(measure: Measure, cells: Sequence[TableCell], has_groups: bool) -> t
     return (measure.task, *group, measure.protocol, f"{measure.metric}{arrow}")
 
 
-def _finish(draft: _Draft, book: Book, paper: Paper | None, request: Request, narrowed: Narrowed) -> Leaderboard:
+def _finish(
+    draft: _Draft, index: RecordIndex, paper: Paper | None, request: Request, narrowed: Narrowed
+) -> Leaderboard:
     """Marks the best cells, judges the paper's, and says below the table what there is to say."""
-    lines, problems = marked([row.cells for row in draft.rows], book)
+    lines, problems = marked([row.cells for row in draft.rows], index)
     rows = tuple(replace(row, cells=cells) for row, cells in zip(draft.rows, lines, strict=True))
     if paper:
         rows = judged(rows, paper)
@@ -249,12 +253,12 @@ def _finish(draft: _Draft, book: Book, paper: Paper | None, request: Request, na
     sentences = [
         [remarks.MINI_REMARK] if is_mini else [],
         remarks.splits(cells),
-        remarks.intervals(cells, book) if with_intervals else [],
+        remarks.intervals(cells, index) if with_intervals else [],
         remarks.unknown_directions(cells),
         remarks.unequal_columns(cells) if is_by_language else [],
-        remarks.several(cells, book),
+        remarks.several(cells, index),
         remarks.tuned(cells),
-        remarks.no_records(VIEW_TASKS.get(request.table, ()), book),
+        remarks.no_records(VIEW_TASKS.get(request.table, ()), index),
         remarks.reference(cells, paper) if paper else [],
         problems,
         narrowed.remarks,

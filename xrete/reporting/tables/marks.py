@@ -8,9 +8,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from xrete.errors import XreteError
-from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import Evidence, Mark, TableCell
-from xrete.reporting.standings import standings
+from xrete.reporting.tables.record_index import RecordIndex
+from xrete.reporting.tables.standings import standings
 from xrete.scores.comparison import Run, Standing
 from xrete.shapes import load_shape
 
@@ -43,7 +43,7 @@ def contest(cell: TableCell) -> Hashable | None:
     return (cell.measure, cell.higher_is_better, data, evidence.languages)
 
 
-def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[TableCell, ...], ...], tuple[str, ...]]:
+def marked(grid: Grid, index: RecordIndex) -> tuple[tuple[tuple[TableCell, ...], ...], tuple[str, ...]]:
     """Fills in decimals, standings and marks.
 
     The best group of ties is marked best and the next one second, each only where another one is worse: a lone
@@ -51,7 +51,7 @@ def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[TableCell, ...], ...], t
 
     Args:
         grid: Rows of cells.
-        book: Where the cells are from.
+        index: Where the cells are from.
 
     Returns:
         The rows, and a sentence for each contest whose items cannot be read.
@@ -61,18 +61,18 @@ def marked(grid: Grid, book: Book) -> tuple[tuple[tuple[TableCell, ...], ...], t
     for cell in itertools.chain(*grid):
         if (key := contest(cell)) is not None:
             contests[key].append(cell)
-    found: dict[TableCell, tuple[Standing, Mark | None]] = {}
+    places: dict[TableCell, tuple[Standing, Mark | None]] = {}
     problems: dict[str, None] = {}
     for cells in contests.values():
         try:
-            places = _standings(cells, book)
+            ranked = _standings(cells, index)
         except XreteError as error:
             problems[f"No ranks of {cells[0].measure.task}: {error}"] = None
             continue
-        last = max((place.group for place in places), default=0)
-        for cell, place in zip(cells, places, strict=bool(places)):
-            found[cell] = place, _MARKS.get(place.group) if place.group < last else None
-    return tuple(tuple(_marked(cell, digits, found) for cell in row) for row in grid), tuple(problems)
+        last = max((place.group for place in ranked), default=0)
+        for cell, place in zip(cells, ranked, strict=bool(ranked)):
+            places[cell] = place, _MARKS.get(place.group) if place.group < last else None
+    return tuple(tuple(_marked(cell, digits, places) for cell in row) for row in grid), tuple(problems)
 
 
 def set_apart(grid: Grid) -> list[list[TableCell]]:
@@ -126,18 +126,18 @@ def usual_digits(top: float) -> int:
 
 
 def _marked(
-    cell: TableCell, digits: Mapping[Unit, int], found: Mapping[TableCell, tuple[Standing, Mark | None]]
+    cell: TableCell, digits: Mapping[Unit, int], places: Mapping[TableCell, tuple[Standing, Mark | None]]
 ) -> TableCell:
     if cell.value is None:
         return cell
-    standing, mark = found.get(cell, (None, None))
+    standing, mark = places.get(cell, (None, None))
     return replace(cell, digits=digits[_unit(cell)], standing=standing, mark=mark)
 
 
-def _standings(cells: Sequence[TableCell], book: Book) -> list[Standing]:
+def _standings(cells: Sequence[TableCell], index: RecordIndex) -> list[Standing]:
     """Returns the standings of comparable cells; none for a lone one, and where the records have no items."""
     first = cells[0]
-    entries = [book.ranked(cell.subject, cell.measure)[0] for cell in cells]
+    entries = [index.ranked(cell.subject, cell.measure)[0] for cell in cells]
     runs = [Run(entry.path, entry.record) for entry in entries if entry.path]
     if len(runs) < 2 or len(runs) < len(cells) or first.evidence is None or first.higher_is_better is None:
         return []

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from xrete.reporting.leaderboard import Leaderboard, TableCell
-from xrete.reporting.text import (
-    NAME_LIMIT,
-    NOTE_LIMIT,
+from xrete.reporting.formats.cells import (
     addition,
     gathered,
     key,
     number,
     numbered_notes,
-    plain,
     superscript,
     superscripts,
 )
+from xrete.reporting.leaderboard import Leaderboard, TableCell
+from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, plain
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ACTIVE = re.compile(r"([\\`*_\[\]|~$!])")

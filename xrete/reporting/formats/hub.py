@@ -14,11 +14,11 @@ from typing import Any
 from xrete import __version__, registry
 from xrete.errors import XreteError
 from xrete.files import atomic_writer, write_text
-from xrete.reporting import columns, views
-from xrete.reporting.book import GEOMETRY, Book
 from xrete.reporting.collect import Entry
+from xrete.reporting.formats.markdown import escape, to_markdown
 from xrete.reporting.leaderboard import ALL, Measure, TableCell
-from xrete.reporting.markdown import escape, to_markdown
+from xrete.reporting.tables import columns, views
+from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
 from xrete.reporting.text import NAME_LIMIT, plain
 from xrete.reporting.tuning import Tuned
 from xrete.store import find_items, safe_name
@@ -77,8 +77,8 @@ def card(model: str, entries: Sequence[Entry], *, with_paper: bool = False) -> s
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    book = Book(entries)
-    results = [EvalResult(**_result(cell, book)) for cell in _numbers(book)]
+    index = RecordIndex(entries)
+    results = [EvalResult(**_result(cell, index)) for cell in _numbers(index)]
     known = ModelCardData(model_name=plain(model), tags=["xrete"], eval_results=results)
     board = views.build(entries, views.Request(with_paper=with_paper, intervals=True))
     revisions = sorted({entry.record.model.revision for entry in entries})
@@ -99,26 +99,26 @@ def card(model: str, entries: Sequence[Entry], *, with_paper: bool = False) -> s
     return "\n".join(lines)
 
 
-def _numbers(book: Book) -> Iterator[TableCell]:
+def _numbers(index: RecordIndex) -> Iterator[TableCell]:
     """Yields the mean over all languages of every task and protocol, and of geometry its three metrics."""
-    for task in sorted(book.tasks, key=columns.task_order):
-        for subject in book.subjects:
-            for protocol in sorted(book.protocols(subject, task)[0], key=columns.protocol_order):
+    for task in sorted(index.tasks, key=columns.task_order):
+        for subject in index.subjects:
+            for protocol in sorted(index.protocols(subject, task)[0], key=columns.protocol_order):
                 is_geometry = task == columns.GEOMETRY_TASK
-                for metric in GEOMETRY if is_geometry else book.metrics(task, protocol, None):
-                    cell = book.cell(subject, Measure(task=task, protocol=protocol, metric=metric, group=ALL))
+                for metric in GEOMETRY if is_geometry else index.metrics(task, protocol, None):
+                    cell = index.cell(subject, Measure(task=task, protocol=protocol, metric=metric, group=ALL))
                     if cell.value is not None:
                         yield cell
 
 
-def _result(cell: TableCell, book: Book) -> dict[str, Any]:
+def _result(cell: TableCell, index: RecordIndex) -> dict[str, Any]:
     """Returns the fields of the hub's `EvalResult`; a line break in a name could end the card's metadata."""
     measure, evidence = cell.measure, cell.evidence
     assert evidence is not None
     coverage = f"{len(evidence.languages)} of {evidence.expected} languages"
     protocol = f"{measure.protocol} ({cell.subject.variant})" if cell.subject.variant else measure.protocol
     return {
-        "task_type": TASK_TYPES.get(book.shape(measure.task), OTHER_TASKS),
+        "task_type": TASK_TYPES.get(index.shape(measure.task), OTHER_TASKS),
         "task_name": plain(f"{measure.task}, {protocol}"),
         **_dataset(measure.task),
         "dataset_split": plain(evidence.split),

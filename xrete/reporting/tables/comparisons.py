@@ -8,10 +8,10 @@ from pathlib import Path
 
 from xrete.errors import UsageError, XreteError, unknown_name
 from xrete.record import read_record
-from xrete.reporting.book import Book, direction
 from xrete.reporting.collect import Entry, EntryKind, narrow
 from xrete.reporting.leaderboard import ALL, Measure, Subject
-from xrete.reporting.remarks import TUNED_REMARK
+from xrete.reporting.tables.record_index import RecordIndex, direction
+from xrete.reporting.tables.remarks import TUNED_REMARK
 from xrete.reporting.text import plain
 from xrete.reporting.tuning import Tuned
 from xrete.scores.comparison import Run, TaskDifference, compare_task, corrected_over_tasks
@@ -63,16 +63,16 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
     """
     if is_file(name):
         return [Entry(name, read_record(Path(name)), Path(name))]
-    book = Book(entries)
-    subjects = book.subjects
-    found = [x for x in subjects if x.label == name] or [x for x in subjects if x.model == name]
-    if not found:
+    index = RecordIndex(entries)
+    subjects = index.subjects
+    matches = [x for x in subjects if x.label == name] or [x for x in subjects if x.model == name]
+    if not matches:
         known = (plain(x.label) for x in subjects)
         raise unknown_name("model", name, known, "run 'xrete report', or name a record file")
-    if len(found) > 1:
-        labels = ", ".join(f"'{plain(x.label)}'" for x in found)
-        raise UsageError(f"'{name}' stands for {len(found)} models here: name one of {labels}, or a record file")
-    return [x for x in entries if book.subject(x.record) == found[0]]
+    if len(matches) > 1:
+        labels = ", ".join(f"'{plain(x.label)}'" for x in matches)
+        raise UsageError(f"'{name}' stands for {len(matches)} models here: name one of {labels}, or a record file")
+    return [x for x in entries if index.subject(x.record) == matches[0]]
 
 
 def build(
@@ -101,7 +101,8 @@ def build(
     narrowed = narrow([*first, *second], kind=kind, tasks=tasks)
     kept = set(map(id, narrowed.entries))
     sides = [
-        _Side(Book([x for x in entries if id(x) in kept]), Book(entries).subjects[0]) for entries in (first, second)
+        _Side(RecordIndex([x for x in entries if id(x) in kept]), RecordIndex(entries).subjects[0])
+        for entries in (first, second)
     ]
     labels = [side.subject.label for side in sides]
     if labels[0] == labels[1]:
@@ -135,7 +136,7 @@ def build(
 class _Side:
     """One model, and its records of one kind of data."""
 
-    book: Book
+    index: RecordIndex
     subject: Subject
 
 
@@ -151,14 +152,16 @@ def _chosen(
 ) -> tuple[Entry, Entry, str]:
     """Returns the records by which two models are compared on a task, of the same data if any are, and in what."""
     asked = list(zip(sides, labels, protocols, strict=True))
-    chosen = metric or next(name for side, _, protocol in asked for name in side.book.metrics(task, protocol, None))
-    found = []
+    chosen = metric or next(
+        name for side, _, protocol in asked for name in side.index.metrics(task, protocol, None)
+    )
+    candidates = []
     for side, label, protocol in asked:
         measure = Measure(task=task, protocol=protocol, metric=chosen, group=ALL)
-        if reason := side.book.cell(side.subject, measure).reason:
+        if reason := side.index.cell(side.subject, measure).reason:
             raise XreteError(f"{label}: {reason}")
-        found.append(side.book.ranked(side.subject, measure))
-    pairs = [(a, b) for a in found[0] for b in found[1]]
+        candidates.append(side.index.ranked(side.subject, measure))
+    pairs = [(a, b) for a in candidates[0] for b in candidates[1]]
     same = [(a, b) for a, b in pairs if a.record.data.fingerprint == b.record.data.fingerprint]
     return *(same or pairs)[0], chosen
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from xrete.reporting import verdicts
-from xrete.reporting.book import Book
 from xrete.reporting.leaderboard import TableCell
-from xrete.reporting.paper import Paper
+from xrete.reporting.paper import verdicts
+from xrete.reporting.paper.numbers import Paper
+from xrete.reporting.tables.record_index import RecordIndex
 
 MINI_TITLE = "MINI SAMPLE"
 MINI_REMARK = (
@@ -38,11 +38,11 @@ def splits(cells: Sequence[TableCell]) -> Iterator[str]:
         yield f"Splits: {', '.join(parts)}." if len(parts) > 1 else f"Split: {next(iter(tasks))}."
 
 
-def several(cells: Sequence[TableCell], book: Book) -> Iterator[str]:
+def several(cells: Sequence[TableCell], index: RecordIndex) -> Iterator[str]:
     """Names the models that have more than one complete record of a task."""
     counts: dict[str, int] = {}
     for cell in cells:
-        count = len(book.ranked(cell.subject, cell.measure))
+        count = len(index.ranked(cell.subject, cell.measure))
         if cell.value is not None and count > 1:
             counts[f"{cell.subject.label} on {cell.measure.task}, {cell.measure.protocol}"] = count
     if counts:
@@ -57,9 +57,9 @@ def tuned(cells: Sequence[TableCell]) -> Iterator[str]:
         yield TUNED_REMARK
 
 
-def intervals(cells: Sequence[TableCell], book: Book) -> Iterator[str]:
+def intervals(cells: Sequence[TableCell], index: RecordIndex) -> Iterator[str]:
     """Says how the intervals were made."""
-    chosen = (book.ranked(cell.subject, cell.measure)[0] for cell in cells if cell.ci95)
+    chosen = (index.ranked(cell.subject, cell.measure)[0] for cell in cells if cell.ci95)
     methods = sorted({entry.record.interval.method for entry in chosen})
     if methods:
         yield f"± is half the width of the 95 % interval ({'; '.join(methods)})."
@@ -79,9 +79,9 @@ def unequal_columns(cells: Sequence[TableCell]) -> Iterator[str]:
         yield "Models with other languages, another split or other data are not marked against each other."
 
 
-def no_records(tasks: Sequence[str], book: Book) -> Iterator[str]:
+def no_records(tasks: Sequence[str], index: RecordIndex) -> Iterator[str]:
     """Names the tasks of a view that nobody has scored."""
-    if absent := [task for task in tasks if task not in book.tasks]:
+    if absent := [task for task in tasks if task not in index.tasks]:
         yield f"No records of {', '.join(absent)}."
 
 

@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from xrete import languages
-from xrete.reporting.comparisons import Comparison
-from xrete.reporting.markdown import escape
-from xrete.reporting.marks import usual_digits
-from xrete.reporting.terminal import WIDTH
-from xrete.reporting.text import MISSING, NAME_LIMIT, NOTE_LIMIT, plain, signed
-from xrete.reporting.tidy import safe_cell
+from xrete.reporting.formats.cells import MISSING, signed
+from xrete.reporting.formats.csv_json import safe_cell
+from xrete.reporting.formats.markdown import escape
+from xrete.reporting.formats.terminal import WIDTH
+from xrete.reporting.tables.comparisons import Comparison
+from xrete.reporting.tables.marks import usual_digits
+from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, plain
 from xrete.scores import resampling
 from xrete.scores.comparison import SIGNIFICANT, Difference, TaskDifference
 

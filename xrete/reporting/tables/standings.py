@@ -55,10 +55,10 @@ def standings(
 
 def _kept(path: Path, count: int) -> list[Standing] | None:
     try:
-        found = [Standing(*map(int, place)) for place in json.loads(path.read_bytes())]
+        kept = [Standing(*map(int, place)) for place in json.loads(path.read_bytes())]
     except (OSError, TypeError, ValueError):  # none, or a damaged one
         return None
-    return found if len(found) == count else None
+    return kept if len(kept) == count else None
 
 
 @cache

@@ -1,0 +1,1 @@
+"""The numbers that the EMMA-X paper published, and whether records reproduce them."""
