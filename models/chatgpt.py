@@ -42,9 +42,9 @@ class ChatGpt:
     def identify(self, options: LoadOptions) -> ModelIdentity:
         """Names model, endpoint and parameters."""
         model, parameters = _read(options)
-        said = "".join(f", {name}={json.dumps(value)}" for name, value in sorted(parameters.items()))
+        settings = "".join(f", {name}={json.dumps(value)}" for name, value in sorted(parameters.items()))
         return ChatIdentity(
-            name=f"{self.card.name}:{options.checkpoint}", revision=f"{model} at {_endpoint()}{said}"
+            name=f"{self.card.name}:{options.checkpoint}", revision=f"{model} at {_endpoint()}{settings}"
         )
 
     def load(self, options: LoadOptions) -> ChatModel:

@@ -93,11 +93,11 @@ def folder_digest(folder: Path) -> str:
 
     It reads all weights, so it is remembered as long as no file's size or time changes.
     """
-    found = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern) if _decides(path, folder)}
+    files = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern) if _decides(path, folder)}
     base = settings(folder, ADAPTER).get("base_model_name_or_path")
     if base and Path(base).is_dir():  # the weights that an adapter goes with, where they are on this machine
-        return f"sha256:{digest([folder_digest(Path(base)), _digest(folder, _state(found))])[:16]}"
-    return f"sha256:{_digest(folder, _state(found))[:16]}"
+        return f"sha256:{digest([folder_digest(Path(base)), _digest(folder, _state(files))])[:16]}"
+    return f"sha256:{_digest(folder, _state(files))[:16]}"
 
 
 def _state(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:

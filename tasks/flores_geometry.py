@@ -42,8 +42,8 @@ class FloresGeometry:
 
     def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
         """Under the official code, or another one."""
-        found: list[list[str]] = language_layouts(language, split)
-        return found
+        layouts: list[list[str]] = language_layouts(language, split)
+        return layouts
 
     def from_folder(self, folder: Folder, language: str, split: str) -> list[str]:
         """Reads the files of the official archive."""

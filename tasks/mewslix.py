@@ -61,10 +61,10 @@ class MewsliX:
             try:
                 if row["context"]["language"] != language:
                     continue
-                for found in row["mentions"]:
-                    ids.append(found["example_id"])
-                    queries.append(mention(row["context"], found["mention_span"]))
-                    entities.append([found["entity_id"]])
+                for entry in row["mentions"]:
+                    ids.append(entry["example_id"])
+                    queries.append(mention(row["context"], entry["mention_span"]))
+                    entities.append([entry["entity_id"]])
             except (KeyError, TypeError) as error:
                 where = f"{folder.root / path}, line {number}"
                 raise DataError(f"{where}: not a mention of Mewsli-X ({error}); fetch the file again") from None

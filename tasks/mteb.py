@@ -68,11 +68,11 @@ class Mteb:
                 f"mteb:{member} needs the package mteb, which is not installed; run pip install 'xrete[mteb]'"
             ) from None
         try:
-            found = mteb.get_task(member)
+            official = mteb.get_task(member)
         except KeyError:
             known = [task.metadata.name for task in mteb.get_tasks(exclude_superseded=False)]
             raise unknown_name("task of MTEB", member, known, "see mteb.get_tasks()") from None
-        return as_task(found)
+        return as_task(official)
 
 
 class MtebTask:
@@ -267,12 +267,12 @@ def _names(rows: Any, column: str) -> list[Any]:
 @lru_cache(maxsize=1)
 def _classes(task: AbsTask) -> tuple[str, ...]:
     """Returns the names of all classes: one head is trained for all languages, so they must agree on them."""
-    found: set[str] = set()
+    classes: set[str] = set()
     for splits in (_splits(task, subset) for subset in task.hf_subsets):
         for split in {task.train_split, *task.eval_splits} & set(splits):
             for names in _names(splits[split], task.label_column_name):
-                found.update(names if isinstance(names, list) else [names])
-    return tuple(sorted(found))
+                classes.update(names if isinstance(names, list) else [names])
+    return tuple(sorted(classes))
 
 
 def _ranking(task: AbsTask, subset: str, split: str) -> Ranking:

@@ -53,11 +53,11 @@ class MultiSts:
     def layouts(self, language: str, split: str) -> Sequence[Sequence[str]]:
         """The extended release, in a folder of the task or not, then the original files."""
         extended = f"STS2017-extended/STS.{SWAPPED.get(language, language)}.txt"
-        found = [[f"sts2017/{extended}"], [extended]]
+        layouts = [[f"sts2017/{extended}"], [extended]]
         if track := TRACKS.get(language):
             pairs, gold = f"STS2017.eval.v1.1/STS.input.track{track}.txt", f"STS2017.gs/STS.gs.track{track}.txt"
-            found += [[f"{root}{pairs}", f"{root}{gold}"] for root in ("sts2017/", "")]
-        return found
+            layouts += [[f"{root}{pairs}", f"{root}{gold}"] for root in ("sts2017/", "")]
+        return layouts
 
     def from_folder(self, folder: Folder, language: str, split: str) -> ScoredPairs:
         """Reads one file with scores, or sentences and scores from two."""

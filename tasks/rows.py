@@ -21,12 +21,12 @@ def records(folder: Folder, path: str, names: Sequence[str]) -> list[tuple[Any, 
     Raises:
         ValueError: an item lacks one.
     """
-    found = []
+    rows = []
     for number, row in enumerate(folder.each_json_line(path), start=1):
         if absent := [name for name in names if name not in row]:
             raise ValueError(f"item {number} has no {absent[0]!r}")
-        found.append(tuple(row[name] for name in names))
-    return found
+        rows.append(tuple(row[name] for name in names))
+    return rows
 
 
 def labelled(rows: Sequence[Sequence[Any]], ids: Sequence[str] | None = None) -> Labelled:

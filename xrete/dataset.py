@@ -68,7 +68,7 @@ class Dataset:
         self.missing = tuple(language for language in wanted if language not in available)
         self._data: dict[str, Any] = {}
         if not self.languages:
-            raise self._nothing_found(wanted)
+            raise self._no_data(wanted)
 
     def __getitem__(self, language: str) -> Any:
         """Returns the shape's data of one language, checked against the card.
@@ -119,12 +119,12 @@ class Dataset:
             raise DataError(f"{self._where(language)}: {error}; fetch it again") from error
         counted = not (isinstance(self.source, Folder) and self.source.own)
         expected = self.card.expected(language, self.split) if counted else ()
-        found = self.shape.size(data)
-        whole = found + dropped_rows(data)  # rows with a known error are part of what is published
-        if not found or (expected and not {found, whole} & set(expected)):
+        size = self.shape.size(data)
+        whole = size + dropped_rows(data)  # rows with a known error are part of what is published
+        if not size or (expected and not {size, whole} & set(expected)):
             published = f" where the published {self.card.name} has {' or '.join(map(str, expected))}"
             raise DataError(
-                f"{self._where(language)}: {found} items{published if expected else ''}; the file is truncated or "
+                f"{self._where(language)}: {size} items{published if expected else ''}; the file is truncated or "
                 f"of another version: fetch it again"
             )
         return data
@@ -137,9 +137,9 @@ class Dataset:
         if isinstance(self.source, Hub):
             return split or self.card.splits[0], set(wanted)
         for candidate in [split] if split else self.card.splits:
-            found = {x for x in wanted if self._complete(x, candidate)}
-            if found:
-                return candidate, found
+            complete = {x for x in wanted if self._complete(x, candidate)}
+            if complete:
+                return candidate, complete
         return split or self.card.splits[0], set()
 
     def _complete(self, language: str, split: str) -> bool:
@@ -171,7 +171,7 @@ class Dataset:
             return ", ".join(str(self.source.root / file) for file in self._files(language, self.split))
         return f"the hub's {self.card.hub.repo}" if self.card.hub else "the source"
 
-    def _nothing_found(self, wanted: Sequence[str]) -> XreteError:
+    def _no_data(self, wanted: Sequence[str]) -> XreteError:
         if isinstance(self.source, Mini):
             return DataError(
                 f"the mini sample of {self.card.name} has none of {', '.join(wanted[:5])}; leave out --languages"
@@ -250,8 +250,8 @@ def _select(card: TaskCard, asked: Collection[str]) -> tuple[str, ...]:
     """Resolves what users type ("sw", "swh", "swh_Latn") to the card's codes, in the card's order."""
     chosen: set[str] = set()
     for code in (card.aliases.get(x, x) for x in asked):
-        found = [x for x in card.languages if x == code] or [x for x in card.languages if same_language(x, code)]
-        if not found:
+        matches = [x for x in card.languages if x == code] or [x for x in card.languages if same_language(x, code)]
+        if not matches:
             raise unknown_name(f"language of {card.name}", code, card.languages, f"run 'xrete tasks {card.name}'")
-        chosen.update(found)
+        chosen.update(matches)
     return tuple(x for x in card.languages if x in chosen)

@@ -36,9 +36,9 @@ class OneOf:
     def read(self, text: str) -> str | None:
         """Returns what the answer stands for, or None."""
         known = _folded(self.names)
-        said = _said(text)
-        lines = [known[line] for line in map(_bare, said.splitlines()) if line in known]
-        return _only(lines or [known[name] for name in _mentioned(said, known)])
+        answer = _normalised(text)
+        lines = [known[line] for line in map(_bare, answer.splitlines()) if line in known]
+        return _only(lines or [known[name] for name in _mentioned(answer, known)])
 
     def write(self, value: str) -> str:
         """Returns the name that stands for `value`."""
@@ -58,13 +58,13 @@ class SomeOf:
     def read(self, text: str) -> tuple[str, ...] | None:
         """Returns what the names stand for, in the order in which they are first mentioned, or None."""
         known = _folded(self.names)
-        found = list(dict.fromkeys(_mentioned(_said(text).replace(",", " "), [*known, NONE])))
-        return tuple(known[name] for name in found if name != NONE) if found else None
+        mentioned = list(dict.fromkeys(_mentioned(_normalised(text).replace(",", " "), [*known, NONE])))
+        return tuple(known[name] for name in mentioned if name != NONE) if mentioned else None
 
     def write(self, values: Sequence[str]) -> str:
         """Returns the names that stand for `values`, with semicolons."""
-        said = {meant: name for name, meant in self.names.items()}
-        return "; ".join(said[value] for value in values) or NONE
+        by_value = {meant: name for name, meant in self.names.items()}
+        return "; ".join(by_value[value] for value in values) or NONE
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,9 @@ class Number:
 
     def read(self, text: str) -> float | None:
         """Returns the number, or None; "4/5" and "4 out of 5" are 4, and a comma may stand for the point."""
-        said = re.sub(rf"\s*(?:/|\bout of\b|\bof\b)\s*{self.high:g}(?:[.,]0+)?(?![.,]?\d)", "", _said(text))
-        lines = [line for line in map(_bare, said.splitlines()) if _NUMBER.fullmatch(line)]
-        value = _only(float(number.replace(",", ".")) for number in lines or _MENTIONED_NUMBER.findall(said))
+        answer = re.sub(rf"\s*(?:/|\bout of\b|\bof\b)\s*{self.high:g}(?:[.,]0+)?(?![.,]?\d)", "", _normalised(text))
+        lines = [line for line in map(_bare, answer.splitlines()) if _NUMBER.fullmatch(line)]
+        value = _only(float(number.replace(",", ".")) for number in lines or _MENTIONED_NUMBER.findall(answer))
         if value is None or not self.low <= value <= self.high or (self.whole and value % 1):
             return None
         return value
@@ -117,7 +117,7 @@ def _folded(names: Mapping[str, str]) -> dict[str, str]:
     return {name.casefold(): meant for name, meant in names.items()}
 
 
-def _said(text: str) -> str:
+def _normalised(text: str) -> str:
     """Returns an answer without the thoughts before it, in one case and one spelling of characters."""
     answer = text.rpartition("</think>")[2].partition("<think>")[0]
     return unicodedata.normalize("NFKC", answer).casefold().replace("−", "-").replace("–", "-")
@@ -128,11 +128,11 @@ def _bare(line: str) -> str:
     return line.rstrip(_ENDS).rpartition(":")[2].lstrip(_MARKS)
 
 
-def _mentioned(said: str, names: Iterable[str]) -> list[str]:
+def _mentioned(answer: str, names: Iterable[str]) -> list[str]:
     """Returns the names that stand in an answer as whole words, in order, without those after "not"."""
     longest_first = sorted(names, key=len, reverse=True)
     pattern = rf"(?<![\w-])(?<!\bnot )(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])"
-    return re.findall(pattern, " ".join(said.split()))
+    return re.findall(pattern, " ".join(answer.split()))
 
 
 def _only(values: Iterable[Value]) -> Value | None:

@@ -126,12 +126,12 @@ def task(name: str) -> Task:
     if name not in names("tasks") and stem in names("families"):
         if not member:
             raise UsageError(f"'{stem}' is a family of tasks; name one of them: {stem}:NAME")
-        found = family(stem).task(member)
+        plugin = family(stem).task(member)
     else:
-        found = _load("tasks", name)
-    if not isinstance(found, Task) or not isinstance(found.card, TaskCard):
+        plugin = _load("tasks", name)
+    if not isinstance(plugin, Task) or not isinstance(plugin.card, TaskCard):
         raise XreteError(f"plugin '{name}' is not a task: it needs card (a TaskCard), files and from_folder")
-    return found if found.card.name == name else _renamed(found, name)
+    return plugin if plugin.card.name == name else _renamed(plugin, name)
 
 
 def family(name: str) -> TaskFamily:
@@ -145,10 +145,10 @@ def family(name: str) -> TaskFamily:
     """
     from xrete.task import TaskFamily
 
-    found = names("families")[name].load()
-    if not isinstance(found, TaskFamily):
+    plugin = names("families")[name].load()
+    if not isinstance(plugin, TaskFamily):
         raise XreteError(f"plugin '{name}' is not a family of tasks: it needs title and task")
-    return found
+    return plugin
 
 
 def model(name: str) -> ModelPlugin:
@@ -160,10 +160,10 @@ def model(name: str) -> ModelPlugin:
     """
     from xrete.model import ModelCard, ModelPlugin
 
-    found = _load("models", name)
-    if not isinstance(found, ModelPlugin) or not isinstance(found.card, ModelCard):
+    plugin = _load("models", name)
+    if not isinstance(plugin, ModelPlugin) or not isinstance(plugin.card, ModelCard):
         raise XreteError(f"plugin '{name}' is not a model: it needs card (a ModelCard), identify and load")
-    return found
+    return plugin
 
 
 @dataclass(frozen=True)

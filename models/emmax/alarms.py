@@ -33,7 +33,7 @@ class Alarms:
     """Notices the ways in which phase 2 fails, and says each once."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._empty: dict[int, int] = {}
         self._spread: float | None = None
         self._scores: list[tuple[float, float]] = []
@@ -87,6 +87,6 @@ class Alarms:
         return [text] if confirmed and self._is_new("confirmed") else []
 
     def _is_new(self, key: str) -> bool:
-        new = key not in self._said
-        self._said.add(key)
+        new = key not in self._reported
+        self._reported.add(key)
         return new

@@ -226,18 +226,18 @@ def _labelled(
     shares = move(torch.rand(config.virtual, b, generator=generator)[:, rows], vectors.device)
     x, y = vectors[rows], vectors[move(partner[rows], vectors.device)]
     ranks = torch.zeros(len(x), dtype=torch.long, device=vectors.device)
-    found = [_Labelled(x, y, ranks + PARAPHRASE)]
+    examples = [_Labelled(x, y, ranks + PARAPHRASE)]
     if config.real_negatives:
-        found.append(_Labelled(x, vectors[other[0]], ranks + number - 1))
+        examples.append(_Labelled(x, vectors[other[0]], ranks + number - 1))
     mixed = virtual_examples(
         y.expand(config.virtual, -1, -1), vectors[other[1:]], shares, renormalise=config.renormalise
     )
-    found.append(
+    examples.append(
         _Labelled(
             x.repeat(config.virtual, 1), mixed.flatten(0, 1), virtual_ranks(shares, number, config.labels).flatten()
         )
     )
-    return found
+    return examples
 
 
 def _classify(run: Training, step: Step, vectors: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ def _classify(run: Training, step: Step, vectors: Tensor) -> Tensor:
     parts = _labelled(run, vectors, step.share.batch.partners, step.share.rows, step.generator)
     sums, counts = torch.zeros_like(run.typical.values), torch.zeros_like(run.typical.values)
     total = torch.zeros((), device=vectors.device)
-    found = []
+    guesses = []
     for part in parts:
         scores = run.classifier.pairs(part.x, part.y)
         everywhere = torch.ones_like(part.ranks, dtype=torch.bool)
@@ -258,9 +258,9 @@ def _classify(run: Training, step: Step, vectors: Tensor) -> Tensor:
         cosines = torch.cosine_similarity(part.x, part.y)
         for into, value in zip((sums, counts), sums_by_rank(cosines, part.ranks, everywhere, number), strict=True):
             into += value
-        found.append((scores.detach().argmax(dim=0), part.ranks))
+        guesses.append((scores.detach().argmax(dim=0), part.ranks))
     run.typical.update(run.team.sum(sums), run.team.sum(counts))
-    watch_warm_up(run, step, parts[0].x, parts[0].y, found)
+    watch_warm_up(run, step, parts[0].x, parts[0].y, guesses)
     return total
 
 

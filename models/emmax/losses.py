@@ -63,13 +63,13 @@ def ranking_info_nce(
         among = allowed & (ranks >= rank)
         if form == "official":
             terms = _official(similarities, positive, among, temperature)
-            found = torch.ones_like(terms, dtype=torch.bool)
+            counted = torch.ones_like(terms, dtype=torch.bool)
         else:
             scaled = similarities / temperature
             terms = _logsumexp(scaled, among) - _logsumexp(scaled, positive)
-            found = positive.any(dim=1)
-        sums.append(torch.where(found, terms, 0.0).sum())
-        counts.append(found.sum())
+            counted = positive.any(dim=1)
+        sums.append(torch.where(counted, terms, 0.0).sum())
+        counts.append(counted.sum())
     return torch.stack(sums), torch.stack(counts).to(similarities.dtype)
 
 

@@ -102,14 +102,14 @@ def sentences(text: str) -> list[Span]:
     XTREME-R has far longer rules, tuned to SQuAD. On the English of XQuAD-R, whose sentence breaks are published,
     98 % of these sentences are the same.
     """
-    found, start = [], 0
+    sentences, start = [], 0
     for match in _END.finditer(text):
         if text[match.start()] == "." and _SHORT.search(text, start, match.start()):
             continue
-        found.append((start, match.start() + len(match.group().rstrip())))
+        sentences.append((start, match.start() + len(match.group().rstrip())))
         start = match.end()
     end = len(text.rstrip())
-    return [*found, (start, end)] if start < end else found
+    return [*sentences, (start, end)] if start < end else sentences
 
 
 SQUAD = Squad()

@@ -42,9 +42,9 @@ class WikipediaPairs:
         for number, row in enumerate(folder.each_json_line(file), start=1):
             where = f"{folder.root / file}, line {number}"
             try:
-                found, entity = row["contextual_mention"], row["entity"]
-                ids.append(found["mention"]["example_id"])
-                queries.append(mention(found["context"], found["mention"]["mention_span"]))
+                passage, entity = row["contextual_mention"], row["entity"]
+                ids.append(passage["mention"]["example_id"])
+                queries.append(mention(passage["context"], passage["mention"]["mention_span"]))
                 relevant.append([entity["entity_id"]])
                 pool[entity["entity_id"]] = description(entity)
             except (KeyError, TypeError) as error:

@@ -16,6 +16,8 @@ FILES_BESIDE_FOLDERS = 18
 LINES_OF_A_FUNCTION = 80
 ONE_MEANING = "Team Recipe Finding Job Watch Step Cell Batch Tokens Training Part Kind Entry".split()
 """Names that meant several things once: each belongs to one module."""
+EMPTY_WORDS = {"found", "said", "there"}
+"""Names that say nothing of what they hold."""
 ARRAY = re.compile(r"\b(NDArray|ndarray|Tensor|FloatTensor|LongTensor)\b")
 ALIAS = re.compile(r"\b(Floats|Rows|Vectors)\b")
 """Names of modules' own for arrays."""
@@ -137,6 +139,19 @@ def duplicates() -> dict[str, list[str]]:
     return {name: places for name, places in owners.items() if len(places) > 1}
 
 
+def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yields every name that a module gives to a variable, argument, attribute, function or class, and its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node.lineno, node.attr
+        elif isinstance(node, Function | ast.ClassDef):
+            yield node.lineno, node.name
+
+
 def test_few_files_stand_beside_the_folders() -> None:
     files = sorted(x.name for x in (ROOT / "xrete").glob("*.py"))
     assert len(files) <= FILES_BESIDE_FOLDERS, files
@@ -148,6 +163,16 @@ def test_imports_run_one_way() -> None:
 
 def test_one_word_names_one_thing() -> None:
     assert duplicates() == {}
+
+
+def test_names_say_what_they_hold() -> None:
+    empty = [
+        f"{module}:{line}: {name}"
+        for module, tree in MODULES.items()
+        for line, name in names(tree)
+        if name.strip("_") in EMPTY_WORDS
+    ]
+    assert empty == []
 
 
 def test_public_functions_of_arrays_name_their_shapes() -> None:

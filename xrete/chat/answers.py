@@ -51,7 +51,7 @@ class AnswerCache:
     def __init__(self, file: Path, identity: ModelIdentity) -> None:
         self._file = file
         self._revision = identity.revision
-        with self._said():
+        with self._explained():
             if file != IN_MEMORY:
                 file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, timeout=60, isolation_level=None)
@@ -63,14 +63,14 @@ class AnswerCache:
 
     def get(self, questions: Sequence[str]) -> dict[str, Reply]:
         """Returns the replies that are there; a damaged one is not."""
-        found = {}
-        with self._said():
+        replies = {}
+        with self._explained():
             for question in questions:
                 key = self._key(question)
                 row = self._db.execute("SELECT reply, checksum FROM answers WHERE key = ?", (key,)).fetchone()
                 if row and row[1] == _checksum(key, row[0]):
-                    found[question] = Reply(*json.loads(row[0]))
-        return found
+                    replies[question] = Reply(*json.loads(row[0]))
+        return replies
 
     def put(self, question: str, reply: Reply) -> None:
         """Keeps a reply.
@@ -79,7 +79,7 @@ class AnswerCache:
             XreteError: it cannot be written.
         """
         key, text = self._key(question), json.dumps(astuple(reply), ensure_ascii=True)
-        with self._said():
+        with self._explained():
             self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, text, _checksum(key, text)))
 
     def __enter__(self) -> AnswerCache:
@@ -94,7 +94,7 @@ class AnswerCache:
         return bytes.fromhex(digest([self._revision, question]))
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:

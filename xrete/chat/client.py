@@ -132,18 +132,18 @@ class ChatClient:
         """
         if response.is_success:
             return _parse(response)
-        code, said = _problem(response)
+        code, sentence = _problem(response)
         if code in REFUSALS:
             return Reply("", self._model, 0, 0)
         status = response.status_code
         if code != NO_CREDIT and (status in TRANSIENT or status >= 500):
-            raise _TransientError(f"HTTP {status} {said}".strip(), _asked_seconds(response))
+            raise _TransientError(f"HTTP {status} {sentence}".strip(), _asked_seconds(response))
         if status in (401, 403):  # endpoints repeat a part of the key in what they say
             raise XreteError(
                 f"{self._url} refuses the key (HTTP {status}); set OPENAI_API_KEY to one that may ask {self._model}"
             )
         help_ = "check the model's name and OPENAI_BASE_URL" if status == 404 else "nothing more was asked"
-        raise XreteError(f"{self._url} refuses {self._model} (HTTP {status}): {self._hidden(said)}; {help_}")
+        raise XreteError(f"{self._url} refuses {self._model} (HTTP {status}): {self._hidden(sentence)}; {help_}")
 
     def _hidden(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text
@@ -176,10 +176,10 @@ def _problem(response: httpx2.Response) -> tuple[str, str]:
     """Returns the code and the sentence of an error, as far as there are any."""
     try:
         error = response.json()["error"]
-        code, said = (error.get("code"), error.get("message")) if isinstance(error, dict) else ("", error)
+        code, sentence = (error.get("code"), error.get("message")) if isinstance(error, dict) else ("", error)
     except (ValueError, LookupError, TypeError):
-        code, said = "", response.text
-    return str(code), " ".join(str(said or response.reason_phrase).split())[:200]
+        code, sentence = "", response.text
+    return str(code), " ".join(str(sentence or response.reason_phrase).split())[:200]
 
 
 def _asked_seconds(response: httpx2.Response) -> float:

@@ -138,12 +138,13 @@ def run_check(name: str, check: Callable[[Case], Iterable[str]], case: Case) -> 
 
 def _digest(case: Case) -> Iterator[str]:
     """The digest is that of the content."""
-    said = case.record.digest
-    if said is None:
+    recorded = case.record.digest
+    if recorded is None:
         raise UncheckedError("it was written before records had a digest")
-    found = record_digest(case.content)
-    if said != found:
-        yield f"the record was changed after it was written: digest is {said[:12]}…, the rest gives {found[:12]}…"
+    computed = record_digest(case.content)
+    if recorded != computed:
+        digests = f"digest is {recorded[:12]}…, the rest gives {computed[:12]}…"
+        yield f"the record was changed after it was written: {digests}"
 
 
 def _file_name(case: Case) -> Iterator[str]:
@@ -200,18 +201,18 @@ def _scores(case: Case) -> Iterator[str]:
     """Every metric of every language is what its items give, and so is each run of fine-tuning."""
     for language, columns in case.items.items():
         if language in case.record.languages:
-            found = {name: metric.statistic(columns) for name, metric in case.metrics.items()}
-            score = found.pop(case.record.metric)
+            computed = {name: metric.statistic(columns) for name, metric in case.metrics.items()}
+            score = computed.pop(case.record.metric)
             yield from _differences(
-                f"languages.{language}", case.record.languages[language], (score, found), "items"
+                f"languages.{language}", case.record.languages[language], (score, computed), "items"
             )
 
     if tuning := case.record.fine_tuning:
-        found_runs = run_scores(case.metrics[case.record.metric], case.items)
-        said = [run.score for run in tuning.runs if run.score is not None]
-        spread = stdev(found_runs) if len(found_runs) > 1 else None
-        if len(said) != len(found_runs) or not all(map(_close, said, found_runs)):
-            yield f"fine_tuning.runs have the scores {said}, their items give {found_runs}"
+        computed_runs = run_scores(case.metrics[case.record.metric], case.items)
+        recorded = [run.score for run in tuning.runs if run.score is not None]
+        spread = stdev(computed_runs) if len(computed_runs) > 1 else None
+        if len(recorded) != len(computed_runs) or not all(map(_close, recorded, computed_runs)):
+            yield f"fine_tuning.runs have the scores {recorded}, their items give {computed_runs}"
         elif (tuning.spread is None) != (spread is None) or not _close(tuning.spread or 0.0, spread or 0.0):
             yield f"fine_tuning.spread is {tuning.spread}, its items give {spread}"
 
@@ -226,7 +227,7 @@ def _intervals(case: Case) -> Iterator[str]:
         yield f"interval.resamples is {record.interval.resamples}, which no version has drawn"
     items = case.items
     groups = {x: group.languages for x, group in record.groups.items() if items.keys() >= set(group.languages)}
-    found = score_items(
+    computed = score_items(
         {record.metric: case.metrics[record.metric]},
         record.metric,
         items,
@@ -235,10 +236,10 @@ def _intervals(case: Case) -> Iterator[str]:
         parallel=methods[record.interval.method],
     )
     recorded: Sequence[Mapping[str, LanguageScore | GroupScore]] = (record.languages, record.groups)
-    for where, said, scores in zip(("languages", "groups"), recorded, found, strict=True):
+    for where, parts, scores in zip(("languages", "groups"), recorded, computed, strict=True):
         for name, score in scores.items():
-            if name in said and not _close_intervals(said[name].ci95, score.ci95):
-                yield f"{where}.{name}.ci95 is {_bounds(said[name].ci95)}, its items give {_bounds(score.ci95)}"
+            if name in parts and not _close_intervals(parts[name].ci95, score.ci95):
+                yield f"{where}.{name}.ci95 is {_bounds(parts[name].ci95)}, its items give {_bounds(score.ci95)}"
 
 
 CHECKS: Mapping[str, Callable[[Case], Iterable[str]]] = {
@@ -263,26 +264,26 @@ def _mean(languages: Sequence[LanguageScore]) -> tuple[float, dict[str, float]]:
 
 def _differences(
     where: str,
-    said: LanguageScore | GroupScore,
-    found: tuple[float, Mapping[str, float]],
+    recorded: LanguageScore | GroupScore,
+    computed: tuple[float, Mapping[str, float]],
     source: str = "languages",
 ) -> Iterator[str]:
-    score, variants = found
-    if not _close(said.score, score):
-        yield f"{where}.score is {said.score}, its {source} give {score}"
-    for name, value in said.variants.items():
+    score, variants = computed
+    if not _close(recorded.score, score):
+        yield f"{where}.score is {recorded.score}, its {source} give {score}"
+    for name, value in recorded.variants.items():
         if name in variants and not _close(value, variants[name]):
             yield f"{where}.variants.{name} is {value}, its {source} give {variants[name]}"
 
 
-def _close(said: float, found: float) -> bool:
-    return math.isclose(said, found, rel_tol=ROUNDING, abs_tol=ROUNDING)
+def _close(recorded: float, computed: float) -> bool:
+    return math.isclose(recorded, computed, rel_tol=ROUNDING, abs_tol=ROUNDING)
 
 
-def _close_intervals(said: Interval | None, found: Interval | None) -> bool:
-    if found is None:  # of one item, to which records of the first release gave an interval
+def _close_intervals(recorded: Interval | None, computed: Interval | None) -> bool:
+    if computed is None:  # of one item, to which records of the first release gave an interval
         return True
-    return said is not None and all(map(_close, said, found))
+    return recorded is not None and all(map(_close, recorded, computed))
 
 
 def _bounds(interval: Interval | None) -> str:

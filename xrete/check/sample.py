@@ -78,20 +78,20 @@ class Models:
 
 def check_fingerprint(case: Case, models: Models) -> Iterator[str]:
     """The model that the record names, where it is at hand, gives the tokens and vectors of its fingerprint."""
-    said = case.record.fingerprint
-    if said is None:
+    recorded = case.record.fingerprint
+    if recorded is None:
         raise UncheckedError("the record has no fingerprint")
     try:
         _, probe = models.load(case.record)
     except XreteError as error:
         raise UncheckedError(f"the model is not at hand: {error}") from error
-    found, name = probe.fingerprint, case.record.model.name
-    if said.tokenizer != found.tokenizer:
+    computed, name = probe.fingerprint, case.record.model.name
+    if recorded.tokenizer != computed.tokenizer:
         yield f"fingerprint.tokenizer is not that of {name}: the record is of another model or another tokenizer"
-    close = len(said.sketch) == len(found.sketch) and np.allclose(
-        said.sketch, found.sketch, rtol=0, atol=SKETCH_TOLERANCE
+    close = len(recorded.sketch) == len(computed.sketch) and np.allclose(
+        recorded.sketch, computed.sketch, rtol=0, atol=SKETCH_TOLERANCE
     )
-    if said.embeddings != found.embeddings and not close:
+    if recorded.embeddings != computed.embeddings and not close:
         yield f"fingerprint.embeddings is not that of {name}: the record is of another model or of other vectors"
     if case.record.model.dim not in (None, probe.dimension):
         yield f"model.dim is {case.record.model.dim}, vectors of {name} have {probe.dimension} numbers"
@@ -161,10 +161,10 @@ class Sample:
         )
         if dataset.fallback:
             raise XreteError(f"the data is not at hand: {dataset.fallback}")
-        if (found := dataset.fingerprint()) != record.data.fingerprint:
+        if (fingerprint := dataset.fingerprint()) != record.data.fingerprint:
             raise XreteError(
                 f"data.fingerprint is {record.data.fingerprint[:12]}…, that of {record.task} in {source} is "
-                f"{found[:12]}…: the record is of other data"
+                f"{fingerprint[:12]}…: the record is of other data"
             )
         return dataset
 
@@ -191,9 +191,9 @@ class Sample:
         return chosen
 
 
-def differing(shape: Shape, recorded: Items, found: Items) -> int:
+def differing(shape: Shape, recorded: Items, computed: Items) -> int:
     """Returns in how many rows the outcomes of two runs differ, in the column that differs most."""
-    both: Sequence[Items] = [recorded, found]
+    both: Sequence[Items] = [recorded, computed]
     if isinstance(shape, PairableShape):
         both = shape.paired(both)
     first, second = both

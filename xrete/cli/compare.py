@@ -55,7 +55,7 @@ def compare(
     for sentence in unreadable:
         typer.echo(f"warning: left out: {plain(sentence)}", err=True)
     sides = [entries_of(name, entries) for name in names]
-    found = build(*sides, tasks=task or (), metric=metric, kind=data, two_files=two_files)
+    comparison = build(*sides, tasks=task or (), metric=metric, kind=data, two_files=two_files)
     console = Console()
     writers = {
         "table": formats.to_text,
@@ -64,9 +64,9 @@ def compare(
         "json": formats.to_json,
     }
     if out is not None:
-        write_text(out, writers[format_](found))
+        write_text(out, writers[format_](comparison))
         typer.echo(f"wrote {out}", err=True)
     elif format_ == "table" and console.is_terminal:
-        formats.print_text(found, console)
+        formats.print_text(comparison, console)
     else:
-        typer.echo(writers[format_](found), nl=False)
+        typer.echo(writers[format_](comparison), nl=False)

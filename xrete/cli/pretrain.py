@@ -50,17 +50,17 @@ def pretrain(
     from xrete import registry
     from xrete.model import Pretrainable, PretrainOptions
 
-    found = registry.model(model)
-    if not isinstance(found, Pretrainable):
+    trainer = registry.model(model)
+    if not isinstance(trainer, Pretrainable):
         raise UsageError(f"model '{model}' cannot be trained here; 'xrete pretrain emmax' can")
     folder = out or Path("checkpoints") / (sweep.stem if sweep else preset or (config.stem if config else model))
     asked = PretrainOptions(
         preset=preset, config=config, settings=tuple(settings or ()), out=folder, fresh=not resume, sweep=sweep
     )
     if explain:
-        typer.echo(found.explain(asked), nl=False)
+        typer.echo(trainer.explain(asked), nl=False)
         return
-    best = found.pretrain(asked)
+    best = trainer.pretrain(asked)
     if os.environ.get("RANK", "0") != "0":  # one of several processes
         return
     if json_:

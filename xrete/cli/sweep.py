@@ -141,7 +141,7 @@ def run_on_ray(context: typer.Context, cells: Cells, results: Path, gpus: int | 
                 board.started(event.cell.title, event.node)
                 continue
             if output.debug():
-                typer.echo(event.said, err=True, nl=False)
+                typer.echo(event.log, err=True, nl=False)
             board.ended(event.cell.title, failed=event.error is not None)
             if event.error:
                 report.failed(event.cell, event.error)

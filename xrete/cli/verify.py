@@ -70,10 +70,10 @@ def _paths(records: Iterable[Path]) -> Iterator[Path]:
 
     for path in records:
         if path.is_dir():
-            found = list(find_records(path))
-            if not found:
+            files = list(find_records(path))
+            if not files:
                 raise XreteError(f"no records below {path}; name a record or a results folder")
-            yield from found
+            yield from files
         elif path.suffix != ".parquet":  # items, which a pattern finds too, are checked with their record
             yield path
 
@@ -98,8 +98,8 @@ def _report(path: Path, findings: list[Finding], json_: bool) -> bool:
 
     is_right = all(finding.state != "wrong" for finding in findings)
     if json_:
-        found = [asdict(finding) for finding in findings]
-        typer.echo(json.dumps({"record": str(path), "right": is_right, "findings": found}, ensure_ascii=False))
+        rows = [asdict(finding) for finding in findings]
+        typer.echo(json.dumps({"record": str(path), "right": is_right, "findings": rows}, ensure_ascii=False))
         return is_right
     done = ", ".join(finding.check for finding in findings if finding.state == "right")
     typer.echo(f"{'right' if is_right else 'WRONG'}  {plain(str(path))}{done and f': {done}'}")

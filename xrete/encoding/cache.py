@@ -77,7 +77,7 @@ class DiskCache:
     def get(self, texts: Sequence[str]) -> dict[str, tuple[NDArray[np.float32], bool | None]]:
         """Returns vector [dimension] and truncation flag of each text that is there."""
         by_key = {_key(text): text for text in texts}
-        found: dict[str, tuple[NDArray[np.float32], bool | None]] = {}
+        cached: dict[str, tuple[NDArray[np.float32], bool | None]] = {}
         with self._tolerant():
             for keys in _blocks(list(by_key), LOOKUP):
                 marks = ",".join("?" * len(keys))
@@ -85,8 +85,8 @@ class DiskCache:
                 for key, raw, truncated, checksum in rows:
                     if key in by_key and isinstance(raw, bytes) and checksum == _checksum(key, raw, truncated):
                         flag = None if truncated is None else bool(truncated)
-                        found[by_key[key]] = (np.frombuffer(raw, np.float32), flag)
-        return found
+                        cached[by_key[key]] = (np.frombuffer(raw, np.float32), flag)
+        return cached
 
     def put(self, texts: Sequence[str], vectors: NDArray[np.float32], truncated: NDArray[np.bool_] | None) -> None:
         """Keeps vectors [n, dimension], all of them or none."""

@@ -147,12 +147,12 @@ def take_probe(encoder: Encoder) -> Probe:
     cosines = vectors @ vectors[0]
     says = getattr(encoder, "token_ids", None)
     tokens = digest(" ".join(map(str, ids)) for ids in says(list(PROBE))) if says else None
-    found = Fingerprint(
+    fingerprint = Fingerprint(
         tokenizer=tokens,
         embeddings=digest([vectors.round(3).tobytes()]),
         sketch=tuple(round(float(value), 4) for value in cosines),
     )
-    return Probe(found, vectors.shape[1])
+    return Probe(fingerprint, vectors.shape[1])
 
 
 def _checked(returned: Any, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -270,5 +270,5 @@ def multiplies_bfloat16() -> bool:
     """Returns whether this processor has instructions for products in bfloat16, without which they are slow."""
     import torch
 
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -53,13 +53,13 @@ class Ended:
     Attributes:
         cell: Its cell.
         line: Its record, as a line of JSON; empty where it failed.
-        said: What its process said on standard error.
+        log: What its process said on standard error.
         error: Why it failed.
     """
 
     cell: Cell
     line: str = ""
-    said: str = ""
+    log: str = ""
     error: XreteError | None = None
 
 
@@ -228,15 +228,15 @@ def _next(ray: Any, cell: Cell, stream: Any) -> Started | Ended:
         return Ended(cell, error=XreteError(f"Ray gave the job up: {_first_line(error)}; run again to go on"))
     if isinstance(news, str):
         return Started(cell, news)
-    code, printed, said = news
+    code, printed, log = news
     line = printed.splitlines()[-1] if printed else ""
     if code == 0:
-        return Ended(cell, line, said)
+        return Ended(cell, line, log)
     kind = UsageError if code == UsageError.exit_code else XreteError
-    return Ended(cell, said=said, error=kind(why(line, said)))
+    return Ended(cell, log=log, error=kind(why(line, log)))
 
 
-def why(line: str, said: str) -> str:
+def why(line: str, log: str) -> str:
     """Returns why a command failed: what it printed as JSON, else its last error, else its last words."""
     try:
         error = json.loads(line)["error"]
@@ -244,7 +244,7 @@ def why(line: str, said: str) -> str:
         error = None
     if error:
         return str(error)
-    words = said.splitlines() or ["it said nothing"]
+    words = log.splitlines() or ["it said nothing"]
     errors = [word for word in words if word.startswith("error: ")] or words
     return errors[-1].removeprefix("error: ")
 

@@ -42,8 +42,8 @@ def _sorted_english(data: Any, items: Items) -> Iterable[str]:
 
 def _pairs(data: Any, items: Items) -> Iterable[str]:
     """BUCC: the ids of both sentences of each pair that scores above the threshold."""
-    found = items["margin_found"]
-    source, target = (items[side][found].tolist() for side in ("source", "target"))
+    mined = items["margin_found"]
+    source, target = (items[side][mined].tolist() for side in ("source", "target"))
     return (f"{data.ids[0][i]}\t{data.ids[1][j]}" for i, j in zip(source, target, strict=True))
 
 
@@ -51,8 +51,8 @@ def _candidates(data: Any, items: Items) -> Iterable[str]:
     """Mewsli-X: one object, each mention's id with the ids of its first entities, best first."""
     columns = [items[f"candidate_{number}"] for number in range(1, NAMED + 1)]
     best = np.stack(columns, axis=1).tolist()
-    found = ([data.pool.ids[row] for row in rows if row >= 0] for rows in best)
-    yield json.dumps(dict(zip(data.ids, found, strict=True)))
+    retrieved = ([data.pool.ids[row] for row in rows if row >= 0] for rows in best)
+    yield json.dumps(dict(zip(data.ids, retrieved, strict=True)))
 
 
 LAYOUT: Mapping[str, tuple[str, str, Lines]] = {

@@ -30,7 +30,9 @@ class _Metric(evaluate.Metric):  # type: ignore[misc] # the library has no types
     types: ClassVar[tuple[tuple[Any, Any], ...]] = ((datasets.Value("float64"), datasets.Value("float64")),)
 
     def _info(self) -> Any:
-        features = [datasets.Features({"references": gold, "predictions": said}) for gold, said in self.types]
+        features = [
+            datasets.Features({"references": gold, "predictions": predicted}) for gold, predicted in self.types
+        ]
         return evaluate.MetricInfo(
             description=self.description,
             citation="",

@@ -162,21 +162,21 @@ def fingerprint(dataset: Dataset, settings: Settings) -> str:
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
     """Says what was trained on."""
     own = _own(dataset, settings)
-    said = []
+    notes = []
     for stage in plan(dataset, settings):
         if stage.task is None:
             chosen = own.selection_note or f"a {HELD_OUT}th of them, held out by item"
-            said.append(f"fine-tune, {stage.name}: {own.note}" + (f"; best by {chosen}" if stage.select else ""))
+            notes.append(f"fine-tune, {stage.name}: {own.note}" + (f"; best by {chosen}" if stage.select else ""))
         else:
             items, chosen = _counted(_elsewhere(dataset, stage, settings, stage.split)), f"a {HELD_OUT}th of them"
             if _has_dev(stage):
                 chosen = f"dev ({_counted(_elsewhere(dataset, stage, settings, 'dev'))})"
             split = "" if stage.split == "train" else f", {stage.split}"
-            said.append(
+            notes.append(
                 f"fine-tune, {stage.name}: trained on {stage.task.card.title}{split} ({items})"
                 + (f"; best by {chosen}" if stage.select else "")
             )
-    return tuple(said)
+    return tuple(notes)
 
 
 def _has_dev(stage: Stage) -> bool:
@@ -287,13 +287,13 @@ def _scored(
     dataset: Dataset, tuned: Sequence[Tuned], languages: Sequence[str], halves: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, Items]:
     """Scores languages with one trained model, or with two, each the half that it was not trained on."""
-    found = [dict(_outcomes(dataset, model, languages)) for model in tuned]
-    if len(found) == 1:
-        return found[0]
+    outcomes = [dict(_outcomes(dataset, model, languages)) for model in tuned]
+    if len(outcomes) == 1:
+        return outcomes[0]
     return {
         language: {
-            name: np.where(halves[language] == 0, column, found[1][language][name])
-            for name, column in found[0][language].items()
+            name: np.where(halves[language] == 0, column, outcomes[1][language][name])
+            for name, column in outcomes[0][language].items()
         }
         for language in languages
     }

@@ -93,19 +93,19 @@ def missing_split(dataset: Dataset, split: str, settings: Settings) -> str:
     """Says in a sentence that a split to train on is not there, and what to do."""
     card, source = dataset.card, training_source(dataset.task, dataset, settings)
     where = source.root if isinstance(source, Folder) else f"--data {source.kind}"
-    there = [name for name in (*card.training, *card.splits) if name != split and _open(dataset, name, Settings())]
-    others = f", or train on another with --train-split {' or '.join(there)}" if there else ""
+    splits = [name for name in (*card.training, *card.splits) if name != split and _open(dataset, name, Settings())]
+    others = f", or train on another with --train-split {' or '.join(splits)}" if splits else ""
     return f"{card.name} has no '{split}' to train on in {where}; name a folder with --train-data{others}"
 
 
 def _from_split(source: Dataset, dataset: Dataset, settings: Settings, whole: bool) -> Material:
     """Trains on another split than the scored one."""
     parts = tuple(_draw(source, settings.seed, None if whole else MOST_ROWS))
-    note = f"trained on {_said(source.split, parts, settings)}"
+    note = f"trained on {_description(source.split, parts, settings)}"
     for split in SELECT:
         if split not in (source.split, dataset.split) and (other := _open(dataset, split, settings, strict=False)):
             selection = tuple(_draw(other, settings.seed, None if whole else MOST_SELECTION_ROWS))
-            return Material(note, (parts,), selection, _said(split, selection, settings))
+            return Material(note, (parts,), selection, _description(split, selection, settings))
     return Material(note, (parts,))
 
 
@@ -229,10 +229,10 @@ def _draw(
         yield Part(language, shape.take(data, rows.tolist()), len(rows), size)
 
 
-def _said(split: str, parts: Sequence[Part], settings: Settings) -> str:
+def _description(split: str, parts: Sequence[Part], settings: Settings) -> str:
     """Says in words which items these are."""
-    used, there = sum(part.used for part in parts), sum(part.size for part in parts)
-    drawn = f"{used:,} of {there:,} items, drawn with seed {settings.seed}" if used < there else f"{used:,} items"
+    used, size = sum(part.used for part in parts), sum(part.size for part in parts)
+    drawn = f"{used:,} of {size:,} items, drawn with seed {settings.seed}" if used < size else f"{used:,} items"
     dropped = sum(dropped_rows(part.data) for part in parts)
     without = f", {dropped:,} damaged rows left out" if dropped else ""
     return f"{split} in {', '.join(part.language for part in parts)} ({drawn}{without})"

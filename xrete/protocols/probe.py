@@ -42,14 +42,14 @@ def outcomes(
     """Trains on what `material` says, whichever languages are still to be scored, and scores those."""
     if not languages:
         return
-    found, shape = material(dataset, settings), _shape(dataset)
-    trainer = _Trainer(dataset, encode, settings.seed, found)
-    heads = [trainer.train(parts) for parts in found.parts]
+    learnt, shape = material(dataset, settings), _shape(dataset)
+    trainer = _Trainer(dataset, encode, settings.seed, learnt)
+    heads = [trainer.train(parts) for parts in learnt.parts]
     for language in languages:
         data = dataset[language]
         features = shape.features(data, encode)
         scores = np.stack([head(features) for head in heads])
-        yield language, shape.items(data, scores[found.head_of(language), np.arange(len(features))])
+        yield language, shape.items(data, scores[learnt.head_of(language), np.arange(len(features))])
 
 
 def settings(asked: Settings) -> Settings:
@@ -73,8 +73,8 @@ def work(dataset: Dataset, languages: Sequence[str], settings: Settings, opening
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:
     """Returns a digest of the texts and labels that are trained on, and those that regularisation is chosen on."""
-    found, shape = material(dataset, settings), dataset.shape
-    every = [*found.parts, found.selection]
+    learnt, shape = material(dataset, settings), dataset.shape
+    every = [*learnt.parts, learnt.selection]
     return digest(
         digest(text for part in parts for text in (part.language, *shape.content(part.data))) for parts in every
     )
@@ -82,12 +82,12 @@ def fingerprint(dataset: Dataset, settings: Settings) -> str:
 
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
     """Says which head, on which features, trained on what, and how its regularisation was chosen."""
-    found, shape = material(dataset, settings), _shape(dataset)
+    learnt, shape = material(dataset, settings), _shape(dataset)
     head = "ridge regression" if shape.head_kind == "score" else "logistic regression"
     note = shape.features_note(dataset[dataset.languages[0]])
-    where = found.selection_note or f"{FOLDS}-fold cross-validation, by item, within what is trained on"
+    where = learnt.selection_note or f"{FOLDS}-fold cross-validation, by item, within what is trained on"
     chosen = f"one of {len(STRENGTHS)} strengths of regularisation, chosen by {dataset.card.metric} on {where}"
-    return f"probe: {head} on frozen embeddings, {note}, standardised; {chosen}", f"probe: {found.note}"
+    return f"probe: {head} on frozen embeddings, {note}, standardised; {chosen}", f"probe: {learnt.note}"
 
 
 def _shape(dataset: Dataset) -> ProbeShape:
@@ -98,17 +98,17 @@ def _shape(dataset: Dataset) -> ProbeShape:
 class _Trainer:
     """Trains heads for one task and model."""
 
-    def __init__(self, dataset: Dataset, encode: Encode, seed: int, found: Material) -> None:
+    def __init__(self, dataset: Dataset, encode: Encode, seed: int, learnt: Material) -> None:
         self._shape = _shape(dataset)
         self._encode = encode
         self._seed = seed
         self._metric_name = f"{dataset.card.shape} {dataset.card.metric}"
         self._metric = dataset.shape.metrics[dataset.card.metric]
         self._sign = 1 if dataset.card.higher_is_better else -1
-        self._selection = found.selection
+        self._selection = learnt.selection
         self._classes = 0
         if self._shape.head_kind == "classes":
-            self._classes = 1 + max(int(self._labels(parts).max()) for parts in found.parts)
+            self._classes = 1 + max(int(self._labels(parts).max()) for parts in learnt.parts)
 
     def train(self, parts: Sequence[Part]) -> Head:
         """Trains a head with the strength that does best on the selection, else in cross-validation."""

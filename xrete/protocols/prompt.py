@@ -99,13 +99,13 @@ def fingerprint(dataset: Dataset, settings: Settings) -> str:
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
     """Says in which words was asked, what was cut, and how an answer counts that cannot be read."""
     prompt, shape = _parts(dataset)
-    said = [
+    notes = [
         f"prompt: each item is one question, without examples: {prompt.template!r}",
         f"prompt: an answer that cannot be read counts {shape.unread}",
     ]
     if prompt.longest is not None:
-        said.append(f"prompt: of longer texts, the first {prompt.longest:,} characters are shown")
-    return tuple(said)
+        notes.append(f"prompt: of longer texts, the first {prompt.longest:,} characters are shown")
+    return tuple(notes)
 
 
 def _answered(asked: Sequence[str], opening: Opening) -> Collection[str]:

@@ -226,17 +226,17 @@ def _common_languages(first: Record, second: Record) -> tuple[list[str], dict[st
         return common, left_out
     data = [first.data, second.data]
     where = f"{first.task}, {first.protocol}"
-    said = " and ".join(f"{x.split} of {x.source} (fingerprint {x.fingerprint[:8]})" for x in data)
+    both = " and ".join(f"{x.split} of {x.source} (fingerprint {x.fingerprint[:8]})" for x in data)
     if not all(x.languages for x in data):
         unequal = f" in {len(first.languages)} and {len(second.languages)} languages" if left_out else ""
         raise XreteError(
-            f"{where}: scored on different data{unequal}, {said}, and the records do not say which languages "
+            f"{where}: scored on different data{unequal}, {both}, and the records do not say which languages "
             f"share it; run one of them again on the data of the other"
         )
     same = [x for x in common if first.data.languages.get(x) == second.data.languages.get(x)]
     if not same:
         raise XreteError(
-            f"{where}: scored on different data, {said}; run one of them again on the data of the other"
+            f"{where}: scored on different data, {both}; run one of them again on the data of the other"
         )
     return same, left_out | {x: "scored on different data" for x in common if x not in same}
 
@@ -263,10 +263,10 @@ def _paired(
 def _is_parallel(record: Record, items: LanguageItems) -> bool:
     """Returns whether row i is the same item in every language, by the record's own words or the task's card."""
     try:
-        said = record.interval.method == resampling.PARALLEL or registry.task(record.task).card.parallel
+        parallel = record.interval.method == resampling.PARALLEL or registry.task(record.task).card.parallel
     except XreteError:  # a task that is not installed here
-        said = False
-    return said and len({len(next(iter(columns.values()))) for columns in items.values()}) == 1
+        parallel = False
+    return parallel and len({len(next(iter(columns.values()))) for columns in items.values()}) == 1
 
 
 @dataclass(frozen=True)
@@ -278,15 +278,15 @@ class _Resampled:
 
 
 def _resampled(strata: resampling.Strata) -> dict[str, _Resampled]:
-    found = {}
+    differences = {}
     for name, (metric, (first, second)) in strata.items():
         by_chance = resampling.differences_by_chance(metric, first, second, resampling.generator(SEED, name))
         drawn = None
         if resampling.varies(first):
             own, other = resampling.replicates(metric, [first, second], resampling.generator(SEED, name))
             drawn = own - other
-        found[name] = _Resampled(drawn, by_chance)
-    return found
+        differences[name] = _Resampled(drawn, by_chance)
+    return differences
 
 
 def _difference(scores: Sequence[float] | NDArray[np.float64], strata: Sequence[_Resampled]) -> Difference:

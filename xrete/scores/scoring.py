@@ -138,7 +138,7 @@ def run_scores(metric: Metric, items: Mapping[str, Items]) -> list[float]:
     return [_mean(column) for column in zip(*scores, strict=True)]
 
 
-def from_joint(dataset: Dataset, found: JointScores) -> Scores:
+def from_joint(dataset: Dataset, joint: JointScores) -> Scores:
     """Takes over what a joint shape found; the card's metric is the score, the others are variants.
 
     JSON has no infinity: what is infinite is left out, and a note says so.
@@ -146,7 +146,7 @@ def from_joint(dataset: Dataset, found: JointScores) -> Scores:
     metric = dataset.card.metric
     infinite = [
         f"{where}: {name} is infinite and left out"
-        for where, values in (*found.groups.items(), *found.languages.items())
+        for where, values in (*joint.groups.items(), *joint.languages.items())
         for name, value in values.items()
         if math.isinf(value)
     ]
@@ -157,18 +157,18 @@ def from_joint(dataset: Dataset, found: JointScores) -> Scores:
             ci95=None,
             variants=_variants(values, metric),
         )
-        for language, values in found.languages.items()
+        for language, values in joint.languages.items()
     }
     groups = {
         name: GroupScore(
-            score=found.groups[name][metric],
+            score=joint.groups[name][metric],
             ci95=None,
             languages=present,
             missing=missing,
-            variants=_variants(found.groups[name], metric),
+            variants=_variants(joint.groups[name], metric),
         )
         for name, present, missing in _groups(dataset.card, languages)
-        if name in found.groups
+        if name in joint.groups
     }
     return Scores(languages, groups, tuple(infinite))
 

@@ -30,7 +30,7 @@ class Bitext:
         check_texts("target", self.target)
 
 
-def _found(*columns: str) -> Metric:
+def _nearest_is_right(*columns: str) -> Metric:
     """Accuracy in percent, the nearest neighbour of row i is row i; of two directions the mean, as in LASER."""
 
     def per_item(items: Items) -> NDArray[np.float64]:
@@ -48,9 +48,9 @@ class BitextRetrieval:
 
     name = "bitext"
     metrics: Mapping[str, Metric] = {
-        "accuracy": _found("xx2en"),
-        "accuracy_en2xx": _found("en2xx"),
-        "accuracy_both": _found("xx2en", "en2xx"),
+        "accuracy": _nearest_is_right("xx2en"),
+        "accuracy_en2xx": _nearest_is_right("en2xx"),
+        "accuracy_both": _nearest_is_right("xx2en", "en2xx"),
     }
 
     def size(self, data: Bitext) -> int:

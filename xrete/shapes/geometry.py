@@ -102,20 +102,20 @@ class Geometry:
         _check(dataset)
         groups = _groups(dataset)
         with DiskBuffer() as buffer:
-            found, sums = _first_pass(dataset, encode, groups, buffer)
-            looks = _second_pass(found, sums, groups, buffer)
+            first_looks, sums = _first_pass(dataset, encode, groups, buffer)
+            looks = _second_pass(first_looks, sums, groups, buffer)
         sentences = len(dataset[dataset.languages[0]])
-        kl = {name: _divergences(found, members, sentences) for name, members in groups.items()}
+        kl = {name: _divergences(first_looks, members, sentences) for name, members in groups.items()}
         for language, values in zip(groups["all"], kl["all"], strict=True):
-            found[language].values.update(values)
+            first_looks[language].values.update(values)
         return JointScores(
-            languages={language: _defined(found[language].values) for language in dataset.languages},
+            languages={language: _defined(first_looks[language].values) for language in dataset.languages},
             groups={
                 name: _defined(
                     _means(kl[name])
                     | sums[name].values()
                     | looks[name].values()
-                    | _summary([found[language].values for language in members])
+                    | _summary([first_looks[language].values for language in members])
                 )
                 for name, members in groups.items()
             },
@@ -227,21 +227,21 @@ def _first_pass(
     """Encodes every language and adds up; English comes first, because others are compared with it."""
     pivot = english_of(dataset.languages)
     english: Rows | None = None
-    found: dict[str, _Language] = {}
+    first_looks: dict[str, _Language] = {}
     sums: dict[str, _Sums] = {}
     for language in sorted(dataset.languages, key=lambda code: code != pivot):
         rows = encode(dataset[language])
         buffer.append(rows)
         moments = Moments.of(rows)
         values = {"mean_cosine": moments.mean_cosine} | ({} if english is None else _beside(rows, english))
-        found[language] = _Language(moments.mean, moments.variance, values)
+        first_looks[language] = _Language(moments.mean, moments.variance, values)
         gaussian = Gaussian.of(moments.mean, moments.covariance, geometry.SHRINKAGE)
         for name, members in groups.items():
             if language in members:
                 sums.setdefault(name, _Sums(rows)).add(rows, moments, gaussian)
         if language == pivot:
             english = rows
-    return found, sums
+    return first_looks, sums
 
 
 def _beside(rows: Rows, english: Rows) -> dict[str, float]:
@@ -254,14 +254,14 @@ def _beside(rows: Rows, english: Rows) -> dict[str, float]:
 
 
 def _second_pass(
-    found: Iterable[str],
+    languages: Iterable[str],
     sums: Mapping[str, _Sums],
     groups: Mapping[str, tuple[str, ...]],
     buffer: DiskBuffer,
 ) -> dict[str, _SecondLook]:
     """Looks at every language's vectors again, in the order of the first pass."""
     looks = {name: _SecondLook.after(total) for name, total in sums.items()}
-    for number, language in enumerate(found):
+    for number, language in enumerate(languages):
         rows = buffer[number]
         for name, members in groups.items():
             if language in members:
@@ -269,11 +269,13 @@ def _second_pass(
     return looks
 
 
-def _divergences(found: Mapping[str, _Language], members: Sequence[str], sentences: int) -> list[dict[str, float]]:
+def _divergences(
+    first_looks: Mapping[str, _Language], members: Sequence[str], sentences: int
+) -> list[dict[str, float]]:
     """Returns the diagonal variants of Eq. 16 for each language of a group."""
     kl = diagonal_kl(
-        np.array([found[language].mean for language in members]),
-        np.array([found[language].variance for language in members]),
+        np.array([first_looks[language].mean for language in members]),
+        np.array([first_looks[language].variance for language in members]),
     )
     columns = {"kl": kl.mean, "kl_diag_sum": kl.sum, "kl_literal_sum": kl.literal(sentences)}
     return [{name: float(column[row]) for name, column in columns.items()} for row in range(len(members))]

@@ -69,8 +69,8 @@ def _share(of: str, among: str) -> Metric:
     return Metric(statistic)
 
 
-def _f1(found: NDArray[np.bool_], gold: NDArray[np.bool_]) -> float:
-    return 200.0 * float((found & gold).sum()) / max(1, int(found.sum() + gold.sum()))
+def _f1(mined: NDArray[np.bool_], gold: NDArray[np.bool_]) -> float:
+    return 200.0 * float((mined & gold).sum()) / max(1, int(mined.sum() + gold.sum()))
 
 
 def _tuned(scoring: Scoring) -> Metric:
@@ -206,9 +206,9 @@ class _Outcome:
     def _judged(self, scoring: Scoring) -> tuple[NDArray[np.float64], NDArray[np.bool_], int]:
         """Scores of the mined pairs, which of them are gold, and the number of gold pairs."""
         known = set(self.gold)
-        found = self.mined[scoring]
-        pairs = zip(found.source.tolist(), found.target.tolist(), strict=True)
-        return found.score, np.array([pair in known for pair in pairs], dtype=bool), len(self.gold)
+        mined = self.mined[scoring]
+        pairs = zip(mined.source.tolist(), mined.target.tolist(), strict=True)
+        return mined.score, np.array([pair in known for pair in pairs], dtype=bool), len(self.gold)
 
 
 def _mine(data: Corpora, encode: Encode) -> _Outcome:
@@ -217,10 +217,10 @@ def _mine(data: Corpora, encode: Encode) -> _Outcome:
     near = nearest_both(encode(left), encode(right), NEIGHBOURHOOD, device=device_of(encode))
     mined: dict[Scoring, Mined] = {}
     for scoring in SCORINGS:
-        found = mine(*near, scoring)
-        source, target = left_rows[found.source], right_rows[found.target]
+        pairs = mine(*near, scoring)
+        source, target = left_rows[pairs.source], right_rows[pairs.target]
         once = (source >= 0) & (target >= 0)
-        mined[scoring] = Mined(source[once], target[once], found.score[once])
+        mined[scoring] = Mined(source[once], target[once], pairs.score[once])
     return _Outcome(mined, data.gold)
 
 

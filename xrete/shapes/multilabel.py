@@ -52,9 +52,9 @@ def r_precisions(gold: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArra
         [items]; 0 where an item has no label, which means skip it and is left out of means.
     """
     order = scores.argsort(axis=1, kind="stable")[:, ::-1]
-    found = np.take_along_axis(gold & (scores > -np.inf), order, axis=1).cumsum(axis=1)
+    right = np.take_along_axis(gold & (scores > -np.inf), order, axis=1).cumsum(axis=1)
     number = gold.sum(axis=1)
-    hits = found[np.arange(len(gold)), np.maximum(number, 1) - 1]
+    hits = right[np.arange(len(gold)), np.maximum(number, 1) - 1]
     return np.asarray(np.where(number > 0, hits, 0) / np.maximum(number, 1), dtype=np.float64)
 
 

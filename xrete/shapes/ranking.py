@@ -234,9 +234,9 @@ class RankingShape:
             group = [language for language in languages if pools[language].digest == pool.digest]
             vectors = encode([query for language in group for query in data[language].queries])
             blocks = (encode(pool.texts[start : start + CHUNK]) for start in range(0, len(pool), CHUNK))
-            found = top_k(vectors, blocks, DEPTH, device=device_of(encode)).indices
+            candidates = top_k(vectors, blocks, DEPTH, device=device_of(encode)).indices
             for language in group:
-                here, found = np.split(found, [len(data[language].queries)])
+                here, candidates = np.split(candidates, [len(data[language].queries)])
                 yield language, _items(here, answers[language], width)
 
 
@@ -268,14 +268,14 @@ def _is_parallel(data: Mapping[str, Ranking]) -> bool:
     return next(iter(data.values())).parallel
 
 
-def _items(found: NDArray[np.int64], answers: Sequence[Sequence[int]], width: int) -> Items:
+def _items(candidates: NDArray[np.int64], answers: Sequence[Sequence[int]], width: int) -> Items:
     """Turns candidates [queries, depth], best first, into items with `width` columns of ranks."""
     ranks = np.zeros((len(answers), width), np.uint8)
     for row, right in enumerate(answers):
-        places = np.flatnonzero(np.isin(found[row], right)) + 1
+        places = np.flatnonzero(np.isin(candidates[row], right)) + 1
         ranks[row, : len(places)] = places
     named = np.full((len(answers), NAMED), -1, np.int32)
-    named[:, : found.shape[1]] = found[:, :NAMED]
+    named[:, : candidates.shape[1]] = candidates[:, :NAMED]
     return {
         "relevant": np.array([len(right) for right in answers], np.int32),
         **{f"rank_{number + 1}": ranks[:, number] for number in range(width)},

@@ -193,11 +193,11 @@ class Similarity:
 
     def answered(self, data: ScoredPairs, answers: Sequence[Any]) -> Items:
         """Takes numbers; correlations do not depend on their unit."""
-        said = np.array([np.nan if answer is None else answer for answer in answers], dtype=np.float64)
-        numbers = said[~np.isnan(said)]
+        predictions = np.array([np.nan if answer is None else answer for answer in answers], dtype=np.float64)
+        numbers = predictions[~np.isnan(predictions)]
         low, high = (numbers.min(), numbers.max()) if len(numbers) else (0.0, 0.0)
         wrong = np.where(as_cosines(self.labels(data)) >= 0, low, high)
-        return self.items(data, np.where(np.isnan(said), wrong, said))
+        return self.items(data, np.where(np.isnan(predictions), wrong, predictions))
 
 
 def sides_of(data: ScoredPairs) -> tuple[Sequence[str], Sequence[str]]:

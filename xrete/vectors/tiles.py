@@ -189,8 +189,8 @@ class TorchTile:
         if self._shift is not None:
             radius += self._rounding * (values - self._shift[0].view(-1)[rows] - self._shift[1][columns]).abs()
         low, high = (values - radius).cpu().numpy(), (values + radius).cpu().numpy()
-        found = Hits(rows.cpu().numpy(), columns.cpu().numpy(), low, high)
-        return found.take(found.high >= limits[found.rows if axis == 1 else found.columns])
+        hits = Hits(rows.cpu().numpy(), columns.cpu().numpy(), low, high)
+        return hits.take(hits.high >= limits[hits.rows if axis == 1 else hits.columns])
 
 
 class _Right(NamedTuple):

@@ -33,19 +33,19 @@ def _probe(shape: MultipleChoice, data: Choices, training: Sequence[Choices]) ->
     yield Certificate("constant", constant_encoder, first, first)
     drawn = np.random.default_rng(0).integers(0, 2, len(gold))
     low, high = exact_interval([np.array([0.5, 0.5])] * len(gold))
-    for name, said, bounds in (
+    for name, answers, bounds in (
         ("oracle", gold, (100.0, 100.0)),
         ("shuffled-oracle", 1 - gold, (0.0, 0.0)),
         ("random", drawn, (100 * low / len(gold), 100 * high / len(gold))),
     ):
-        if (encode := _teller(data, said, training)) is not None:
+        if (encode := _teller(data, answers, training)) is not None:
             yield Certificate(name, encode, *bounds)
 
 
-def _teller(data: Choices, said: NDArray[np.int64], training: Sequence[Choices]) -> Encode | None:
-    """Makes a model whose vectors say which alternative is right: `said` for the scored items, gold in training."""
+def _teller(data: Choices, answers: NDArray[np.int64], training: Sequence[Choices]) -> Encode | None:
+    """Makes a model whose vectors say which alternative is right: `answers` of scored items, gold in training."""
     pairs: list[tuple[str, tuple[float, ...]]] = []
-    for part, places in [(data, said), *((part, np.array(part.labels)) for part in training)]:
+    for part, places in [(data, answers), *((part, np.array(part.labels)) for part in training)]:
         pairs += [(text, (0.0, 0.0)) for text in part.prompts()]
         for number, side in enumerate((part.choice1, part.choice2)):
             codes = [(1.0, 0.0) if place == number else (0.0, 1.0) for place in places]

@@ -34,30 +34,30 @@ def _probe(shape: Classification, data: Labelled, training: Sequence[Labelled]) 
     gold, count = shape.labels(data), len(data.classes)
     trained = np.bincount(np.concatenate([shape.labels(part) for part in training]), minlength=count)
 
-    def certificate(name: str, said: NDArray[np.int64], encode: Encode) -> Certificate:
-        score = float(outcomes[np.arange(len(said)), said].mean())
+    def certificate(name: str, predicted: NDArray[np.int64], encode: Encode) -> Certificate:
+        score = float(outcomes[np.arange(len(predicted)), predicted].mean())
         return Certificate(name, encode, score, score, metric=_metric(shape))
 
     yield certificate("constant", np.full(len(gold), trained.argmax()), constant_encoder)
     drawn = np.random.default_rng(0).integers(0, count, len(gold))
-    for name, said in (("oracle", gold), ("shuffled-oracle", (gold + 1) % count), ("random", drawn)):
-        encode = _teller(shape, data, said, training)
+    for name, predicted in (("oracle", gold), ("shuffled-oracle", (gold + 1) % count), ("random", drawn)):
+        encode = _teller(shape, data, predicted, training)
         if encode is None:  # no encoder of single texts can know the labels
             return
         if name == "random":
             low, high = _random_interval(outcomes)
             yield Certificate(name, encode, low, high, metric=_metric(shape))
         else:
-            yield certificate(name, said, encode)
+            yield certificate(name, predicted, encode)
 
 
 def _teller(
-    shape: Classification, data: Labelled, said: NDArray[np.int64], training: Sequence[Labelled]
+    shape: Classification, data: Labelled, predicted: NDArray[np.int64], training: Sequence[Labelled]
 ) -> Encode | None:
-    """Makes a model whose vector of an item's last text says `said` of `data`, the gold class in training."""
+    """Makes a model whose vector of an item's last text says `predicted` of `data`, the gold class in training."""
     codes = np.eye(len(data.classes))
     pairs: list[tuple[str, tuple[float, ...]]] = []
-    for part, places in [(data, said), *((part, shape.labels(part)) for part in training)]:
+    for part, places in [(data, predicted), *((part, shape.labels(part)) for part in training)]:
         if part.second is not None:
             pairs += [(text, (0.0,) * len(codes)) for text in part.first]
         pairs += zip(part.second or part.first, map(tuple, codes[places].tolist()), strict=True)

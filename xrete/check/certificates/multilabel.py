@@ -18,8 +18,8 @@ from xrete.shapes.multilabel import MultiLabel, MultiLabelled, mean_r_precision
 def _prompt(shape: MultiLabel, data: MultiLabelled, answer: Any) -> Iterator[KnownAnswers]:
     """Constant: the first label alone. Mute: no label."""
     gold = shape.labels(data)
-    found = gold[:, 0] / np.maximum(gold.sum(axis=1), 1)
-    score = 100 * float(found[gold.any(axis=1)].mean())
+    share = gold[:, 0] / np.maximum(gold.sum(axis=1), 1)
+    score = 100 * float(share[gold.any(axis=1)].mean())
     yield KnownAnswers("oracle", [sorted(names) for names in data.labels], 100, "r_precision")
     yield KnownAnswers("constant", [data.classes[:1]] * len(gold), score, "r_precision")
     yield KnownAnswers("mute", [None] * len(gold), 0, "r_precision")
@@ -41,12 +41,12 @@ def _probe(shape: MultiLabel, data: MultiLabelled, training: Sequence[MultiLabel
     if gold[:, ~readable].any():
         return
     chance = np.random.default_rng(0).random(gold.shape) - 4 * ~readable
-    for name, said, bounds in (
+    for name, answers, bounds in (
         ("oracle", gold, (100.0, 100.0)),
         ("shuffled-oracle", _as_many(gold, chance - 2 * gold), _least_hits(gold, int(readable.sum()))),
         ("random", _as_many(gold, chance), _random_interval(gold, int(readable.sum()))),
     ):
-        if (encode := _teller(shape, data, said, training)) is not None:
+        if (encode := _teller(shape, data, answers, training)) is not None:
             yield Certificate(name, encode, *bounds, metric="r_precision")
 
 
@@ -81,11 +81,11 @@ def _hit_shares(number: int, count: int, unit: int) -> NDArray[np.float64]:
 
 
 def _teller(
-    shape: MultiLabel, data: MultiLabelled, said: NDArray[np.bool_], training: Sequence[MultiLabelled]
+    shape: MultiLabel, data: MultiLabelled, answers: NDArray[np.bool_], training: Sequence[MultiLabelled]
 ) -> Encode | None:
-    """Makes a model whose vectors say `said` of the scored texts and the gold labels of those trained on."""
+    """Makes a model whose vectors say `answers` of the scored texts and the gold labels of those trained on."""
     pairs: list[tuple[str, tuple[float, ...]]] = []
-    for part, labels in [(data, said), *((part, shape.labels(part)) for part in training)]:
+    for part, labels in [(data, answers), *((part, shape.labels(part)) for part in training)]:
         pairs += zip(part.first, map(tuple, labels.astype(float).tolist()), strict=True)
     book = codebook(pairs)
     return code_encoder(book) if book else None
