@@ -22,6 +22,11 @@ COPIES = ("onnx", "openvino")
 """Folders with the same weights for engines that are not used here."""
 PICKLED = ("pytorch_model*.bin",)
 """Taken only where a repository has no safetensors; read with `weights_only=True`."""
+NATIVE_COPIES = {
+    "Alibaba-NLP/new-impl": "st:alibaba-nlp-community/gte-multilingual-base is gte-multilingual-base",
+    "jinaai/xlm-roberta-flash-implementation": "st:jinaai/jina-embeddings-v3-hf is jina-embeddings-v3",
+}
+"""Repositories of code that models name, and which model has a copy for transformers' own classes, and where."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,10 @@ def find(name: str, checkpoint: str | None, repo: str | None, revision: str | No
         XreteError: the hub cannot be reached.
     """
     if checkpoint is not None:
-        return Place(_folder(name, checkpoint), local=True)
+        return _runnable(Place(_folder(name, checkpoint), local=True))
     if repo is None:
         raise UsageError(f"{name} has no public weights; give yours: {name}:FOLDER")
-    return Place(snapshot(repo, revision, weights=weights), local=False)
+    return _runnable(Place(snapshot(repo, revision, weights=weights), local=False))
 
 
 def find_any(name: str, checkpoint: str | None, *, weights: bool) -> Place:
@@ -68,8 +73,30 @@ def find_any(name: str, checkpoint: str | None, *, weights: bool) -> Place:
     if checkpoint is None:
         raise UsageError(f"{name} needs a model: {name}:ORG/NAME or {name}:FOLDER")
     if Path(checkpoint).expanduser().is_dir() or not HUB_ID.fullmatch(checkpoint):
-        return Place(_folder(name, checkpoint), local=True)
-    return Place(snapshot(checkpoint, None, weights=weights), local=False)
+        return _runnable(Place(_folder(name, checkpoint), local=True))
+    return _runnable(Place(snapshot(checkpoint, None, weights=weights), local=False))
+
+
+def _runnable(place: Place) -> Place:
+    """Refuses a model that is written for code of its own, which is never run.
+
+    transformers takes a class of its own for the same model type, where there is one. That reads such a config only
+    in part: the vectors would be others, and nothing would say so.
+
+    Raises:
+        UsageError: it is one.
+    """
+    first = next(iter(list_modules(place.folder)), {"path": ""})
+    for folder in {place.folder, place.folder / first["path"]}:
+        own = settings(folder, "config.json").get("auto_map")
+        if isinstance(own, dict) and "AutoModel" in own:
+            code = str(own["AutoModel"])
+            copy = NATIVE_COPIES.get(code.partition("--")[0], "if its authors offer one")
+            raise UsageError(
+                f"{folder / 'config.json'} names code of the model's own ({code}), which XRETE does not run; "
+                f"take a copy for transformers' own classes, {copy}"
+            )
+    return place
 
 
 def _folder(name: str, checkpoint: str) -> Path:
