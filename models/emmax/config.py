@@ -292,8 +292,7 @@ def read(preset: str | None, file: Path | None, settings: Iterable[str]) -> Conf
         if preset not in PRESETS:
             raise unknown_name("preset", preset, PRESETS, ", ".join(PRESETS))
         values = tomllib.loads((files(__package__) / "presets" / f"{preset}.toml").read_text("utf-8"))
-    if file:
-        _merge(values, _open(file))
+    given: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
@@ -301,7 +300,10 @@ def read(preset: str | None, file: Path | None, settings: Iterable[str]) -> Conf
         nested = _value(value)
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
-        _merge(values, nested)
+        _merge(given, nested)
+    for over in (_open(file) if file else {}, given):
+        _drop_revision(values, over)
+        _merge(values, over)
     return validated(values)
 
 
@@ -365,6 +367,13 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _drop_revision(values: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Forgets the commit of a start that is about to be replaced by another: it is none of that one's."""
+    encoder, replaced_by = values.get("encoder"), over.get("encoder")
+    if isinstance(encoder, dict) and isinstance(replaced_by, Mapping) and "start" in replaced_by:
+        encoder.pop("revision", None)
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_what_is_explained_reads_back_as_the_same(preset: str | None, tmp_path: 
     for line, before in zip(lines[1:], lines, strict=False):
         if line and not line.startswith("#"):
             assert before.startswith("# "), line  # each value and each table has its explanation above it
+
+
+@pytest.mark.parametrize("preset", ["small", "official", "paper"])
+def test_a_preset_starts_from_a_pinned_commit_and_a_start_of_the_user_s_has_none(
+    preset: str, tmp_path: Path
+) -> None:
+    assert re.fullmatch("[0-9a-f]{40}", read(preset, None, []).encoder.revision or "")
+    file = tmp_path / "config.toml"
+    file.write_text('[encoder]\nstart = "folder"\n', "utf-8")
+    assert read(preset, file, []).encoder.revision is None
+    assert read(preset, None, ["encoder.start=folder"]).encoder.revision is None
+    assert read(preset, file, ["encoder.revision=abc", "encoder.start=acme/other"]).encoder.revision == "abc"
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
