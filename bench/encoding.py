@@ -3,7 +3,7 @@
     python bench/encoding.py
     python bench/encoding.py --data ../shared/data --device cuda
 
-Same weights (multilingual-e5-small), same prefix, same pooling. The variants take turns within every round, so that
+Same weights (those of me5-small), same prefix, same pooling. The variants take turns within every round, so that
 a changing load of the machine hits all of them, and the table gives the median of the rounds' ratios: of elapsed
 time, and of the processor's time, which other programs disturb less. "useful" is tokens over padded tokens, and
 "cosine" the lowest one to the vectors of sentence-transformers.
@@ -160,7 +160,7 @@ def report(
             console.print(f"round {turn + 1}: {name} {took}", style="dim")
     first = next(iter(variants))
     useful = shares(encoder, texts)
-    table = Table(title=f"multilingual-e5-small on {device}, {torch.get_num_threads()} threads, {rounds} rounds")
+    table = Table(title=f"me5-small on {device}, {torch.get_num_threads()} threads, {rounds} rounds")
     for column in ("variant", "ratio", "CPU ratio", "sentences/s", "useful", "cosine"):
         table.add_column(column, justify="left" if column == "variant" else "right")
     for name in variants:
