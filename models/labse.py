@@ -20,5 +20,5 @@ MODEL = SentenceTransformerModel(
         notes=("trained on translation pairs mined from the web; its authors name no data set of them",),
     ),
     repo="sentence-transformers/LaBSE",
-    revision="e34fab64a3011d2176c99545a93d5cbddc9a91b7",
+    revision="836121a0533e5664b21c7aacc5d22951f2b8b25b",
 )

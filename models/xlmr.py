@@ -1,4 +1,4 @@
-"""XLM-R large, the model that EMMA-X starts from."""
+"""XLM-R: large, the model that EMMA-X starts from in the paper, and base, from which its published code starts."""
 
 from xrete.model import ModelCard
 
@@ -24,5 +24,27 @@ MODEL = TransformerModel(
     ),
     repo="FacebookAI/xlm-roberta-large",
     revision="c23d21b0620b635a76227c604d44e43a9f0ee389",
+    pooling="cls",
+)
+BASE = TransformerModel(
+    card=ModelCard(
+        name="xlm-roberta-base",
+        title="XLM-RoBERTa base",
+        licence="MIT",
+        languages="100",
+        parameters=278_043_648,
+        dimension=768,
+        max_length=512,
+        trained_on=(),
+        citation="Conneau et al. 2020, Unsupervised Cross-lingual Representation Learning at Scale, ACL",
+        checkpoint="optional",
+        needs="the hub once, or xlm-roberta-base:FOLDER",
+        notes=(
+            "a masked language model on CommonCrawl text: its authors state no sentence vector",
+            "first token's state",
+        ),
+    ),
+    repo="FacebookAI/xlm-roberta-base",
+    revision="e73636d4f797dec63c3081bb6ed5c7b0bb3f2089",
     pooling="cls",
 )

@@ -15,4 +15,5 @@ pytest_plugins = [
     "tests.chat_server",
     "tests.tiny_runs",
     "tests.toys",
+    "tests.local_copies",
 ]

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -135,10 +136,11 @@ def test_every_model_has_its_own_card_and_none_imports_torch() -> None:
 
 
 def test_pinned_models_name_whole_commits() -> None:
-    pinned: list[Any] = [plugin(name) for name in ("xlmr", "infoxlm", "mbert", "xlm", "labse", "sbert")]
+    plugins: list[Any] = [plugin(name) for name in MODELS]
+    pinned = [model for model in plugins if getattr(model, "repo", None)]
+    assert len(pinned) == len({model.repo for model in pinned}) == 21
     for model in pinned:
-        assert len(model.revision) == 40
-        assert set(model.revision) <= set("0123456789abcdef")
+        assert re.fullmatch("[0-9a-f]{40}", model.revision), model.card.name
 
 
 def test_a_local_folder_takes_the_place_of_the_hub(folder: Path, tokenizer: Any) -> None:

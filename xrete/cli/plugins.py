@@ -51,9 +51,9 @@ def models(name: Name = None, plugin: options.Plugin = None, json_: options.Json
         "parameters": lambda card: _millions(card.parameters),
         "dimension": lambda card: str(card.dimension or ""),
         "max length": lambda card: str(card.max_length or ""),
-        "licence": lambda card: card.licence,
     }
-    _list("models", name, columns, {"needs": lambda card: card.needs}, json_)
+    extra: Columns = {"licence": lambda card: card.licence, "needs": lambda card: card.needs}
+    _list("models", name, columns, extra, json_)
 
 
 def check(

@@ -1,0 +1,123 @@
+"""Named models: their cards hold, and local copies of their layouts give the vectors of their own library."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from xrete import load_model, registry
+from xrete.check.plugins import check_plugin
+from xrete.errors import UsageError
+from xrete.models import MODELS
+from xrete.models.sentence_transformer import SentenceTransformerModel
+
+LocalCopy = Callable[[str], Path]
+
+NAMED = [name for name in MODELS if isinstance(registry.model(name), SentenceTransformerModel)]
+"""Models in the layout of sentence-transformers."""
+TEXTS = [
+    "The cat sleeps on the warm roof.",
+    "Die Katze schläft auf dem warmen Dach, und der Hund bellt im Garten.",
+    "القطة تنام على السطح الدافئ.",
+    "החתול ישן על הגג החם.",
+    "猫在温暖的屋顶上睡觉。",
+    "",
+    " ",
+    "  Water boils, with blanks before and after.  ",
+    "one line\nand another\n",
+    "a very long text, " * 40,
+]
+
+
+def theirs(folder: Path, prompt: str = "") -> NDArray[np.float32]:
+    """Returns float32 [texts, dimension] of sentence-transformers."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    return np.asarray(model.encode(TEXTS, prompt=prompt), dtype=np.float32)
+
+
+def lowest_cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Returns the lowest cosine of two arrays' rows, float32 [n, d]; a zero vector is like another alone."""
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = np.where(norms > 0, (first * second).sum(axis=1) / np.where(norms > 0, norms, 1), 1.0)
+    assert not np.any((norms == 0) & (np.linalg.norm(first - second, axis=1) > 0))
+    return float(cosines.min())
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_local_copy_gives_the_vectors_of_its_library(name: str, local_copy: LocalCopy) -> None:
+    folder = local_copy(name)
+    ours = load_model(f"{name}:{folder}", device="cpu").encode(TEXTS)
+    assert ours.shape[1] == registry.model(name).card.dimension
+    assert lowest_cosine(ours, theirs(folder)) >= 0.99999
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_local_copy_keeps_the_contract(name: str, local_copy: LocalCopy) -> None:
+    findings = check_plugin(f"{name}:{local_copy(name)}")
+    assert [f"{finding.rule}: {finding.detail}" for finding in findings if not finding.passed] == []
+
+
+OTHERWISE = {
+    ("labse", "revision"): "a later commit, whose weights are safetensors",
+    ("paraphrase-multilingual-minilm-l12-v2", "revision"): "the commit of the results that MTEB publishes",
+}
+"""Facts in which a card differs from MTEB's registry, and why."""
+
+
+@pytest.mark.parametrize("name", ["xlm-roberta-base", *NAMED])
+def test_a_card_says_what_mteb_s_registry_says(name: str) -> None:
+    mteb = pytest.importorskip("mteb")
+    model: Any = registry.model(name)
+    known = {meta.name: meta for meta in mteb.get_model_metas()}
+    if model.repo not in known:
+        assert name in ("sbert", "distiluse-base-multilingual-cased-v2")
+        return
+    meta = known[model.repo]
+    assert model.card.dimension == meta.embed_dim
+    assert model.card.parameters == pytest.approx(meta.n_parameters, abs=500_000)  # some are rounded
+    assert model.card.licence.lower() == meta.license
+    if (name, "revision") not in OTHERWISE:
+        assert model.revision == meta.revision
+    if "XQuADRetrieval" in (meta.training_datasets or ()):
+        assert "lareqa" in model.card.trained_on
+    if "TatoebaBitextMining" in (meta.training_datasets or ()):
+        assert "tatoeba" in model.card.trained_on
+
+
+OWN_CODE = {
+    "gte-multilingual-base": ("new", "Alibaba-NLP/new-impl--modeling.NewModel", "st:alibaba-nlp-community/gte-"),
+    "jina-embeddings-v3": (
+        "xlm-roberta", "jinaai/xlm-roberta-flash-implementation--modeling_lora.XLMRobertaLoRA", "st:jinaai/jina-",
+    ),
+    "snowflake-arctic-embed-m-v2.0": ("gte", "modeling_hf_alibaba_nlp_gte.GteModel", "if its authors offer one"),
+    "nomic-embed-text-v2-moe": (
+        "nomic_bert", "nomic-ai/nomic-bert-2048--modeling_hf_nomic_bert.NomicBertModel", "if its authors offer one",
+    ),
+}  # fmt: skip
+"""Models that are written for code of their own: type and code that their configs name, and what to take."""
+
+
+@pytest.mark.parametrize("name", OWN_CODE)
+@pytest.mark.parametrize("kind", ["st", "hf"])
+def test_a_model_with_code_of_its_own_is_refused(kind: str, name: str, local_copy: LocalCopy) -> None:
+    model_type, code, advice = OWN_CODE[name]
+    folder = local_copy("multilingual-e5-base")
+    file = folder / "config.json"
+    config = json.loads(file.read_text("utf-8")) | {"model_type": model_type, "auto_map": {"AutoModel": code}}
+    file.write_text(json.dumps(config), "utf-8")
+    with pytest.raises(UsageError, match="does not run") as raised:
+        load_model(f"{kind}:{folder}", device="cpu")
+    assert code in str(raised.value)
+    assert advice in str(raised.value)
