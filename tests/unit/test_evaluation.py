@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import skew
 
 import xrete
 from xrete import registry
@@ -25,10 +26,11 @@ from xrete.evaluation.forecast import forecast
 from xrete.evaluation.plan import Plan, RunOptions
 from xrete.evaluation.run import run
 from xrete.files import cache_root
+from xrete.model import wrap
 from xrete.record import Record, read_record
 from xrete.scores import resampling
 from xrete.sources import Folder, Mini
-from xrete.store import find_records, read_items
+from xrete.store import Outcome, find_records, read_items
 
 NewNgrams = Callable[..., Any]
 ModelOf = Callable[..., Any]
@@ -81,7 +83,8 @@ def test_scores_are_those_of_brute_force(new_ngrams: NewNgrams, task: str) -> No
         forward, backward = brute_force(new_ngrams(), table[column], table["eng_Latn"])
         assert found.score == pytest.approx(forward, abs=1e-9), language
         both = (forward + backward) / 2
-        assert found.variants == pytest.approx({"accuracy_en2xx": backward, "accuracy_both": both}, abs=1e-9)
+        assert found.variants["accuracy_en2xx"] == pytest.approx(backward, abs=1e-9)
+        assert found.variants["accuracy_both"] == pytest.approx(both, abs=1e-9)
         assert found.n == 72
         assert found.ci95 is not None
         assert found.ci95[0] <= found.score <= found.ci95[1]
@@ -463,3 +466,33 @@ def test_records_are_json_for_everybody(new_ngrams: NewNgrams, results: Path) ->
         raise AssertionError(f"{name} is no JSON")
 
     assert json.loads(path.read_text("utf-8"), parse_constant=refuse)["schema"] == "xrete/record/1"
+
+
+def test_records_of_bitext_retrieval_show_what_corrections_for_hubs_give(
+    new_ngrams: NewNgrams, tmp_path: Path
+) -> None:
+    xrete.evaluate(new_ngrams(), xrete.load_task("tatoeba", "mini"), results=tmp_path)
+    path, record = only_record(tmp_path)
+    for language, items in read_items(path, record).items():
+        score = record.languages[language]
+        right = np.arange(score.n)
+        for name in ("csls", "margin"):
+            assert score.variants[f"accuracy_{name}"] == pytest.approx(
+                100 * np.mean(items[f"xx2en_{name}"] == right)
+            )
+        assert score.variants["hubness"] == pytest.approx(float(skew(items["occurrences"])))
+        assert items["occurrences"].sum() >= 10 * score.n
+    assert record.metric == "accuracy"
+
+
+def test_a_journal_of_a_version_with_fewer_metrics_is_scored_again(new_ngrams: NewNgrams, tmp_path: Path) -> None:
+    dataset = xrete.load_task("tatoeba", "mini")
+    plan = Plan.make(wrap(new_ngrams()).identity, dataset, RunOptions(results=tmp_path))
+    slot = plan.slot(tmp_path)
+    old = Outcome({"xx2en": np.arange(72), "en2xx": np.arange(72)}, 0)
+    slot.save_outcome("deu", old)
+    new = Outcome(
+        {**old.items, "xx2en_csls": np.arange(72), "xx2en_margin": np.arange(72), "occurrences": np.ones(72)}, 0
+    )
+    slot.save_outcome("fra", new)
+    assert list(plan.finished(slot)) == ["fra"]

@@ -17,7 +17,7 @@ from scipy.stats import skew, spearmanr
 from sklearn.metrics import calinski_harabasz_score
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
+from xrete.vectors.alignment import pair_cosine, rank_correlation
 from xrete.vectors.geometry import (
     MIN_VARIANCE,
     SHRINKAGE,
@@ -34,6 +34,7 @@ from xrete.vectors.geometry import (
     shrunk_floor,
     top_components,
 )
+from xrete.vectors.hubness import hubness
 
 seeds = st.integers(0, 10_000)
 quickly = settings(max_examples=15, deadline=None)
@@ -227,7 +228,7 @@ def test_hubness_is_the_skewness_of_how_often_each_is_a_neighbour() -> None:
 def test_hubness_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, candidates = random_rows(80, 6), random_rows(70, 6, seed=1)
     expected = hubness(queries, candidates)
-    monkeypatch.setattr("xrete.vectors.alignment.BLOCK", 7)
+    monkeypatch.setattr("xrete.vectors.hubness.CELLS", 7 * 70)
     assert hubness(queries, candidates) == expected
 
 

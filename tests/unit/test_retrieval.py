@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xrete.vectors.hubness import NEIGHBOURS, corrected_nearest, hubness
 from xrete.vectors.search import mutual_nearest
 
 Vectors = NDArray[np.float32]
@@ -153,3 +154,45 @@ def test_a_collapsed_model_fits_in_memory() -> None:
     assert not forward.any()
     assert not backward.any()
     assert peak < 300e6  # all pairs' vectors would be 655 MB
+
+
+# Corrections for hubs.
+
+
+@given(seed=SEEDS, n=SIZES, m=SIZES, k=st.integers(1, 6), cells=st.integers(1, 100))
+def test_corrections_are_those_of_plain_loops_in_any_blocks(seed: int, n: int, m: int, k: int, cells: int) -> None:
+    queries, candidates = random(seed, n, m)
+    scores = exact(queries, candidates)
+    ours = [sum(sorted(row)[-k:]) / min(k, m) for row in scores]
+    theirs = [sum(sorted(column)[-k:]) / min(k, n) for column in scores.T]
+    csls = np.array([[2 * scores[i, j] - ours[i] - theirs[j] for j in range(m)] for i in range(n)])
+    ratio = np.array([[2 * scores[i, j] / max(ours[i] + theirs[j], 2e-6) for j in range(m)] for i in range(n)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xrete.vectors.hubness.CELLS", cells)
+        corrected = corrected_nearest(queries, candidates, k)
+    assert corrected.csls.tolist() == csls.argmax(axis=1).tolist()
+    assert corrected.margin.tolist() == ratio.argmax(axis=1).tolist()
+    assert corrected.csls.dtype == corrected.margin.dtype == np.int32
+
+
+def test_the_first_of_equal_candidates_wins_whatever_the_correction() -> None:
+    queries, candidates = random(0, 12, 12)
+    twice = np.concatenate([candidates, candidates])
+    corrected = corrected_nearest(queries, twice)
+    assert max(corrected.csls.tolist() + corrected.margin.tolist()) < len(candidates)
+
+
+def test_corrections_help_where_one_candidate_is_a_hub() -> None:
+    """A candidate in the direction that all queries share is nearest to most; its density gives it away."""
+    draw = np.random.default_rng(0)
+    own = draw.standard_normal((60, 16))
+    shared = np.array([6.0] + [0.0] * 15)
+    queries = unit(own + shared)
+    candidates = unit(np.concatenate([own + 1.2 * draw.standard_normal((60, 16)) + shared / 2, [shared]]))
+    right = np.arange(60)
+    plain = (mutual_nearest(queries, candidates)[0] == right).mean()
+    corrected = corrected_nearest(queries, candidates)
+    assert hubness(queries, candidates) > 1.5
+    assert (corrected.csls == right).mean() > plain + 0.3
+    assert (corrected.margin == right).mean() > plain + 0.3
+    assert NEIGHBOURS < 60

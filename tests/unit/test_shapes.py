@@ -62,7 +62,7 @@ def test_certified_models_score_what_theory_says(n: int) -> None:
     names = []
     for certificate in theory_of(SHAPE).zero_shot(SHAPE, data):
         ((_, items),) = SHAPE.zero_shot(dataset, certificate.encode, ["deu"])
-        for metric in SHAPE.metrics.values():
+        for metric in (metric for name, metric in SHAPE.metrics.items() if name.startswith("accuracy")):
             assert certificate.low - 1e-9 <= metric.statistic(items) <= certificate.high + 1e-9, certificate.name
         names.append(certificate.name)
     assert names == ["constant", "random", "oracle", "shuffled-oracle"]

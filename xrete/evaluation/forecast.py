@@ -91,4 +91,4 @@ def _finished(plan: Plan) -> Collection[str]:
             return plan.dataset.languages
     except RecordError:
         pass  # the run will set it aside
-    return slot.load_outcomes()
+    return plan.finished(slot)

@@ -13,7 +13,7 @@ from xrete.errors import UsageError
 from xrete.files import digest
 from xrete.model import ModelIdentity
 from xrete.protocols import Opening, ProtocolModule, Settings, Tuning, load_protocol
-from xrete.store import Slot
+from xrete.store import Outcome, Slot
 from xrete.training.finetune.job import StepWatch
 
 if TYPE_CHECKING:
@@ -112,6 +112,18 @@ class Plan:
         """Returns the place of its record in a results folder."""
         card, source = self.dataset.card, self.dataset.source
         return Slot(results, self.identity.name, card.name, self.protocol, source.kind, self.key)
+
+    def finished(self, slot: Slot) -> dict[str, Outcome]:
+        """Returns the languages that an earlier, unfinished run has done, but not those that lack a metric."""
+        return {language: outcome for language, outcome in slot.load_outcomes().items() if self._holds(outcome)}
+
+    def _holds(self, outcome: Outcome) -> bool:
+        try:
+            for metric in self.dataset.shape.metrics.values():
+                metric.statistic(outcome.items)
+        except KeyError:
+            return False
+        return True
 
     def opening(self, weights: Path) -> Opening:
         """Returns what its model is opened with."""

@@ -130,7 +130,7 @@ def score(plan: Plan, load: LazyModel) -> Record:
 def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
     """Scores what is not done yet, and writes the record, whatever happens."""
     started = time.perf_counter()
-    outcomes = slot.load_outcomes() if slot else {}
+    outcomes = plan.finished(slot) if slot else {}
     model = load().limited(plan.dataset.card.max_length)
     reader: Reader | None = None
     with ExitStack() as stack:

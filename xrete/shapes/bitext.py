@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from xrete.lazy import NDArray, np
 from xrete.shapes.contract import Data, Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
+from xrete.vectors.hubness import corrected_nearest, occurrences, skewness
 from xrete.vectors.search import mutual_nearest
 
 
@@ -39,11 +41,18 @@ def _nearest_is_right(*columns: str) -> Metric:
     return Metric.mean_of(per_item)
 
 
+def _hubness(items: Items) -> float:
+    skew = skewness(items["occurrences"])
+    return 0.0 if math.isnan(skew) else skew  # all are neighbours equally often, so none is a hub
+
+
 class BitextRetrieval:
     """Scores by cosine, both directions in one pass.
 
     Items: `xx2en`, `en2xx`: for row i, the index of the nearest sentence on the other side. Candidates are
-    the language's own file only; the lowest index wins a tie.
+    the language's own file only; the lowest index wins a tie. `xx2en_csls`, `xx2en_margin`: the index where the
+    cosine is corrected for hubs, never the headline. `occurrences`: how many sentences of the language have English
+    sentence i among their 10 nearest; `hubness` is the skewness of these numbers.
     """
 
     name = "bitext"
@@ -51,6 +60,9 @@ class BitextRetrieval:
         "accuracy": _nearest_is_right("xx2en"),
         "accuracy_en2xx": _nearest_is_right("en2xx"),
         "accuracy_both": _nearest_is_right("xx2en", "en2xx"),
+        "accuracy_csls": _nearest_is_right("xx2en_csls"),
+        "accuracy_margin": _nearest_is_right("xx2en_margin"),
+        "hubness": Metric(_hubness),
     }
 
     def size(self, data: Bitext) -> int:
@@ -74,8 +86,19 @@ class BitextRetrieval:
         """Yields each language's nearest neighbours."""
         for language in languages:
             data: Bitext = dataset[language]
-            forward, backward = mutual_nearest(encode(data.source), encode(data.target))
-            yield language, {"xx2en": forward, "en2xx": backward}
+            source, target = encode(data.source), encode(data.target)
+            forward, backward = mutual_nearest(source, target)
+            corrected = corrected_nearest(source, target)
+            yield (
+                language,
+                {
+                    "xx2en": forward,
+                    "en2xx": backward,
+                    "xx2en_csls": corrected.csls,
+                    "xx2en_margin": corrected.margin,
+                    "occurrences": occurrences(source, target),
+                },
+            )
 
 
 SHAPE = BitextRetrieval()

@@ -15,7 +15,7 @@ from xrete.lazy import np
 from xrete.shapes.contract import Data, Encode, JointScores
 from xrete.shapes.metric import Metric
 from xrete.vectors import geometry
-from xrete.vectors.alignment import hubness, pair_cosine, rank_correlation
+from xrete.vectors.alignment import pair_cosine, rank_correlation
 from xrete.vectors.disk_buffer import DiskBuffer
 from xrete.vectors.geometry import (
     ClusterSums,
@@ -27,6 +27,7 @@ from xrete.vectors.geometry import (
     Rows,
     diagonal_kl,
 )
+from xrete.vectors.hubness import hubness
 from xrete.vectors.search import mutual_nearest
 
 COMPONENTS = 16
