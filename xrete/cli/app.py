@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from xrete import __version__
-from xrete.cli import data, doctor, plugins
+from xrete.cli import data, doctor, plugins, published
 from xrete.cli.compare import compare
 from xrete.cli.export import export
 from xrete.cli.picture import picture
@@ -39,6 +39,7 @@ app.command(name="tasks")(plugins.tasks)
 app.command(name="models")(plugins.models)
 app.command()(plugins.check)
 app.add_typer(data.app, name="data")
+app.add_typer(published.app, name="import")
 app.command()(doctor.doctor)
 
 INTERRUPTED = 130

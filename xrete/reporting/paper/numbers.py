@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
-from importlib.resources import files as package_files
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from xrete.published.paper import PaperCell, paper_cells
 from xrete.reporting.leaderboard import ALL, NOT_PUBLISHED, Measure, Subject, TableCell
 
 TABLES = {"main": 1, "zero-shot": 2, "long-tail": 3, "geometry": 4, "ablation-phases": 5, "ablation-ranks": 6}
@@ -29,57 +25,6 @@ LANGUAGE_TABLES = {
 
 _ABLATED = "emmax-"
 """Ablated models belong to the ablation tables only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperCell:
-    """A number of the paper, as `results/paper/README.md` explains it."""
-
-    table: int
-    row: str
-    model: str
-    origin: str
-    protocol: str
-    task: str
-    metric: str
-    language: str | None
-    group: str | None
-    printed: str
-    value: float
-    note: str | None = None
-
-    @property
-    def half_unit(self) -> float:
-        """Half a unit of the last printed place, in XRETE's unit: how far rounding may have moved the number."""
-        places = len(self.printed.partition(".")[2])
-        scale = self.value / float(self.printed) if float(self.printed) else 1.0
-        return 0.5 * 10.0**-places * scale
-
-
-@cache
-def paper_cells(table: int) -> tuple[PaperCell, ...]:
-    """Reads one of the paper's tables."""
-    content = json.loads(_file(f"table-{table:02}.json"))
-    return tuple(PaperCell(table=table, **cell) for cell in content["cells"])
-
-
-def obstacles(cell: PaperCell) -> tuple[str, ...]:
-    """Returns why a number cannot be measured again; empty where nothing is known to stand before it."""
-    fields = asdict(cell)
-    return tuple(text for wanted, text in _obstacles() if all(fields[key] in wanted[key] for key in wanted))
-
-
-@cache
-def _obstacles() -> tuple[tuple[Mapping[str, Sequence[Any]], str], ...]:
-    known = []
-    for obstacle in tomllib.loads(_file("obstacles.toml"))["obstacle"]:
-        reason = obstacle.pop("reason")
-        known.append(({key: x if isinstance(x, list) else [x] for key, x in obstacle.items()}, reason))
-    return tuple(known)
-
-
-def _file(name: str) -> str:
-    return (package_files("xrete.results") / "paper" / name).read_text("utf-8")
 
 
 class Paper:

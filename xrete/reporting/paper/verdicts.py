@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from xrete import registry
+from xrete.published.paper import PaperCell, obstacles
 from xrete.reporting.leaderboard import NOT_RUN, NOT_SCORED, Measure, Row, Status, TableCell, Verdict
-from xrete.reporting.paper.numbers import Paper, PaperCell, obstacles
+from xrete.reporting.paper.numbers import Paper
 
 ROUNDING = 1e-9
 WORDS: dict[Status, str] = {
