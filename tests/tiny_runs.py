@@ -21,6 +21,7 @@ SETTINGS = (
     "encoder.pooling=mean",
     f"encoder.max_length={LENGTH}",
     "encoder.dropout=0.1",
+    "encoder.key_momentum=0.5",
     "loss.queue=24",
     "ranks.start_pairs=200",
     "ranks.typical_start=linear",

@@ -19,6 +19,23 @@ DRIFT = 0.5
 """How much of s_1 - s_N must be left of what phase 2 began with."""
 
 
+OLD_KEYS = 0.5
+"""Share of the key encoder that a phase may leave as it was at the phase's start."""
+GONE = 0.01
+"""The share that a momentum which fits leaves."""
+
+
+def stale_keys(momentum: float, steps: int) -> str | None:
+    """Returns what to say of a key encoder that lags behind for all of a phase; None where it does not."""
+    left = momentum**steps
+    if left <= OLD_KEYS:
+        return None
+    return (
+        f"encoder.key_momentum = {momentum:g} leaves {left:.0%} of the old key encoder after the {steps:,} steps "
+        f"of this phase, so keys lag behind; {GONE ** (1 / steps):.3g} leaves {GONE:.0%}"
+    )
+
+
 def _is_irrelevance(metrics: dict[str, Any]) -> bool:
     """Whether one rank has nearly all pairs by right: of two, the second, since few sentences are paraphrases.
 

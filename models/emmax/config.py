@@ -106,6 +106,11 @@ class RankConfig(Section):
         "never gives rank 1, or N equal parts of [0, 1].",
     )
     virtual: Size = Field(4, description="Virtual examples of a bitext.")
+    mixed: Literal["translation", "anchor"] = Field(
+        "translation",
+        description="What a virtual example mixes with an unrelated sentence: the translation (Eq. 3), or the "
+        "sentence itself, as in the official code, whose lines for the translation are commented out.",
+    )
     renormalise: bool = Field(
         True, description="Put virtual examples back on the sphere, where real sentences are."
     )
@@ -132,6 +137,18 @@ class LossConfig(Section):
         "masked",
         description="Ranking InfoNCE by logsumexp over those that have a positive (Eq. 20), or the official code's "
         "mean of probabilities with 1e-7 in places.",
+    )
+    rank_weight: Rate = Field(
+        0.05,
+        description="Weight of the terms of ranks 2 to N - 1 in Eq. 7, in which it is 1. The term of rank 1 tells "
+        "translations from others; the lower ones pull merely related sentences near, and at full weight nearer "
+        "than translations are.",
+    )
+    average: Literal["found", "all"] = Field(
+        "found",
+        description="Anchors that a rank's term is averaged over: those for which the classifier has found a "
+        "candidate of that rank, or all (the expectation in Eq. 7, and the official code), where a rank that few "
+        "have counts for little.",
     )
     candidates: Literal["batch+queue", "queue"] = Field(
         "batch+queue",
@@ -165,11 +182,23 @@ class Expectation(Section):
     """Phase 2 on sentences without translations: both modules teach each other (Eq. 6 to 11)."""
 
     steps: Count = Field(2_000, description="Steps of phase 2; 0 is the ablation with phase 1 only.")
+    objective: Literal["ranks", "contrast"] = Field(
+        "ranks",
+        description="What the encoder learns in phase 2: semantic ranks (Eq. 7), or what it learned in phase 1, "
+        "InfoNCE on bitexts (Eq. 2), for as many steps at the same rates: the control that gains of phase 2 are "
+        "measured against.",
+    )
     encoder_rate: Rate | None = Field(
         None, description="Peak learning rate of the encoder in phase 2; none takes optimisation.encoder_rate."
     )
+    classifier_rate: Rate | None = Field(
+        None, description="Peak learning rate of the classifier there; none takes optimisation.classifier_rate."
+    )
     parallel_fraction: Share = Field(
-        0.0, description="Share of a batch that are bitexts, whose rank 1 is given: 0 in the paper, 1 in its code."
+        0.5,
+        description="Share of a batch that are bitexts, whose rank 1 is given: 0 in the paper, 1 in its code. "
+        "Without any, hardly an anchor has a true paraphrase among its candidates, and both modules may agree on "
+        "false ones.",
     )
     train_classifier: bool = Field(True, description="False keeps the classifier of phase 1: the ablation 'fixed'.")
 

@@ -125,7 +125,7 @@ class Watch:
                 {f"{step.phase}/{key}": value for key, value in values.items() if isinstance(value, float)}, done
             )
         self._show(step.phase, done, values)
-        if step.phase == "em":
+        if "agreement" in values:
             for text in self._alarms.look(step.number, values):
                 self.warn(f"step {done:,}: {text}")
         self._reset()
@@ -186,7 +186,7 @@ class Watch:
         kept = list(takewhile(lambda entry: _is_done(entry, progress), _entries(self._file)))
         write_text(self._file, "".join(map(_line, kept)))
         for entry in kept:  # what was said already is not said again
-            if entry["event"] == "step" and entry["phase"] == "em":
+            if "agreement" in entry:
                 self._alarms.look(entry["step"] - 1, entry)
             if entry["event"] == "score" and entry["phase"] == "em":
                 self._alarms.score(entry["score"])

@@ -18,7 +18,7 @@ from xrete.training.optim import seed_of
 from .classifier import GaussianMixture, start_similarities
 from .losses import classifier_loss, info_nce, ranking_info_nce
 from .monitors import watch_contrast, watch_em, watch_warm_up
-from .ranks import PARAPHRASE, sums_by_rank, temperatures, virtual_examples, virtual_ranks
+from .ranks import PARAPHRASE, rank_weights, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .step import Candidates, Step
 from .training import Training
 
@@ -31,7 +31,11 @@ def train(run: Training) -> None:
     else:
         warm_up_encoder(run)
         warm_up_classifier(run)
-    expectation_maximisation(run)
+    if run.config.em.objective == "contrast":
+        continue_contrast(run)
+    else:
+        check_ranks(run)
+        expectation_maximisation(run)
 
 
 def model_language(run: Training) -> None:
@@ -44,14 +48,7 @@ def model_language(run: Training) -> None:
 
 def warm_up_encoder(run: Training) -> None:
     """Phase 1a: InfoNCE on bitexts (Eq. 2), both directions, against keys of the batch and the queue."""
-    pairs = run.config.optimisation.batch // 2
-    for step in run.phase(
-        "encoder", run.config.warmup.encoder_steps, lambda data: data.bitexts(pairs), ["encoder"]
-    ):
-        queries = run.encode(step)
-        keys = run.encode_keys(step)
-        run.learn(step, encoder=_contrast(run, step, queries, run.candidates(step, keys)))
-        run.queue.push(keys, step.ids)
+    _learn_contrast(run, "encoder", run.config.warmup.encoder_steps)
 
 
 def warm_up_classifier(run: Training) -> None:
@@ -64,7 +61,6 @@ def warm_up_classifier(run: Training) -> None:
         "classifier", config.warmup.classifier_steps, lambda data: data.bitexts(pairs), ["classifier"]
     ):
         run.learn(step, classifier=_classify(run, step, run.encode_frozen(step.share)))
-    check_ranks(run)
 
 
 def warm_up_jointly(run: Training) -> None:
@@ -78,7 +74,11 @@ def warm_up_jointly(run: Training) -> None:
         contrast = _contrast(run, step, queries, run.candidates(step, keys))
         run.learn(step, encoder=contrast, classifier=_classify(run, step, run.team.gather(queries.detach())))
         run.queue.push(keys, step.ids)
-    check_ranks(run)
+
+
+def continue_contrast(run: Training) -> None:
+    """The control of phase 2: phase 1a goes on for as many steps, at phase 2's rates."""
+    _learn_contrast(run, "em", run.config.em.steps)
 
 
 def expectation_maximisation(run: Training) -> None:
@@ -86,6 +86,7 @@ def expectation_maximisation(run: Training) -> None:
     config, team = run.config, run.team
     number = config.ranks.number
     tau = temperatures(config.loss.low, config.loss.high, number).to(team.device)
+    weights = rank_weights(config.loss.rank_weight, number).to(team.device)
     trains = ["encoder", "classifier"] if config.em.train_classifier else ["encoder"]
     size, parallel = config.optimisation.batch, config.em.parallel_fraction
     for step in run.phase("em", config.em.steps, lambda data: data.mixed(size, parallel), trains):
@@ -113,11 +114,12 @@ def expectation_maximisation(run: Training) -> None:
             candidates.allowed | own,
             tau,
             config.loss.ranking,
+            config.loss.average,
         )
         taught = classifier_loss(scores, by_encoder_or_known, compared, config.ranks.smoothing)
         run.learn(
             step,
-            encoder=team.mean(*ranking).sum(),
+            encoder=(weights * team.mean(*ranking)).sum(),
             classifier=_mean_over_ranks(run, *taught) if config.em.train_classifier else None,
         )
         run.typical.update(team.sum(sums), team.sum(counts))  # Eq. 11
@@ -181,6 +183,16 @@ def check_ranks(run: Training) -> None:
         run.watch.warn(text)
 
 
+def _learn_contrast(run: Training, phase: str, steps: int) -> None:
+    """Takes the steps of a phase that teaches the encoder alone, by Eq. 2."""
+    pairs = run.config.optimisation.batch // 2
+    for step in run.phase(phase, steps, lambda data: data.bitexts(pairs), ["encoder"]):
+        queries = run.encode(step)
+        keys = run.encode_keys(step)
+        run.learn(step, encoder=_contrast(run, step, queries, run.candidates(step, keys)))
+        run.queue.push(keys, step.ids)
+
+
 def _contrast(run: Training, step: Step, queries: Tensor, candidates: Candidates) -> Tensor:
     """This process's part of the mean of Eq. 2."""
     similarities = queries @ candidates.vectors.T
@@ -229,8 +241,9 @@ def _labelled(
     examples = [_Labelled(x, y, ranks + PARAPHRASE)]
     if config.real_negatives:
         examples.append(_Labelled(x, vectors[other[0]], ranks + number - 1))
+    near = x if config.mixed == "anchor" else y
     mixed = virtual_examples(
-        y.expand(config.virtual, -1, -1), vectors[other[1:]], shares, renormalise=config.renormalise
+        near.expand(config.virtual, -1, -1), vectors[other[1:]], shares, renormalise=config.renormalise
     )
     examples.append(
         _Labelled(

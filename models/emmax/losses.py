@@ -39,11 +39,12 @@ def ranking_info_nce(
     allowed: Tensor,
     temperatures: Tensor,
     form: Literal["masked", "official"] = "masked",
+    average: Literal["found", "all"] = "found",
 ) -> tuple[Tensor, Tensor]:
     """Ranking InfoNCE (Eq. 7, 20): each rank's candidates against themselves and all of higher ranks.
 
     For anchor i and rank r < N: P = {k : rank(i, k) = r}, D = {k : rank(i, k) >= r},
-    l = logsumexp_{k in D} s_ik / tau_r - logsumexp_{k in P} s_ik / tau_r, left out where P is empty.
+    l = logsumexp_{k in D} s_ik / tau_r - logsumexp_{k in P} s_ik / tau_r, 0 where P is empty.
 
     Args:
         similarities: Cosines, float32 [B, C].
@@ -52,7 +53,8 @@ def ranking_info_nce(
         temperatures: tau_1 to tau_{N-1}, float32 [N - 1].
         form: "official" computes what the authors' code does instead: -log of the mean probability of P, with
             1e-7 added to every column, after the row's greatest similarity is taken off, the forbidden ones'
-            too; anchors without a positive count with -log 1e-7.
+            too; anchors without a positive have -log 1e-7 rather than 0.
+        average: Over anchors that have a positive of the rank, or over all.
 
     Returns:
         Sums over anchors [N - 1], and how many anchors each is over [N - 1]; the loss is the sum of their ratios.
@@ -61,13 +63,14 @@ def ranking_info_nce(
     for rank, temperature in enumerate(temperatures.unbind()):
         positive = allowed & (ranks == rank)
         among = allowed & (ranks >= rank)
+        has_positive = positive.any(dim=1)
         if form == "official":
             terms = _official(similarities, positive, among, temperature)
-            counted = torch.ones_like(terms, dtype=torch.bool)
         else:
             scaled = similarities / temperature
             terms = _logsumexp(scaled, among) - _logsumexp(scaled, positive)
-            counted = positive.any(dim=1)
+            terms = torch.where(has_positive, terms, 0.0)
+        counted = torch.ones_like(has_positive) if average == "all" else has_positive
         sums.append(torch.where(counted, terms, 0.0).sum())
         counts.append(counted.sum())
     return torch.stack(sums), torch.stack(counts).to(similarities.dtype)

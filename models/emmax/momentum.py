@@ -66,6 +66,9 @@ class KeyEncoder(nn.Module):
 class KeyQueue(nn.Module):
     """The newest K keys, first in, first out; empty at the start.
 
+    A change of phase keeps it: phase 1b leaves the encoder as it is, so the last keys of phase 1a are as fresh when
+    phase 2 starts as a queue's keys ever are, and leave it after K / B steps.
+
     Attributes:
         keys: float32 [K, d].
         ids: Digest of each key's sentence, int64 [K].

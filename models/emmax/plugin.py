@@ -13,6 +13,9 @@ from ..transformer import identity
 from ..weights import folder_digest, settings
 from .folders import EMBEDDED, PHASES, RUNS, TRAINING, find_encoder
 
+CONTROL = "control"
+"""What a record calls phase 2 where it is phase 1a continued."""
+
 
 def training_of(folder: Path) -> dict[str, Any]:
     """Returns how the encoder in a folder was trained, in brief: what leaderboards group by, and its provenance."""
@@ -27,9 +30,12 @@ def training_of(folder: Path) -> dict[str, Any]:
         "em": config["em"]["steps"],
     }
     overlap = card["overlap"] and {key: card["overlap"][key] for key in ("data", "texts", "found")}
+    phases = [phase for phase in PHASES[: last + 1] if steps[phase]]
+    if config["em"].get("objective") == "contrast":
+        phases = [CONTROL if phase == "em" else phase for phase in phases]
     return {
         "start": card["start"],
-        "phases": [phase for phase in PHASES[: last + 1] if steps[phase]],
+        "phases": phases,
         "classifier": config["ranks"]["classifier"],
         "ranks": config["ranks"]["number"],
         "train_classifier": config["em"]["train_classifier"],

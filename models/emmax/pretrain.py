@@ -33,7 +33,14 @@ TOKENIZER_SENTENCES = 200_000
 """Sentences that a new tokenizer is trained on, at most."""
 
 
-def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Console | None = None) -> Path:
+def pretrain(
+    config: Config,
+    folder: Path,
+    *,
+    fresh: bool = False,
+    console: Console | None = None,
+    corpora: Path | None = None,
+) -> Path:
     """Trains an encoder, or goes on where the run in `folder` was.
 
     Args:
@@ -41,6 +48,7 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
         folder: The run's.
         fresh: Throw away the run that the folder holds; prepared corpora stay.
         console: Where progress is shown; standard error by default.
+        corpora: Where prepared text is kept; below `folder` by default.
 
     Returns:
         The folder of the best checkpoint by held-out retrieval, or of the last where nothing was scored.
@@ -61,7 +69,7 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
             clear(folder)
         team.wait()
         with closing(Watch(config, team, folder, console or Console(stderr=True))) as watch:
-            run = set_up(config, team, folder, watch)
+            run = set_up(config, team, folder, watch, corpora)
             if team.leads:
                 write_text(folder / SETTINGS, dump(config))
             if run.begins(PHASES[0]):
@@ -78,9 +86,10 @@ def pretrain(config: Config, folder: Path, *, fresh: bool = False, console: Cons
         team.leave()
 
 
-def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
+def set_up(config: Config, team: Team, folder: Path, watch: Watch, corpora: Path | None = None) -> Training:
     """Puts a run together: its text, its encoder, and the state of the newest checkpoint, if there is one."""
-    prepared = prepare(config.data, folder / "corpora")
+    corpora = corpora or folder / "corpora"
+    prepared = prepare(config.data, corpora)
     team.wait()
     watch.corpora = prepared.card()
     if team.leads and config.watch.test_data:
@@ -91,7 +100,7 @@ def set_up(config: Config, team: Team, folder: Path, watch: Watch) -> Training:
         config.compute,
         mlm=config.mlm.weight > 0 or config.warmup.mlm_steps > 0,
         device=team.device,
-        tokenizer=None if config.encoder.start else _new_tokenizer(config, team, folder / "corpora", prepared),
+        tokenizer=None if config.encoder.start else _new_tokenizer(config, team, corpora, prepared),
     )
     keeper = Checkpoints(folder, config, prepared.digest, start, team)
     run = Training(config, team, start, prepared, keeper, watch, Scorer(config.watch))
@@ -112,7 +121,7 @@ def _check_text(config: Config) -> None:
     data, warmup, em = config.data, config.warmup, config.em
     if not data.parallel and (warmup.encoder_steps or warmup.classifier_steps or em.steps):
         raise UsageError("there are no bitexts to learn ranks from: give data.parallel a source")
-    alone = warmup.mlm_steps or (em.steps and em.parallel_fraction < 1)
+    alone = warmup.mlm_steps or (em.steps and em.objective == "ranks" and em.parallel_fraction < 1)
     if alone and not (data.monolingual or data.bitexts_as_monolingual):
         raise UsageError(
             "there is no monolingual text: give data.monolingual a source, or set data.bitexts_as_monolingual"

@@ -55,6 +55,13 @@ def temperatures(low: float, high: float, number: int) -> Tensor:
     return torch.linspace(low, high, number - 1)
 
 
+def rank_weights(weight: float, number: int) -> Tensor:
+    """Returns the weights of the terms of ranking InfoNCE, float32 [N - 1]: 1, and `weight` from rank 2 on."""
+    weights = torch.full((number - 1,), weight)
+    weights[PARAPHRASE] = 1.0
+    return weights
+
+
 class TypicalSimilarity(nn.Module):
     """The moving mean similarity s_r of each rank, and the encoder's own opinion c_M of a pair's rank.
 

@@ -7,7 +7,10 @@
     "phase 1 only" = ["em.steps=0"]
     "FCN" = ["ranks.classifier=fcn"]
 
-Variants whose settings do not reach phase 1a share it: their runs fork from the first one's last checkpoint of it.
+Variants whose settings do not reach phase 1a share it: their runs fork from the first one's last checkpoint of it,
+or from that of a run that is done already:
+
+    phase_1 = ["checkpoints/run7"]
 """
 
 from __future__ import annotations
@@ -32,10 +35,13 @@ from xrete.model import PretrainOptions
 
 from .checkpoint import leaves
 from .config import Config, read
-from .folders import STATE, checkpoints
+from .folders import STATE, checkpoints, clear
 from .pretrain import pretrain
 
-LATER = ("ranks.", "em.", "loss.low", "loss.high", "loss.ranking", "loss.self_positive", "warmup.classifier_steps")
+LATER = (
+    "ranks.", "em.", "loss.low", "loss.high", "loss.ranking", "loss.rank_weight", "loss.average",
+    "loss.self_positive", "warmup.classifier_steps", "optimisation.classifier_rate",
+)  # fmt: skip
 """Settings that phases 0 and 1a of a sequential run do not read."""
 KEPT = 100
 """Checkpoints kept of each run: those between phases are what others fork from, and what studies look at."""
@@ -49,6 +55,7 @@ class Sweep(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (42,)
+    phase_1: tuple[Path, ...] = ()
     variants: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
 
 
@@ -72,10 +79,12 @@ def run(sweep: Sweep, options: PretrainOptions) -> None:
 
     Args:
         sweep: The variants.
-        options: The config that they vary; its `out` gets a folder for each run, and `sweep.json` with all scores.
+        options: The config that they vary; its `out` gets a folder for each run, `corpora`, and `sweep.json` with
+            all scores.
 
     Raises:
-        UsageError: a variant's settings are wrong, which is said before the first run.
+        UsageError: a variant's settings are wrong, which is said before the first run; or a run has no phase 1 to
+            fork from, where the sweep names some.
     """
     plan = {
         (variant, seed): read(
@@ -86,9 +95,13 @@ def run(sweep: Sweep, options: PretrainOptions) -> None:
     }
     for (variant, seed), config in plan.items():
         place = options.out / slug(variant, seed)
+        if options.fresh:
+            clear(place)
         if not checkpoints(place):
-            _fork(config, place, [options.out / slug(other, seed) for other in sweep.variants])
-        pretrain(config, place, fresh=options.fresh)
+            siblings = [options.out / slug(other, seed) for other in sweep.variants]
+            if not _fork(config, place, [*sweep.phase_1, *siblings]) and sweep.phase_1:
+                raise UsageError(_no_phase_1(variant, seed, config, sweep.phase_1))
+        pretrain(config, place, corpora=options.out / "corpora")
     scores = collect(sweep, options.out)
     write_text(options.out / "sweep.json", json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
     Console().print(table(scores))
@@ -112,7 +125,8 @@ def collect(sweep: Sweep, folder: Path) -> dict[str, list[list[dict[str, Any]]]]
 
 def table(scores: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Table:
     """Shows each variant after phase 1 and at its end: means over seeds, with their intervals."""
-    names = sorted({(task, group) for runs in scores.values() for run in runs for task, group in _cells(run[-1])})
+    ends = [entry for runs in scores.values() for run in runs for entry in run[-1:]]  # none where no task is scored
+    names = sorted({cell for entry in ends for cell in _cells(entry)})
     result = Table("variant", *(f"{task} {group}\nphase 1 → end" for task, group in names))
     for variant, runs in scores.items():
         row = []
@@ -141,25 +155,55 @@ def _after_phase_1(run: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return [entry for entry in run if entry["phase"] != "em"][-1]
 
 
-def _fork(config: Config, place: Path, others: Sequence[Path]) -> None:
+def _fork(config: Config, place: Path, others: Sequence[Path]) -> bool:
     """Starts a run from another's last checkpoint of phase 1a, where both are the same up to there.
 
     Another that was better by then comes along, since it may stay the best.
+
+    Returns:
+        Whether there is one.
     """
-    name = f"1-encoder-{config.warmup.encoder_steps:07d}"
+    name = _end_of_phase_1a(config)
     if config.warmup.order == "joint":
-        return
+        return False
     settings = config.model_dump(mode="json")
     for other in [other for other in others if (other / name).is_dir()]:
         last = json.loads(read_text(other / name / STATE))
         if _early(last["config"]) == _early(settings):
             shutil.rmtree(place, ignore_errors=True)
-            for kept in dict.fromkeys((last["best"] or name, name)):
+            for kept in {last["best"] or name, name}:
+                if not (other / kept).is_dir():
+                    continue  # another became the best later
                 with atomic_folder(place / kept) as aside:
                     shutil.copytree(other / kept, aside, dirs_exist_ok=True)
                     state = json.loads(read_text(aside / STATE)) | {"config": settings}
                     write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
-            return
+            return True
+    return False
+
+
+def _end_of_phase_1a(config: Config) -> str:
+    """Returns the name of the checkpoint that runs fork from."""
+    return f"1-encoder-{config.warmup.encoder_steps:07d}"
+
+
+def _no_phase_1(variant: str, seed: int, config: Config, runs: Sequence[Path]) -> str:
+    """Says why a variant cannot begin where the runs that the sweep file names end."""
+    if config.warmup.order == "joint":
+        return f"variant '{variant}': a joint warm-up has no phase 1a that runs could share; leave phase_1 out"
+    name, mine = _end_of_phase_1a(config), _early(config.model_dump(mode="json"))
+    for run in runs:
+        if (run / name / STATE).is_file():
+            theirs = _early(json.loads(read_text(run / name / STATE))["config"])
+            key = next(key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key))
+            return (
+                f"variant '{variant}', seed {seed}: {run} was made with {key} = {theirs.get(key)!r}, not "
+                f"{mine.get(key)!r}; name a run with the same settings of phase 1a under phase_1, or leave that out"
+            )
+    return (
+        f"variant '{variant}', seed {seed}: none of phase_1 ({', '.join(map(str, runs))}) has a checkpoint {name}; "
+        "name a run whose phase 1a is done"
+    )
 
 
 def _early(config: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from xrete.errors import XreteError
 from xrete.training.optim import decay_groups, lr_factor, seed_of
 from xrete.training.team import Team
 
+from .alarms import stale_keys
 from .batches import Feed, Group, Grouping, Share, order_of
 from .checkpoint import Checkpoints
 from .config import Config
@@ -126,6 +127,8 @@ class Training:
         self.state.progress = Progress(name, first, self.progress.position)
         self._begin(name, trains)
         self.watch.begin(name, first, steps)
+        if not first and name in ("encoder", "em") and (lag := stale_keys(self.config.encoder.key_momentum, steps)):
+            self.watch.warn(lag)
         for number, share in enumerate(self.shares(draw, steps - first), start=first):
             self._set_rates(name, number, steps)
             step = self._step(name, number, share)
@@ -294,8 +297,9 @@ class Training:
     def _set_rates(self, phase: str, number: int, steps: int) -> None:
         plan = self.config.optimisation
         peaks = {"encoder": plan.encoder_rate, "classifier": plan.classifier_rate}
-        if phase == "em" and self.config.em.encoder_rate is not None:
-            peaks["encoder"] = self.config.em.encoder_rate
+        if phase == "em":
+            own = {"encoder": self.config.em.encoder_rate, "classifier": self.config.em.classifier_rate}
+            peaks |= {name: rate for name, rate in own.items() if rate is not None}
         share = lr_factor(number, steps, plan.schedule, plan.warmup)
         for name, optimiser in self.state.optimisers.items():
             for group in optimiser.param_groups:

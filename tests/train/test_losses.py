@@ -1,4 +1,5 @@
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from xrete.models.emmax.config import read
 from xrete.models.emmax.losses import classifier_loss, info_nce, ranking_info_nce
-from xrete.models.emmax.ranks import temperatures
+from xrete.models.emmax.ranks import rank_weights, temperatures
 
 S = torch.tensor([[0.9, 0.5, 0.45, 0.2, -0.1]])
 RANKS = torch.tensor([[0, 1, 1, 2, 3]])
@@ -19,7 +20,9 @@ def loss(sums: Tensor, counts: Tensor) -> Tensor:
     return (sums / counts.clamp(min=1)).sum()
 
 
-def plain_ranking(s: Tensor, ranks: Tensor, allowed: Tensor, tau: Tensor) -> Tensor:
+def plain_ranking(
+    s: Tensor, ranks: Tensor, allowed: Tensor, tau: Tensor, weight: float = 1.0, average: str = "found"
+) -> Tensor:
     """Eq. 20, one exponential at a time."""
     total = s.new_zeros(())
     for r in range(len(tau)):
@@ -32,7 +35,8 @@ def plain_ranking(s: Tensor, ranks: Tensor, allowed: Tensor, tau: Tensor) -> Ten
                 below = sum((torch.exp(s[i, k] / tau[r]) for k in among), s.new_zeros(()))
                 terms.append(-torch.log(above / below))
         if terms:
-            total = total + torch.stack(terms).mean()
+            anchors = len(s) if average == "all" else len(terms)
+            total = total + (weight if r else 1.0) * torch.stack(terms).sum() / anchors
     return total
 
 
@@ -47,10 +51,11 @@ def test_the_official_form_of_it() -> None:
     similarities = torch.cat([S, torch.tensor([[1.0]])], dim=1)  # the anchor's own key, masked
     ranks = torch.cat([RANKS, torch.tensor([[0]])], dim=1)
     allowed = torch.tensor([[True] * 5 + [False]])
-    sums, _ = ranking_info_nce(similarities, ranks, allowed, temperatures(0.05, 0.1, 4), "official")
+    official: tuple[Literal["official"], Literal["all"]] = ("official", "all")
+    sums, _ = ranking_info_nce(similarities, ranks, allowed, temperatures(0.05, 0.1, 4), *official)
     assert sums.tolist() == pytest.approx([0.00046443, 0.70570342, 0.05029005], abs=2e-6)
     nobody = torch.full_like(ranks, 3)
-    sums, counts = ranking_info_nce(similarities, nobody, allowed, temperatures(0.05, 0.1, 4), "official")
+    sums, counts = ranking_info_nce(similarities, nobody, allowed, temperatures(0.05, 0.1, 4), *official)
     assert sums.tolist() == pytest.approx([-math.log(1e-7)] * 3, rel=1e-4)
     assert counts.tolist() == [1, 1, 1]
 
@@ -64,16 +69,24 @@ def test_two_ranks_and_one_positive_are_info_nce(tau: float, expected: float) ->
     assert info_nce(s, torch.tensor([0]), allowed, tau).item() == pytest.approx(expected, rel=1e-5)
 
 
-@given(st.integers(0, 10_000), st.integers(2, 5))
+@given(
+    st.integers(0, 10_000),
+    st.integers(2, 5),
+    st.sampled_from([0.0, 0.0625, 1.0]),
+    st.sampled_from(["found", "all"]),
+)
 @settings(deadline=None, max_examples=25)
-def test_both_losses_have_the_gradient_of_a_plain_loop(seed: int, number: int) -> None:
+def test_both_losses_have_the_gradient_of_a_plain_loop(
+    seed: int, number: int, weight: float, average: Literal["found", "all"]
+) -> None:
     random = torch.Generator().manual_seed(seed)
     s = (2 * torch.rand(4, 6, generator=random, dtype=torch.float64) - 1).requires_grad_()
     ranks = torch.randint(number, (4, 6), generator=random)
     allowed = torch.rand(4, 6, generator=random) < 0.8
     tau = temperatures(0.3, 0.6, number).double()
-    ours = loss(*ranking_info_nce(s, ranks, allowed, tau))
-    plain = plain_ranking(s, ranks, allowed, tau)
+    sums, counts = ranking_info_nce(s, ranks, allowed, tau, average=average)
+    ours = (rank_weights(weight, number) * sums / counts.clamp(min=1)).sum()
+    plain = plain_ranking(s, ranks, allowed, tau, weight, average)
     torch.testing.assert_close(ours, plain)
     if plain.requires_grad:
         torch.testing.assert_close(
@@ -138,3 +151,16 @@ def test_the_official_preset_smooths_as_the_official_code() -> None:
     sums, _ = classifier_loss(scores, torch.tensor([0]), torch.tensor([True]), smoothing)
     (gradient,) = torch.autograd.grad(sums.sum(), scores)
     assert (0.25 - gradient).flatten().tolist() == pytest.approx([0.7, 0.1, 0.1, 0.1])
+
+
+def test_full_weight_is_no_weight_to_the_last_bit() -> None:
+    """Of what the loop multiplies the terms with: runs with the printed loss are what they were."""
+    s = torch.randn(8, 20, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    ranks = torch.randint(4, (8, 20), generator=torch.Generator().manual_seed(4))
+    sums, counts = ranking_info_nce(s, ranks, torch.ones_like(ranks, dtype=torch.bool), temperatures(0.05, 0.1, 4))
+    plain, weighted = (sums / counts).sum(), (rank_weights(1.0, 4) * (sums / counts)).sum()
+    assert plain.item() == weighted.item()
+    one, other = (torch.autograd.grad(value, s, retain_graph=True)[0] for value in (plain, weighted))
+    assert torch.equal(one, other)
+    assert rank_weights(0.05, 4).tolist() == pytest.approx([1.0, 0.05, 0.05])
+    assert rank_weights(0.05, 2).tolist() == [1.0]

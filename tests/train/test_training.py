@@ -128,8 +128,11 @@ def test_a_group_is_no_larger_than_what_is_kept(assemble: Assemble) -> None:
 # --- phase 1a, by the equation ------------------------------------------------------------------------------
 
 
-def test_phase_1a_is_info_nce_in_both_directions(assemble: Assemble) -> None:
-    run = assemble(*ONE["encoder"], "encoder.dropout=0.0", "loss.temperature=0.07")
+@pytest.mark.parametrize("phase", ["encoder", "em"])
+def test_phase_1a_is_info_nce_in_both_directions(assemble: Assemble, phase: str) -> None:
+    """And so is phase 2 where it is the control."""
+    steps = (*NOTHING, f"{'em' if phase == 'em' else 'warmup'}.{'' if phase == 'em' else 'encoder_'}steps=1")
+    run = assemble(*steps, "em.objective=contrast", "encoder.dropout=0.0", "loss.temperature=0.07")
     fill_queue(run)
     expected = []
     learn = run.learn
@@ -155,7 +158,8 @@ def test_phase_1a_is_info_nce_in_both_directions(assemble: Assemble) -> None:
         learn(step, **losses)
 
     run.learn = spy
-    loop.warm_up_encoder(run)
+    (loop.continue_contrast if phase == "em" else loop.warm_up_encoder)(run)
+    assert run.progress.phase == phase
     assert logged(run, "loss_encoder") == pytest.approx([np.mean(expected)], rel=1e-5)
 
 
@@ -173,9 +177,12 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("own", ["left out", "positive", "compared"])
-def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str) -> None:
+@pytest.mark.parametrize(("weight", "average"), [(0.05, "found"), (1.0, "found"), (0.3, "all")])
+def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str, weight: float, average: str) -> None:
     """Cell by cell, from the vectors, classifier and s_r of the step; half of the batch are bitexts."""
     more = {"left out": (), "positive": ("loss.self_positive=true",), "compared": ("ranks.self_cells=true",)}[own]
+    if (weight, average) != (0.05, "found"):  # which are the defaults
+        more = (*more, f"loss.rank_weight={weight}", f"loss.average={average}")
     run = assemble(*ONE["em"], "ranks.smoothing=0.2", "ranks.balance=false", *more)
     loop.start_classifier(run)
     run.typical.values.copy_(torch.tensor([0.9, 0.8, 0.6, 0.3]))
@@ -240,7 +247,9 @@ def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str) -> None
                 ranking[rank].append(math.log(sum(among)) - math.log(sum(positive)))
     assert known == 8
     assert all(means.values())
-    assert seen["losses"]["encoder"] == pytest.approx(sum(np.mean(ranking[rank]) for rank in range(3)), rel=1e-5)
+    anchors = {rank: len(x) if average == "all" else len(ranking[rank]) for rank in range(3)}
+    expected = sum((weight if rank else 1.0) * sum(ranking[rank]) / anchors[rank] for rank in range(3))
+    assert seen["losses"]["encoder"] == pytest.approx(expected, rel=1e-5)
     assert seen["losses"]["classifier"] == pytest.approx(np.mean(cross_entropy), rel=1e-4)
     moved = [0.999 * float(s) + 0.001 * np.mean(means[rank]) for rank, s in enumerate(seen["s"])]
     assert run.typical.values.tolist() == pytest.approx(moved, rel=1e-6)
@@ -306,12 +315,14 @@ ABLATIONS = {
     "one layer": ["ranks.classifier=fcn", "ranks.hidden=0"],
     "joint": ["warmup.order=joint"],
     "phase 1 only": ["em.steps=0"],
+    "control": ["em.objective=contrast"],
     "means at 0": ["ranks.zero_means=true", "em.parallel_fraction=1"],
     "the queue alone": ["loss.candidates=queue", "loss.drop_duplicates=false"],
     "no queue": ["loss.queue=0"],
     "official": [
         "encoder.pooling=pooler_dense", "encoder.key_dropout=true", "mlm.weight=1", "ranks.start=normal",
-        "ranks.labels=quantile", "ranks.renormalise=false", "ranks.real_negatives=false", "ranks.balance=false",
+        "ranks.labels=quantile", "ranks.mixed=anchor", "loss.average=all",
+        "ranks.renormalise=false", "ranks.real_negatives=false", "ranks.balance=false",
         "ranks.typical_start=zeros", "ranks.self_cells=true", "loss.ranking=official", "em.parallel_fraction=1",
         "encoder.attention_dropout=0.1", "optimisation.batch=6",
     ],
@@ -370,6 +381,32 @@ def test_two_learning_rates_and_no_decay_of_vectors(assemble: Assemble) -> None:
         assert {weight.ndim for weight in vectors["params"]} == {1}
         assert classifier.param_groups[0]["lr"] == 1e-2
         break
+
+
+def test_rates_of_phase_2_are_its_own_where_they_are_given(assemble: Assemble) -> None:
+    run = assemble("em.encoder_rate=2e-3", "em.classifier_rate=3e-3", "optimisation.warmup=0")
+    for name, expected in (("classifier", (1e-3, 1e-3)), ("em", (2e-3, 3e-3))):
+        for _ in run.phase(name, 1, lambda data: data.sentences(16), ["encoder", "classifier"]):
+            rates = {key: group["lr"] for key, one in run.state.optimisers.items() for group in one.param_groups}
+            assert (rates["encoder"], rates["classifier"]) == expected
+            break
+
+
+@pytest.mark.parametrize("mixed", ["translation", "anchor"])
+def test_virtual_examples_are_mixed_with_what_the_setting_says(assemble: Assemble, mixed: str) -> None:
+    """Eq. 3 by hand, in float64, from vectors of which each is known by its direction."""
+    run = assemble(f"ranks.mixed={mixed}", "ranks.virtual=3", "ranks.renormalise=false")
+    vectors, partners = torch.eye(8), np.roll(np.arange(8), 4)
+    *_, virtual = loop._labelled(run, vectors, partners, slice(0, 8), torch.Generator().manual_seed(1))
+    near = partners if mixed == "translation" else np.arange(8)
+    for row, example in enumerate(virtual.y.double().numpy()):
+        anchor = row % 8
+        assert virtual.x[row].tolist() == vectors[anchor].tolist()
+        (other,) = set(np.flatnonzero(example)) - {near[anchor]}
+        assert other not in (anchor, partners[anchor])
+        share = example[other]
+        assert example[near[anchor]] == pytest.approx(1 - share, rel=1e-6)
+        assert int(virtual.ranks[row]) == math.ceil(3 * share)
 
 
 # --- what ends a run ----------------------------------------------------------------------------------------

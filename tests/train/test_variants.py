@@ -20,6 +20,7 @@ from xrete.model import PretrainOptions
 from xrete.models.emmax import sweep
 from xrete.models.emmax.config import Config, read
 from xrete.models.emmax.folders import best_of, checkpoints
+from xrete.models.emmax.plugin import training_of
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.scoring import Scorer
 from xrete.models.emmax.synthetic import study
@@ -101,6 +102,40 @@ def test_a_sweep_that_is_done_does_nothing_again(swept: Any) -> None:
     files = sorted((file, file.stat().st_mtime_ns) for file in out.glob("*/*/state.json"))
     swept([])
     assert files == sorted((file, file.stat().st_mtime_ns) for file in out.glob("*/*/state.json"))
+
+
+def test_variants_fork_from_a_run_that_is_done(
+    settings: Settings, configure: Configure, tmp_path: Path, console: Any, log: Any
+) -> None:
+    pretrain(configure("em.steps=0", "seed=1"), tmp_path / "done", console=console)
+    file = tmp_path / "sweep.toml"
+    file.write_text(f'seeds = [1]\nphase_1 = ["{tmp_path / "done"}"]\n[variants]\n' + VARIANTS, "utf-8")
+    options = PretrainOptions(settings=tuple(settings()), out=tmp_path / "out", sweep=file)
+    sweep.run(sweep.load(file), options)
+    for name in ("ranks", "control"):
+        phases = {entry["phase"] for entry in log(tmp_path / "out" / f"{name}-1") if "phase" in entry}
+        assert phases == {"classifier", "em"}
+    assert training_of(tmp_path / "out/control-1/3-em-0000003/model")["phases"] == [
+        "encoder", "classifier", "control"
+    ]  # fmt: skip
+    assert (tmp_path / "out/corpora").is_dir()
+    assert not (tmp_path / "out/ranks-1/corpora").exists()
+
+    other = PretrainOptions(settings=tuple(settings("loss.queue=25")), out=tmp_path / "other", sweep=file)
+    with pytest.raises(UsageError, match=r"'ranks', seed 1: .*done was made with loss\.queue = 24, not 25"):
+        sweep.run(sweep.load(file), other)
+    longer = PretrainOptions(settings=tuple(settings("warmup.encoder_steps=9")), out=tmp_path / "other", sweep=file)
+    with pytest.raises(UsageError, match=r"none of phase_1 .* has a checkpoint 1-encoder-0000009"):
+        sweep.run(sweep.load(file), longer)
+    joint = PretrainOptions(settings=tuple(settings("warmup.order=joint")), out=tmp_path / "other", sweep=file)
+    with pytest.raises(UsageError, match="a joint warm-up has no phase 1a that runs could share"):
+        sweep.run(sweep.load(file), joint)
+
+
+VARIANTS = """
+"ranks" = []
+"control" = ["em.objective=contrast"]
+"""
 
 
 @pytest.mark.parametrize(

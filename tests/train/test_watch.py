@@ -18,7 +18,7 @@ from rich.console import Console
 
 from xrete import registry
 from xrete.errors import XreteError
-from xrete.models.emmax.alarms import Alarms
+from xrete.models.emmax.alarms import Alarms, stale_keys
 from xrete.models.emmax.config import Config
 from xrete.models.emmax.folders import Progress
 from xrete.models.emmax.log import Watch, operations
@@ -129,6 +129,21 @@ def test_operations_of_a_token(configure: Configure, phase: str, alone: int, wit
 
 
 # --- alarms -------------------------------------------------------------------------------------------------
+
+
+def test_keys_that_lag_behind_for_all_of_a_phase_are_warned_of(
+    assemble: Callable[..., Training], tmp_path: Path, log: ReadLog
+) -> None:
+    assert stale_keys(0.999, 2000) is stale_keys(0.98, 60) is None
+    left = 1.0
+    for _ in range(240):
+        left *= 0.999
+    assert f"leaves {left:.0%} of the old key encoder after the 240 steps" in str(stale_keys(0.999, 240))
+    assert str(stale_keys(0.999, 240)).endswith("; 0.981 leaves 1%")
+    run = assemble("encoder.key_momentum=0.9", "warmup.classifier_steps=0", "watch.save_every=1")
+    train(run)
+    warnings = [entry["text"] for entry in log(tmp_path / "run") if entry["event"] == "warning"]
+    assert [text for text in warnings if "lag behind" in text] == [stale_keys(0.9, 3)] * 2  # phases 1a and 2
 
 
 def healthy(**changes: Any) -> dict[str, Any]:
