@@ -16,8 +16,13 @@ from .stages.sts import SCORED
 PAIRS = tuple("ar-ar en-ar en-de en-en en-es en-fr en-it en-nl en-tr es-es".split())
 SWAPPED = {"en-es": "es-en", "en-fr": "fr-en", "en-it": "it-en", "en-nl": "nl-en"}
 """Pairs whose files and configs are named the other way round."""
-TRACKS = {"ar-ar": "1.ar-ar", "en-ar": "2.ar-en", "es-es": "3.es-es", "en-es": "4a.es-en", "en-en": "5.en-en"}
-"""The original files. Track 4b is other data; track 6 (tr-en) has 500 pairs for 250 scores and cannot be joined."""
+TRACKS = {
+    "ar-ar": "1.ar-ar", "en-ar": "2.ar-en", "es-es": "3.es-es", "en-es": "4a.es-en", "en-en": "5.en-en",
+    "en-tr": "6.tr-en",
+}  # fmt: skip
+"""The original files. Track 4b is other data."""
+SCORED_FIRST = ("en-tr",)
+"""Track 6 has 500 pairs and 250 scores: those of its first 250 pairs, in order; the rest was never scored."""
 
 
 class MultiSts:
@@ -42,7 +47,7 @@ class MultiSts:
         groups={"monolingual": ("ar-ar", "en-en", "es-es"), "cross-lingual": tuple(PAIRS[1:3] + PAIRS[4:9])},
         notes=(
             "ko-ko, which the hub's repository has too, is no part of it",
-            "the original track 6 (en-tr) has twice as many pairs as scores and is not read",
+            "of the original track 6 (en-tr), the first 250 of 500 pairs are scored",
         ),
     )
 
@@ -65,8 +70,10 @@ class MultiSts:
         if len(files) == 1:
             first, second, scores = zip(*folder.rows(files[0], 3), strict=True)
         else:
-            first, second = zip(*folder.rows(files[0], 2), strict=True)
-            scores = tuple(folder.lines(files[1]))
+            rows, scores = folder.rows(files[0], 2), tuple(folder.lines(files[1]))
+            if language in SCORED_FIRST and len(rows) == 2 * len(scores):
+                rows = rows[: len(scores)]
+            first, second = zip(*rows, strict=True)
         return ScoredPairs(first=first, second=second, scores=score_numbers(scores, 0, 5))
 
     def from_hub(self, hub: Hub, language: str, split: str) -> ScoredPairs:

@@ -429,13 +429,20 @@ def test_training_pairs_with_an_empty_side_are_dropped(tmp_path: Path) -> None:
     assert (data.ids, data.dropped) == (["2"], 2)
 
 
-def test_track_6_is_never_joined(tmp_path: Path) -> None:
-    root = "sts2017/STS2017.eval.v1.1/STS.input.track6.tr-en.txt"
-    write(tmp_path, {root: ["a\tb"] * 500, "sts2017/STS2017.gs/STS.gs.track6.tr-en.txt": ["1"] * 250})
+def test_the_first_half_of_track_6_is_scored(tmp_path: Path) -> None:
+    pairs_file = "sts2017/STS2017.eval.v1.1/STS.input.track6.tr-en.txt"
+    scores_file = "sts2017/STS2017.gs/STS.gs.track6.tr-en.txt"
+    lines = [tsv(f"tr {row}", f"en {row}") for row in range(500)]
+    write(tmp_path, {pairs_file: lines, scores_file: [f"{row % 6}" for row in range(250)]})
     write(tmp_path, sts_original(range(250)))
     dataset = Dataset(registry.task("multists"), Folder(tmp_path))
-    assert dataset.languages == ("en-es",)
-    assert "en-tr" in dataset.missing
+    assert dataset.languages == ("en-es", "en-tr")
+    data = dataset["en-tr"]
+    assert (data.first[249], data.second[249], data.scores[249]) == ("tr 249", "en 249", 249 % 6)
+    assert len(data) == 250
+    write(tmp_path, {scores_file: ["1"] * 249})
+    with pytest.raises(DataError, match=r"track6\.tr-en\.txt: 500 texts and 249 in"):
+        _ = Dataset(registry.task("multists"), Folder(tmp_path), languages=["en-tr"])["en-tr"]
 
 
 def test_a_law_that_is_not_translated_is_no_item(tmp_path: Path) -> None:
