@@ -57,7 +57,7 @@ class Bucc:
         for number, ids in enumerate(folder.rows(gold, 2), start=1):
             for name, known, file in zip(ids, rows, (source, target), strict=True):
                 if name not in known:
-                    where = f"{folder.root / gold}, line {number}"
+                    where = f"{folder.locate(gold)}, line {number}"
                     raise DataError(f"{where}: {name} is not in {file}, which is truncated or of another version")
             pairs.append((rows[0][ids[0]], rows[1][ids[1]]))
         tuning = self._sample(folder, language) if split == "test" else None
@@ -72,7 +72,7 @@ class Bucc:
         expected = self.card.expected(language, "dev")
         if expected and len(sample.gold) not in expected:
             raise DataError(
-                f"{folder.root / files[-1]}: {len(sample.gold)} gold pairs where BUCC's sample has {expected[0]}; "
+                f"{folder.locate(files[-1])}: {len(sample.gold)} gold pairs where BUCC's sample has {expected[0]}; "
                 f"fetch it again"
             )
         return sample
@@ -108,7 +108,7 @@ def _corpus(folder: Folder, path: str) -> dict[str, str]:
         if not tab or name in corpus:
             problem = "occurs twice" if tab else "has no tab and sentence after it"
             raise DataError(
-                f"{folder.root / path}, line {number}: id {name[:40]!r} {problem}; fetch the file again"
+                f"{folder.locate(path)}, line {number}: id {name[:40]!r} {problem}; fetch the file again"
             )
         corpus[name] = text
     return corpus

@@ -66,6 +66,7 @@ class Flores:
         splits=("dev+devtest", "devtest", "dev"),
         counts={"dev+devtest": 2009, "devtest": 1012, "dev": 997},
         aliases=ALIASES,
+        unscored=(ENGLISH,),
         groups={"head": HEAD, "long-tail": LONG_TAIL},
         hub=HubData(repo="mteb/FloresBitextMining", revision="2144d16cc15edd22d4a9237d12bff5f31f5c07fc"),
         parallel=True,

@@ -66,10 +66,10 @@ class MewsliX:
                     queries.append(mention(row["context"], entry["mention_span"]))
                     entities.append([entry["entity_id"]])
             except (KeyError, TypeError) as error:
-                where = f"{folder.root / path}, line {number}"
+                where = f"{folder.locate(path)}, line {number}"
                 raise DataError(f"{where}: not a mention of Mewsli-X ({error}); fetch the file again") from None
             except ValueError as error:
-                raise DataError(f"{folder.root / path}, line {number}: {error}") from None
+                raise DataError(f"{folder.locate(path)}, line {number}: {error}") from None
         return Ranking(ids, queries, entities, _pool(folder))
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Ranking | None:
@@ -92,7 +92,7 @@ _POOLS: WeakValueDictionary[tuple[object, ...], Pool] = WeakValueDictionary()
 
 
 def _pool(folder: Folder) -> Pool:
-    file = folder.root / CANDIDATES
+    file = folder.locate(CANDIDATES)
     stat = file.stat()
     key = (file.resolve(), stat.st_mtime_ns, stat.st_size)
     pool = _POOLS.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from xrete.languages import same_language
 from xrete.shapes import load_shape
 from xrete.shapes.contract import Shape, dropped_rows, shares_candidates
 from xrete.sources import Folder, Hub, Mini, Source
+from xrete.sources.folder import COMPRESSED
 from xrete.task import HubTask, MiniTask, Task, TaskCard, layouts
 
 MINI_SPLIT = "test"
@@ -87,6 +89,12 @@ class Dataset:
     def revision(self) -> str | None:
         """Commit of the hub repository; None for files, whose content is in the fingerprint."""
         return self.source.data.revision if isinstance(self.source, Hub) else None
+
+    def strangers(self) -> tuple[str, ...]:
+        """Names files, below the folder, that are laid out as the task's but are of no language that it knows."""
+        if not isinstance(self.source, Folder):
+            return ()
+        return _strangers(self.task, self.source, self.split)
 
     def dropped(self) -> dict[str, int]:
         """Counts the rows that an adapter left out for a known data error, by language."""
@@ -168,7 +176,7 @@ class Dataset:
 
     def _where(self, language: str) -> str:
         if isinstance(self.source, Folder):
-            return ", ".join(str(self.source.root / file) for file in self._files(language, self.split))
+            return ", ".join(str(self.source.locate(file)) for file in self._files(language, self.split))
         return f"the hub's {self.card.hub.repo}" if self.card.hub else "the source"
 
     def _no_data(self, wanted: Sequence[str]) -> XreteError:
@@ -235,6 +243,31 @@ def open_dataset(
 def read_mini(task: Task, language: str, split: str = MINI_SPLIT) -> Any:
     """Returns the embedded sample of one language, or None where the task or the sample has none."""
     return task.from_mini(Mini(), language, split) if isinstance(task, MiniTask) else None
+
+
+_ANY = "\N{REPLACEMENT CHARACTER}"
+"""Stands for the language in a path."""
+_CODE = r"[A-Za-z]{2,4}(?:[-_][A-Za-z]{2,4})*"
+
+
+def _strangers(task: Task, folder: Folder, split: str) -> tuple[str, ...]:
+    card = task.card
+    unknown: dict[str, str] = {}
+    codes = (*card.languages, *card.unscored)
+    known = {path for language in codes for paths in layouts(task, language, split) for path in paths}
+    try:
+        patterns = layouts(task, _ANY, split)
+    except LookupError:  # an adapter that looks its languages up has no pattern
+        return ()
+    for path in (path for paths in patterns for path in paths if _ANY in path):
+        first, *others = map(re.escape, path.split(_ANY))
+        layout = re.compile("(?P=code)".join([f"{first}(?P<code>{_CODE}){others[0]}", *others[1:]]))
+        for file in sorted(folder.root.glob(f"{path.rstrip(_ANY)}*".replace(_ANY, "*"))):
+            name = file.relative_to(folder.root).as_posix()
+            plain = name.removesuffix(file.suffix) if file.suffix in COMPRESSED else name
+            if (match := layout.fullmatch(plain)) and plain not in known:
+                unknown.setdefault(match["code"], name)
+    return tuple(unknown.values())
 
 
 def _hub(task: Task) -> Hub:

@@ -96,12 +96,32 @@ def read_text(path: Path, *, kind: str = "file") -> str:
     Raises:
         DataError: missing, unreadable or not UTF-8; the sentence names the file, and the line of the bad byte.
     """
-    try:
+    with reading(path, kind):
         raw = path.read_bytes()
+    return decode(path, raw)
+
+
+@contextlib.contextmanager
+def reading(path: Path, kind: str = "file") -> Iterator[None]:
+    """Says in one sentence why a file cannot be read.
+
+    Raises:
+        DataError: it is missing or unreadable.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise DataError(f"missing {kind}: {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {kind} {path}: {error.strerror or error}") from error
+
+
+def decode(path: Path, raw: bytes) -> str:
+    """Returns the text of a file's bytes; a byte order mark at its start is no text.
+
+    Raises:
+        DataError: not UTF-8; the sentence names the file, and the line of the bad byte.
+    """
     try:
         return raw.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:

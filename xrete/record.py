@@ -166,6 +166,27 @@ class TrainingRun(_Part):
     stages: tuple[dict[str, Any], ...]
 
 
+class ProbePart(_Part):
+    """What a probe was trained on: languages, with commas, and the split of the task.
+
+    Where that is the split that is scored, each half of it was scored after training on the other.
+    """
+
+    train_languages: str
+    train_split: str
+
+
+class KeyPart(_Part):
+    """What the key in the file's name is made of beside what the record says elsewhere.
+
+    `train_languages` is what the user asked for ("all", "en", codes with commas), and `trained` the digest of what
+    was trained on, or asked; empty where there is nothing.
+    """
+
+    train_languages: str
+    trained: str
+
+
 class FineTuning(_Part):
     """How the model was fine-tuned before it was scored.
 
@@ -187,7 +208,7 @@ class FineTuning(_Part):
 class Record(BaseModel):
     """One model × task × protocol × data. See the module's docstring.
 
-    `answers` are those of a chat model, by language.
+    `answers` are those of a chat model, by language. `key` is None in records of before there was one.
 
     `digest` is `record_digest` of all the rest, so that no part of a file is changed unseen; None before the record
     is saved, and in records of the first release.
@@ -218,7 +239,9 @@ class Record(BaseModel):
     interval: IntervalPart
     cost: Cost
     answers: dict[str, Answers] = {}
+    probe: ProbePart | None = None
     fine_tuning: FineTuning | None = None
+    key: KeyPart | None = None
     notes: tuple[str, ...] = ()
     created: str
     digest: str | None = None

@@ -96,6 +96,7 @@ class TaskCard:
             tuple where several published versions differ. A source that holds another number is an error.
         training: Names of the splits that are trained on and never scored.
         aliases: Other codes that a language goes by, to the card's own.
+        unscored: Languages whose files are read with the others' and that have no score of their own.
         groups: Named sets of languages that get a mean of their own, beside "all".
         protocols: Names of the protocols that make sense, the default one first.
         prompt: How a chat model is asked, where the protocols have "prompt".
@@ -125,6 +126,7 @@ class TaskCard:
     layout: str
     training: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    unscored: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protocols: tuple[str, ...] = ("zero-shot",)
     prompt: Prompt | None = None

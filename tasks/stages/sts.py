@@ -58,7 +58,7 @@ class StsBenchmark:
         rows = [line.split("\t") for line in folder.lines(file)]
         for number, row in enumerate(rows, start=1):
             if len(row) < 7:
-                raise DataError(f"{folder.root / file}, line {number}: {len(row)} cells, not 7 or more")
+                raise DataError(f"{folder.locate(file)}, line {number}: {len(row)} cells, not 7 or more")
         kept = [row for row in rows if self._keep_scored or SCORED_SOURCE not in row[:2]]
         *_, scores, first, second = zip(*(row[:7] for row in kept), strict=True)
         numbers = score_numbers(scores, 0, 5)

@@ -40,7 +40,7 @@ class WikipediaPairs:
         ids, queries, relevant = [], [], []
         pool: dict[str, str] = {}
         for number, row in enumerate(folder.each_json_line(file), start=1):
-            where = f"{folder.root / file}, line {number}"
+            where = f"{folder.locate(file)}, line {number}"
             try:
                 passage, entity = row["contextual_mention"], row["entity"]
                 ids.append(passage["mention"]["example_id"])

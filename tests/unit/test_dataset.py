@@ -13,6 +13,8 @@ from xrete import registry
 from xrete.dataset import Dataset, cached_data, open_dataset
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.sources import Folder, Mini
+from xrete.task import layouts
+from xrete.tasks import TASKS
 
 MakeSnapshot = Callable[..., Path]
 
@@ -98,6 +100,33 @@ def test_missing_languages_are_those_that_were_asked_for(tmp_path: Path) -> None
     dataset = open_dataset(TATOEBA, tmp_path, languages=["tzl", "de", "sw"])
     assert dataset.languages == ("tzl",)
     assert dataset.missing == ("deu", "swh")
+
+
+def test_files_of_unknown_languages_are_named(tmp_path: Path) -> None:
+    tatoeba(tatoeba(tmp_path, "tzl", TZL), "qqq", 3)
+    write(tmp_path / "tatoeba" / "v1" / "README.md", ["no language"])
+    (tmp_path / "tatoeba" / "v1" / "tatoeba.xqx-eng.xqx.gz").write_bytes(b"")
+    dataset = open_dataset(TATOEBA, tmp_path, languages=["tzl"])
+    assert dataset.strangers() == ("tatoeba/v1/tatoeba.qqq-eng.qqq", "tatoeba/v1/tatoeba.xqx-eng.xqx.gz")
+    for language in ("deu_Latn", "eng_Latn", "hye_Armen", "qqq_Latn"):
+        flores(tmp_path, language, "devtest")
+    unknown = ("flores200_dataset/devtest/qqq_Latn.devtest",)
+    assert open_dataset(FLORES, tmp_path).strangers() == unknown
+    assert open_dataset(registry.task("flores-geometry"), tmp_path).strangers() == unknown
+    assert open_dataset(TATOEBA, "mini").strangers() == ()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_file_of_a_task_is_of_an_unknown_language(task: str, tmp_path: Path) -> None:
+    """Not even where a pair of languages is named the other way round."""
+    adapter = registry.task(task)
+    for split in (*adapter.card.splits, *adapter.card.training):
+        for language in adapter.card.languages:
+            for paths in layouts(adapter, language, split):
+                for path in paths:
+                    write(tmp_path / path, ["one"])
+    for split in (*adapter.card.splits, *adapter.card.training):
+        assert Dataset(adapter, Folder(tmp_path), split=split).strangers() == ()
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:

@@ -116,6 +116,53 @@ def test_every_shape_is_verified(results: Path, task: str, protocol: str) -> Non
     assert found.sentence.endswith(": 0 outcomes differ")
 
 
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A probe of English that was trained on German and French."""
+    return score(
+        tmp_path_factory.mktemp("probed"), task="xnli", languages="en", protocol="probe", train_languages="de,fr"
+    )
+
+
+def test_a_probe_says_what_it_was_trained_on_and_its_key_follows(probed: Path) -> None:
+    case = case_of(probed)
+    assert case.record.probe is not None
+    assert (case.record.probe.train_languages, case.record.probe.train_split) == ("de,fr", "train")
+    assert case.record.key is not None
+    assert case.record.key.train_languages == "de,fr"
+    assert states(verify(case)) == dict.fromkeys(("schema", *CHECKS), "right")
+    found = Sample(Models("cpu"), "auto", 1.0, 0).check(case)
+    assert found.state == "right", found.sentence
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda content: content["key"].update(train_languages="all"),
+        lambda content: content["key"].update(trained="0" * 64),
+        lambda content: content["environment"].update(seed=43),
+    ],
+)
+def test_a_probe_with_other_settings_is_caught(probed: Path, how: Change, tmp_path: Path) -> None:
+    for file in probed.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    found = change(tmp_path / probed.name, how, sealed=True)
+    assert "named for another model, other data or other settings" in wrong(found)["file name"]
+
+
+def test_a_probe_without_a_key_is_taken_at_its_name(probed: Path, tmp_path: Path) -> None:
+    """As records were that are older."""
+    folder = tmp_path / probed.parent.name
+    folder.mkdir()
+    for file in probed.parent.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+
+    def age(content: dict[str, Any]) -> None:
+        del content["key"], content["probe"]
+
+    assert not wrong(change(folder / probed.name, age, sealed=True))
+
+
 def test_what_has_no_items_says_so(results: Path) -> None:
     case = case_of(score(results, task="flores-geometry"))
     found = states(verify(case))

@@ -109,6 +109,20 @@ def identity_of(record: Record) -> ModelIdentity:
     )
 
 
+def task_of(record: Record) -> tuple[str, ...]:
+    """Returns what the key of a record takes of its task."""
+    return record.task, record.protocol, record.data.split, record.data.fingerprint, str(record.data.limit)
+
+
+def settings_of(record: Record) -> Settings:
+    """Returns with which settings the record says it was made."""
+    return Settings(
+        seed=record.environment.seed,
+        train_languages=record.key.train_languages if record.key else "all",
+        train_split=record.probe.train_split if record.probe else None,
+    )
+
+
 def open_case(path: Path) -> Case | Finding:
     """Reads a record; what cannot be read is a finding."""
     try:
@@ -148,16 +162,21 @@ def _digest(case: Case) -> Iterator[str]:
 
 
 def _file_name(case: Case) -> Iterator[str]:
-    """The file's name, which a digest of model, data and settings is part of, is the one that the content gives."""
+    """The file's name, which a digest of model, data and settings is part of, is the one that the content gives.
+
+    Records of probes and of fine-tuning that were written before they had a `key` do not say all that it takes.
+    """
     record = case.record
     named = FILE_NAME.fullmatch(case.path.name)
     if not named:
         raise UncheckedError("the file was renamed; its name would tie model, data and settings to each other")
     key = named[2]
-    if record.protocol in PROTOCOLS and load_protocol(record.protocol).SELF_CONTAINED:
-        task = (record.task, record.protocol, record.data.split, record.data.fingerprint, str(record.data.limit))
-        settings = Settings(seed=record.environment.seed)
-        key = record_key(identity_of(record), task, settings, record.missing_languages)
+    alone = record.protocol in PROTOCOLS and load_protocol(record.protocol).SELF_CONTAINED
+    if record.key or alone:
+        trained = record.key.trained if record.key else ""
+        key = record_key(
+            identity_of(record), task_of(record), settings_of(record), record.missing_languages, trained
+        )
     folder = case.path.parent.parent
     slot = Slot(folder, record.model.name, record.task, record.protocol, record.data.source, key)
     if slot.record_file.name != case.path.name:

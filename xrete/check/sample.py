@@ -12,7 +12,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from xrete import registry
-from xrete.check.records import FILE_NAME, Case, Finding, UncheckedError, identity_of, run_check
+from xrete.check.records import (
+    FILE_NAME,
+    Case,
+    Finding,
+    UncheckedError,
+    identity_of,
+    run_check,
+    settings_of,
+    task_of,
+)
 from xrete.dataset import Dataset, open_dataset
 from xrete.encoding.embedder import Embedder, Probe, take_probe
 from xrete.errors import XreteError
@@ -134,7 +143,7 @@ class Sample:
             raise UncheckedError("the model was fine-tuned; train it again with the record's command")
         model, _ = self.models.load(record)
         dataset = self._open_data(record)
-        settings = Settings(seed=record.environment.seed)
+        settings = settings_of(record)
         self._check_settings(case, dataset, settings)
         chosen = self._choose(case)
         outcomes = load_protocol(record.protocol).outcomes(dataset, Embedder(model.encoder), chosen, settings)
@@ -172,8 +181,7 @@ class Sample:
         """Makes sure that the protocol is put to the model as it was, by the key in the file's name."""
         record, named = case.record, FILE_NAME.fullmatch(case.path.name)
         trained = load_protocol(record.protocol).fingerprint(dataset, settings)
-        task = (record.task, record.protocol, record.data.split, record.data.fingerprint, str(record.data.limit))
-        key = record_key(identity_of(record), task, settings, record.missing_languages, trained)
+        key = record_key(identity_of(record), task_of(record), settings, record.missing_languages, trained)
         if named and named[2] != key:
             raise XreteError(
                 "the file's name was made from other data to train on or other settings (such as "

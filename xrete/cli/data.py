@@ -79,6 +79,7 @@ def verify(
     sizes = {language: dataset.shape.size(dataset[language]) for language in dataset.languages}
     if json_:
         result = {"task": task, "split": dataset.split, "languages": sizes, "missing": dataset.missing}
+        result["unknown"] = dataset.strangers()
         typer.echo(json.dumps({**result, "fingerprint": dataset.fingerprint()}, ensure_ascii=False))
         return
     typer.echo(
@@ -87,3 +88,5 @@ def verify(
     )
     if dataset.missing:
         typer.echo(f"missing: {' '.join(dataset.missing)}")
+    if strangers := dataset.strangers():
+        typer.echo(f"of no language of {task}, not read: {' '.join(strangers)}")

@@ -70,6 +70,7 @@ class Plan:
     settings: Settings
     protocol: str
     data_fingerprint: str
+    trained: str
     key: str
 
     @staticmethod
@@ -94,14 +95,10 @@ class Plan:
                 tuning=options.tuning,
             )
         )
-        key = record_key(
-            identity,
-            (card.name, name, dataset.split, data, str(dataset.limit)),
-            settings,
-            dataset.missing,
-            protocol.fingerprint(dataset, settings),
-        )
-        return Plan(identity, dataset, options, settings, name, data, key)
+        trained = protocol.fingerprint(dataset, settings)
+        task = (card.name, name, dataset.split, data, str(dataset.limit))
+        key = record_key(identity, task, settings, dataset.missing, trained)
+        return Plan(identity, dataset, options, settings, name, data, trained, key)
 
     @property
     def module(self) -> ProtocolModule:

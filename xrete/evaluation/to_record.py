@@ -13,7 +13,7 @@ from xrete.evaluation import environment
 from xrete.evaluation.plan import Plan
 from xrete.model import LoadedModel
 from xrete.protocols import Reader
-from xrete.record import Answers, Cost, DataPart, IntervalPart, ModelPart, Record, Status
+from xrete.record import Answers, Cost, DataPart, IntervalPart, KeyPart, ModelPart, Record, Status
 from xrete.scores import resampling
 from xrete.scores.scoring import Scores
 from xrete.store import Outcome
@@ -86,8 +86,11 @@ def to_record(
         interval=IntervalPart(method=scores.method, resamples=resampling.RESAMPLES, seed=options.seed),
         cost=_cost(plan, reader, outcomes, answers, seconds),
         answers=dict(answers),
+        probe=plan.module.trained_on(dataset, plan.settings),
         fine_tuning=tuning,
+        key=KeyPart(train_languages=plan.settings.train_languages, trained=plan.trained),
         notes=((dataset.fallback,) if dataset.fallback else ())
+        + tuple(f"{file} is of no language of {card.name} and was not read" for file in dataset.strangers())
         + plan.module.notes(dataset, plan.settings)
         + scores.notes,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

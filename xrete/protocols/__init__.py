@@ -18,7 +18,7 @@ from xrete.encoding.cache import DEFAULT_LIMIT_BYTES
 from xrete.encoding.embedder import Probe, Progress
 from xrete.errors import unknown_name
 from xrete.model import Kind, LoadedModel, ModelIdentity
-from xrete.record import Answers, FineTuning
+from xrete.record import Answers, FineTuning, ProbePart
 from xrete.shapes.contract import JointScores, Model
 from xrete.shapes.metric import Items
 from xrete.training.finetune.job import StepWatch
@@ -199,6 +199,10 @@ class ProtocolModule(Protocol):
 
     def notes(self, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
         """Says what a reader of the record must know, such as what was trained on."""
+        ...
+
+    def trained_on(self, dataset: Dataset, settings: Settings) -> ProbePart | None:
+        """Says what a head on frozen embeddings was trained on; None where there is none."""
         ...
 
     def fine_tuning(

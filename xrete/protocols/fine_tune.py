@@ -134,6 +134,10 @@ def work(dataset: Dataset, languages: Sequence[str], settings: Settings, opening
     return Work(texts=texts, seeds=chosen, training=training)
 
 
+def trained_on(dataset: Dataset, settings: Settings) -> None:
+    """Is None: `fine_tuning` says all."""
+
+
 def fine_tuning(dataset: Dataset, settings: Settings, model: Tuner, items: Mapping[str, Items]) -> FineTuning:
     """Says how the model was trained, and what each training run scored."""
     asked, metric = settings.tuning, dataset.shape.metrics[dataset.card.metric]
@@ -201,7 +205,7 @@ def _own(dataset: Dataset, settings: Settings) -> Material:
         DataError: it is not there.
     """
     if not _uses_own(plan(dataset, settings)):
-        return Material("", ((),))
+        return Material("", "", ((),))
     seed = replace(settings, tuning=replace(settings.tuning, seeds=()))  # the data is the same for all seeds
     try:
         return material(dataset, replace(seed, train_split=settings.train_split or TRAIN[0]), whole=True)

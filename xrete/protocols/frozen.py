@@ -12,7 +12,7 @@ from xrete.encoding.embedder import Embedder, take_probe
 from xrete.files import cache_root
 from xrete.model import UNVERSIONED, LoadedModel
 from xrete.protocols import Opening, Settings
-from xrete.record import FineTuning
+from xrete.record import FineTuning, ProbePart
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ def open_model(model: LoadedModel, opening: Opening, stack: ExitStack) -> Embedd
     embedder = Embedder(model.encoder, _open_cache(opening, stack), opening.progress)
     embedder.probe = take_probe(model.encoder)
     return embedder
+
+
+def trained_on(dataset: Dataset, settings: Settings) -> ProbePart | None:
+    """Is None: no head is trained."""
+    return None
 
 
 def fine_tuning(dataset: Dataset, settings: Settings, model: Any, items: Mapping[str, Items]) -> FineTuning | None:

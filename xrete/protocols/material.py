@@ -38,6 +38,7 @@ class Material:
 
     Attributes:
         note: What a reader of the record must know.
+        split: The split that is trained on.
         parts: For each head, what it is trained on.
         selection: What regularisation is chosen on; empty where that is left to cross-validation.
         selection_note: Which data that is.
@@ -45,6 +46,7 @@ class Material:
     """
 
     note: str
+    split: str
     parts: tuple[tuple[Part, ...], ...]
     selection: tuple[Part, ...] = ()
     selection_note: str = ""
@@ -105,8 +107,8 @@ def _from_split(source: Dataset, dataset: Dataset, settings: Settings, whole: bo
     for split in SELECT:
         if split not in (source.split, dataset.split) and (other := _open(dataset, split, settings, strict=False)):
             selection = tuple(_draw(other, settings.seed, None if whole else MOST_SELECTION_ROWS))
-            return Material(note, (parts,), selection, _description(split, selection, settings))
-    return Material(note, (parts,))
+            return Material(note, source.split, (parts,), selection, _description(split, selection, settings))
+    return Material(note, source.split, (parts,))
 
 
 def _cross_fitted(dataset: Dataset, settings: Settings, whole: bool) -> Material:
@@ -134,7 +136,9 @@ def _cross_fitted(dataset: Dataset, settings: Settings, whole: bool) -> Material
         f"text, in any language, on one side; each half was scored in every language after training on the "
         f"other half in {', '.join(source.languages)} ({' and '.join(f'{size:,}' for size in sizes)} items)"
     )
-    return Material(note, parts, halves={language: halves[language] for language in dataset.languages})
+    return Material(
+        note, dataset.split, parts, halves={language: halves[language] for language in dataset.languages}
+    )
 
 
 def _open(dataset: Dataset, split: str, settings: Settings, *, strict: bool = True) -> Dataset | None:

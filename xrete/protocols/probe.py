@@ -17,6 +17,7 @@ from xrete.protocols.frozen import fine_tuning as fine_tuning
 from xrete.protocols.frozen import open_model as open_model
 from xrete.protocols.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols.material import Material, material
+from xrete.record import ProbePart
 from xrete.shapes.contract import Encode, Part, ProbeShape
 from xrete.shapes.metric import Items
 
@@ -78,6 +79,13 @@ def fingerprint(dataset: Dataset, settings: Settings) -> str:
     return digest(
         digest(text for part in parts for text in (part.language, *shape.content(part.data))) for parts in every
     )
+
+
+def trained_on(dataset: Dataset, settings: Settings) -> ProbePart:
+    """Says in which languages and on which split the head was trained."""
+    found = material(dataset, settings)
+    languages = dict.fromkeys(part.language for parts in found.parts for part in parts)
+    return ProbePart(train_languages=",".join(languages), train_split=found.split)
 
 
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:

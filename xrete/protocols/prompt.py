@@ -84,6 +84,10 @@ def estimate_tokens(question: str) -> int:
     return MESSAGE_TOKENS + math.ceil(len(question.encode()) / BYTES_PER_TOKEN)
 
 
+def trained_on(dataset: Dataset, settings: Settings) -> None:
+    """Is None: a model that answers is not trained."""
+
+
 def fine_tuning(
     dataset: Dataset, settings: Settings, model: Asker, items: Mapping[str, Items]
 ) -> FineTuning | None:

@@ -10,6 +10,7 @@ from xrete.model import Kind
 from xrete.protocols import Opening, Settings, Work
 from xrete.protocols.frozen import fine_tuning as fine_tuning
 from xrete.protocols.frozen import open_model as open_model
+from xrete.protocols.frozen import trained_on as trained_on
 from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, ZeroShotShape
 from xrete.shapes.metric import Items
 

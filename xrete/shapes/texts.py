@@ -82,14 +82,16 @@ class Texts:
 
 
 def check_texts(name: str, column: Iterable[object]) -> None:
-    """Makes sure that a column holds text only: JSON and the hub have null and numbers too.
+    """Makes sure that a column holds text only: JSON and the hub have null and numbers too, and NUL bytes.
 
     Raises:
-        ValueError: a value is no text.
+        ValueError: a value is no text, or holds a NUL byte.
     """
-    bad = next(((row, value) for row, value in enumerate(column, start=1) if not isinstance(value, str)), None)
-    if bad is not None:
-        raise ValueError(f"{name!r} of item {bad[0]} is {bad[1]!r}, which is no text")
+    for row, value in enumerate(column, start=1):
+        if not isinstance(value, str):
+            raise ValueError(f"{name!r} of item {row} is {value!r}, which is no text")
+        if "\0" in value:
+            raise ValueError(f"{name!r} of item {row} holds a NUL byte")
 
 
 def pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:
