@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -15,6 +16,8 @@ import platformdirs
 
 from xrete.errors import DataError, XreteError
 
+TEMPORARY = ".tmp"
+"""How files end that are being written."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -30,22 +33,44 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        handle, temporary = _temporary(path)
     except OSError as error:
         raise write_error(path, error) from error
-    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; results are meant to be shared
-        temporary.replace(path)
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; results are meant to be shared
+            temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """Makes the temporary file of `path`, locked as long as it is open: a killed process holds no locks."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        with contextlib.suppress(OSError):  # a file system without locks, on which nothing is ever abandoned
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # taken for an abandoned one before it was locked
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes the temporary files that killed processes have left in a folder; those of living ones stay."""
+    for file in folder.glob(f".*.????????{TEMPORARY}"):
+        with contextlib.suppress(OSError):  # somebody else's, removed meanwhile, or on a file system without locks
+            handle = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.unlink()
+            finally:
+                os.close(handle)
 
 
 @contextlib.contextmanager

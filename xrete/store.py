@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from xrete.errors import NewerRecordError, RecordError
-from xrete.files import atomic_writer, digest, file_digest, write_error
+from xrete.files import atomic_writer, digest, file_digest, remove_abandoned, write_error
 from xrete.lazy import NDArray, np
 from xrete.record import Answers, ItemsPart, Record, read_record, write_record
 
@@ -77,6 +77,8 @@ class Slot:
         except OSError as error:
             raise write_error(self.record_file, error) from error
         try:
+            for folder in (self.record_file.parent, self.journal):
+                remove_abandoned(folder)
             yield
         finally:
             lock.release()

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from xrete.encoding.transformer import multiplies_bfloat16
 from xrete.errors import UsageError
-from xrete.files import digest, write_text
+from xrete.files import digest, remove_abandoned, write_text
 from xrete.training.team import Team
 
 from .checkpoint import Checkpoints
@@ -65,8 +65,10 @@ def pretrain(
     torch.set_flush_denormal(True)  # probabilities of far ranks are such numbers, and processors crawl over them
     try:
         team.rows(config.optimisation.batch)  # said before anything is read or written
-        if fresh and team.leads:
-            clear(folder)
+        if team.leads:
+            remove_abandoned(folder)
+            if fresh:
+                clear(folder)
         team.wait()
         with closing(Watch(config, team, folder, console or Console(stderr=True))) as watch:
             run = set_up(config, team, folder, watch, corpora)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrete.errors import DataError, XreteError
-from xrete.files import atomic_writer, cache_root, digest, file_digest, read_text, write_text
+from xrete.files import atomic_writer, cache_root, digest, file_digest, read_text, remove_abandoned, write_text
 
 ANY_TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -64,6 +64,14 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     write_text(path, "new")  # what the kill left behind is in nobody's way
     assert path.read_text() == "new"
+    foreign = tmp_path / ".settings.tmp"
+    foreign.write_text("of another program")
+    assert len(list(tmp_path.glob(".file.txt.*.tmp"))) == 1
+    with atomic_writer(path) as file:
+        file.write(b"newest")
+        remove_abandoned(tmp_path)  # which finds the file that is being written, too
+    assert path.read_text() == "newest"
+    assert sorted(x for x in tmp_path.iterdir() if x.is_file()) == [foreign, path]
 
 
 def test_a_full_disk_leaves_the_old_file_and_is_said(tmp_path: Path) -> None:
@@ -84,6 +92,29 @@ def test_a_full_disk_leaves_the_old_file_and_is_said(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"cannot write {path}: File too large")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_files_that_are_being_written_survive_any_number_of_clearings(tmp_path: Path) -> None:
+    """Also in the moment between their making and their lock."""
+    stop = threading.Event()
+
+    def clear() -> None:
+        while not stop.is_set():
+            remove_abandoned(tmp_path)
+
+    clearers = [threading.Thread(target=clear) for _ in range(2)]
+    for clearer in clearers:
+        clearer.start()
+    try:
+        for number in range(300):
+            write_text(tmp_path / f"{number}.txt", str(number))
+    finally:
+        stop.set()
+        for clearer in clearers:
+            clearer.join()
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        f"{number}.txt" for number in range(300)
+    }
 
 
 def test_a_reader_sees_one_version_or_the_other(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -188,6 +189,16 @@ def test_two_runs_of_the_same_thing_wait_for_each_other(results: Path) -> None:
         order.append("first")
     waiting.join(10)
     assert order == ["first", "second"]
+
+
+def test_the_next_run_removes_what_a_killed_one_was_writing(results: Path) -> None:
+    place = slot(results)
+    for file in (place.record_file, place.items_file, place.journal / "deu.parquet"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")[1]).write_text("half")
+    assert len(list(results.rglob("*.tmp"))) == 3
+    with place.lock():
+        assert not list(results.rglob("*.tmp"))
 
 
 def test_an_error_gives_the_lock_back(results: Path) -> None:

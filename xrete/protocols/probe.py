@@ -83,9 +83,9 @@ def fingerprint(dataset: Dataset, settings: Settings) -> str:
 
 def trained_on(dataset: Dataset, settings: Settings) -> ProbePart:
     """Says in which languages and on which split the head was trained."""
-    found = material(dataset, settings)
-    languages = dict.fromkeys(part.language for parts in found.parts for part in parts)
-    return ProbePart(train_languages=",".join(languages), train_split=found.split)
+    chosen = material(dataset, settings)
+    languages = dict.fromkeys(part.language for parts in chosen.parts for part in parts)
+    return ProbePart(train_languages=",".join(languages), train_split=chosen.split)
 
 
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.files import atomic_writer, digest, write_error, write_text
+from xrete.files import atomic_writer, digest, remove_abandoned, write_error, write_text
 from xrete.lazy import NDArray, np
 
 from .config import DataConfig
@@ -150,8 +150,7 @@ class _Maker:
         """
         import pyarrow as pa
 
-        for abandoned in path.parent.glob(f".{path.name}.*.tmp"):
-            abandoned.unlink()  # the process was killed, since this one has the lock
+        remove_abandoned(path.parent)
         started = time.perf_counter()
         report = CorpusReport(languages=languages)
         content = hashlib.sha256()

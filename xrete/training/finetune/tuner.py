@@ -18,7 +18,7 @@ from xrete.encoding.embedder import Embedder, Probe, Progress
 from xrete.encoding.transformer import TransformerEncoder
 from xrete.encoding.workers import SharedEncoder
 from xrete.errors import UsageError, XreteError
-from xrete.files import write_error
+from xrete.files import remove_abandoned, write_error
 from xrete.quiet import quiet
 from xrete.shapes import load_shape
 from xrete.shapes.contract import Part, TrainShape
@@ -72,6 +72,7 @@ class Tuner:
         except OSError as error:
             raise write_error(folder, error) from error
         with lock:
+            remove_abandoned(folder)
             chosen = state.finished()
             if chosen is None:
                 if isinstance(self.encoder, SharedEncoder):
