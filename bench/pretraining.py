@@ -153,7 +153,7 @@ def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
     watch = Timer(config, team, folder, Console(quiet=True))
     watch.ends, watch.shares = [], []
     run = set_up(config, team, folder, watch)
-    run._checkpoints = Unsaved(folder, config, "", run.start, team)
+    run.checkpoints = Unsaved(folder, config, "", run.start, team)
     return run
 
 

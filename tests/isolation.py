@@ -51,5 +51,5 @@ def _own_registry() -> Iterator[None]:
 
     names = registry.names  # a test may have replaced it
     yield
-    registry._files.clear()
+    registry.plugin_files.clear()
     names.cache_clear()

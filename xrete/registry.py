@@ -65,7 +65,8 @@ class PluginEntry:
             raise XreteError(f"plugin '{self.name}' from {self.origin} does not load: {reason}") from error
 
 
-_files: dict[Path, Mapping[PluginKind, Mapping[str, Any]]] = {}
+plugin_files: dict[Path, Mapping[PluginKind, Mapping[str, Any]]] = {}
+"""The tables of files that `--plugin` named; `names` reads them once."""
 
 
 def add_plugin_file(path: Path) -> None:
@@ -91,7 +92,7 @@ def add_plugin_file(path: Path) -> None:
     }
     if not any(tables.values()):
         raise UsageError(f"plugin file {path} has neither a table TASKS nor a table MODELS")
-    _files[path.resolve()] = tables
+    plugin_files[path.resolve()] = tables
     names.cache_clear()
 
 
@@ -328,6 +329,6 @@ def _installed(kind: PluginKind) -> Iterator[PluginEntry]:
 
 
 def _from_files(kind: PluginKind) -> Iterator[PluginEntry]:
-    for path, tables in _files.items():
+    for path, tables in plugin_files.items():
         for name, target in tables.get(kind, {}).items():
             yield PluginEntry(name, str(path), target)

@@ -48,7 +48,7 @@ class SentenceEncoder(nn.Module):
     def states(self, tokens: Tokens) -> Tensor:
         """Runs the transformer; returns the states of all tokens, [n, length, d], or packed [1, tokens, d]."""
         if self.training:
-            _seed_dropout(tokens)
+            seed_dropout(tokens)
         with self.autocast(tokens.ids.device):
             states: Tensor = self.transformer(**tokens.inputs()).last_hidden_state
         return states
@@ -74,7 +74,7 @@ class SentenceEncoder(nn.Module):
         return projected
 
 
-def _seed_dropout(tokens: Tokens) -> None:
+def seed_dropout(tokens: Tokens) -> None:
     """Seeds one device's generator: `torch.manual_seed` sees to all kinds of devices, which takes 1 ms."""
     match tokens.ids.device.type:
         case "cpu":

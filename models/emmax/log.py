@@ -49,6 +49,8 @@ class Watch:
         scores: Scores of held-out retrieval so far: phase, step, and for each task its groups.
         corpora: What was read, kept and dropped of each corpus, for the card.
         overlap: Test sentences found in the corpora, for the card; None where nobody looked.
+        console: The terminal.
+        alarms: What it warns of.
     """
 
     def __init__(self, config: Config, team: Team, folder: Path, console: Console) -> None:
@@ -63,8 +65,8 @@ class Watch:
         self._config = config
         self._team = team
         self._file = folder / LOG
-        self._console = console
-        self._alarms = Alarms()
+        self.console = console
+        self.alarms = Alarms()
         self._trackers = [_tracker(name, folder, config) for name in config.watch.trackers] if team.leads else []
         self._live: tuple[Live, Progress] | None = None
         self._steps = self._first = 0
@@ -76,13 +78,13 @@ class Watch:
         self.close()
         self._first, self._steps, self._began = first, steps, time.perf_counter()
         self._reset()
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             self._say(f"{TITLES[phase]}: {steps - first:,} steps")
         elif self._team.leads:
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn())
             bar = Progress(*columns, TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
             bar.add_task(TITLES[phase], total=steps, completed=first, rate="")
-            self._live = (Live(bar, console=self._console, transient=True), bar)
+            self._live = (Live(bar, console=self.console, transient=True), bar)
             self._live[0].start()
 
     def close(self) -> None:
@@ -126,7 +128,7 @@ class Watch:
             )
         self._show(step.phase, done, values)
         if "agreement" in values:
-            for text in self._alarms.look(step.number, values):
+            for text in self.alarms.look(step.number, values):
                 self.warn(f"step {done:,}: {text}")
         self._reset()
 
@@ -159,7 +161,7 @@ class Watch:
             )
             self._say(f"{phase} {step:,}  {shown}{'  (best)' if best else ''}")
         if phase == "em":
-            for text in self._alarms.score(score):
+            for text in self.alarms.score(score):
                 self.warn(text)
         return best
 
@@ -173,7 +175,7 @@ class Watch:
         """Says something that should not be overlooked, and writes it into the log."""
         if self._team.leads:
             self._write({"event": "warning", "text": text})
-            self._console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
+            self.console.print(f"[yellow]warning:[/yellow] {escape(text)}", highlight=False, soft_wrap=True)
 
     def rewind(self, progress: RunProgress, scores: list[dict[str, Any]]) -> None:
         """Forgets what was logged after the checkpoint that the run goes on from; without one, everything."""
@@ -187,9 +189,9 @@ class Watch:
         write_text(self._file, "".join(map(_line, kept)))
         for entry in kept:  # what was said already is not said again
             if "agreement" in entry:
-                self._alarms.look(entry["step"] - 1, entry)
+                self.alarms.look(entry["step"] - 1, entry)
             if entry["event"] == "score" and entry["phase"] == "em":
-                self._alarms.score(entry["score"])
+                self.alarms.score(entry["score"])
         self._say(f"going on after {progress.phase} {progress.step:,}")
 
     def card(self, source: str, progress: RunProgress) -> dict[str, Any]:
@@ -232,7 +234,7 @@ class Watch:
 
     def _say(self, text: str) -> None:
         if self._team.leads:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _reset(self) -> None:
         self._sentences = self._tokens = 0

@@ -56,6 +56,8 @@ class Training:
         typical: s_r.
         start: What it started from.
         watch: Where everything is logged.
+        checkpoints: Where the state is saved.
+        stopped: Whether the run ends after the step that is under way.
     """
 
     def __init__(
@@ -73,10 +75,10 @@ class Training:
         self.team = team
         self.start = start
         self.watch = watch
-        self._checkpoints = checkpoints
+        self.checkpoints = checkpoints
         self._prepared = prepared
         self._scorer = scorer
-        self._stopped = False
+        self.stopped = False
         self._sharded = config.compute.sharding == "fsdp" and team.size > 1
         most = config.compute.group_tokens or (CPU_BATCH_TOKENS if self.on_cpu else GPU_GROUP_TOKENS)
         most = min(most, config.compute.cache_tokens or most)
@@ -125,13 +127,13 @@ class Training:
             return
         first = self.progress.step if self.progress.phase == name else 0
         self.state.progress = Progress(name, first, self.progress.position)
-        self._begin(name, trains)
+        self.make_optimisers(name, trains)
         self.watch.begin(name, first, steps)
         if not first and name in ("encoder", "em") and (lag := stale_keys(self.config.encoder.key_momentum, steps)):
             self.watch.warn(lag)
         for number, share in enumerate(self.shares(draw, steps - first), start=first):
             self._set_rates(name, number, steps)
-            step = self._step(name, number, share)
+            step = self.make_step(name, number, share)
             yield step
             self.state.progress = Progress(name, number + 1, share.batch.position)
             self.watch.count(step)
@@ -160,7 +162,7 @@ class Training:
         """
         best = False
         if self._scorer.tasks and (self.team.leads or self._sharded):
-            best = self.watch.add_score(phase, number, self._scorer.score(self._encode_texts))
+            best = self.watch.add_score(phase, number, self._scorer.score(self.encode_texts))
         return self.team.any(best)
 
     def encode(self, step: Step) -> Tensor:
@@ -231,7 +233,7 @@ class Training:
                 losses["mlm"] = hidden
         if classifier is not None:
             self.team.average_gradients(self.classifier)
-        norms = {name: self._clip(self._trained(name)) for name in self.state.optimisers}
+        norms = {name: self.clip(self._trained(name)) for name in self.state.optimisers}
         shown = self.team.sum(torch.stack([loss.detach().to(self.team.device) for loss in losses.values()]))
         values = torch.cat([shown / self.team.size, torch.stack(list(norms.values()))]).tolist()  # the one wait
         names = [*(f"loss_{name}" for name in losses), *(f"norm_{name}" for name in norms)]
@@ -275,7 +277,7 @@ class Training:
     def _trained(self, name: str) -> nn.Module:
         return self._module if name == "encoder" else self.classifier
 
-    def _begin(self, name: str, trains: Sequence[str]) -> None:
+    def make_optimisers(self, name: str, trains: Sequence[str]) -> None:
         """Makes the optimisers of a phase, or takes them from the checkpoint where it is in this phase."""
         plan = self.config.optimisation
         optimisers: dict[str, torch.optim.Optimizer] = {}
@@ -292,7 +294,7 @@ class Training:
             gaussians = [p for p in self.classifier.parameters() if p.requires_grad]
             optimisers["classifier"] = torch.optim.Adam(gaussians, lr=plan.classifier_rate)
         self.state.optimisers = optimisers
-        self._checkpoints.restore_optimisers(self.state)
+        self.checkpoints.restore_optimisers(self.state)
 
     def _set_rates(self, phase: str, number: int, steps: int) -> None:
         plan = self.config.optimisation
@@ -305,7 +307,8 @@ class Training:
             for group in optimiser.param_groups:
                 group["lr"] = peaks[name] * share
 
-    def _step(self, name: str, number: int, share: Share) -> Step:
+    def make_step(self, name: str, number: int, share: Share) -> Step:
+        """Makes one process's part of a step ready: its rows, and what it draws at random."""
         device = self.team.device
         seed = seed_of(self.config.seed, name, number)
         rows = torch.arange(share.rows.start, share.rows.stop, device=device)
@@ -349,7 +352,7 @@ class Training:
         ]
 
     @torch.no_grad()
-    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encodes any sentences with the encoder as it is; unit rows [n, d]."""
         groups = self._grouping(list(texts))
         training = self.query.training
@@ -359,7 +362,8 @@ class Training:
         array: NDArray[np.float32] = vectors.cpu().numpy()
         return array
 
-    def _clip(self, module: nn.Module) -> Tensor:
+    def clip(self, module: nn.Module) -> Tensor:
+        """Clips the gradient of a module; returns its norm before, a scalar."""
         norm = nn.utils.clip_grad_norm_(module.parameters(), self.config.optimisation.clip)
         whole: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # spread by FSDP
         return whole.detach()
@@ -374,7 +378,7 @@ class Training:
         last = done == steps
         if self.watch.is_due(step):
             self.watch.log(step, self._parameters)
-        stopped = self.team.any(self._stopped)
+        stopped = self.team.any(self.stopped)
         best = stale = False
         if last or (watch.score_every and done % watch.score_every == 0):
             best = self.score(step.phase, done)
@@ -383,7 +387,7 @@ class Training:
             self.state.progress = Progress(step.phase, steps, self.progress.position)
         if best or last or stale or stopped or done % watch.save_every == 0:
             card = self.watch.card(self.start.source, self.progress)
-            self._checkpoints.save(self.state, self.watch.scores, card, best=best)
+            self.checkpoints.save(self.state, self.watch.scores, card, best=best)
         if stopped:
             raise KeyboardInterrupt
         return stale
@@ -396,9 +400,9 @@ class Training:
         """
 
         def stop(number: int, frame: Any) -> None:
-            if self._stopped and number == signal.SIGINT:
+            if self.stopped and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self._stopped = True
+            self.stopped = True
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

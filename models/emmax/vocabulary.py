@@ -44,7 +44,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> str:
             f"encoder.scratch.vocabulary = {vocabulary}: no tokenizer of this text ({error}); raise it"
         ) from error
     saved = json.loads(core.to_str())
-    saved["model"]["vocab"] = _in_one_order(saved["model"]["vocab"], first=len(SPECIAL) + 1)
+    saved["model"]["vocab"] = in_one_order(saved["model"]["vocab"], first=len(SPECIAL) + 1)
     return json.dumps(saved, ensure_ascii=False)
 
 
@@ -55,7 +55,7 @@ def read_tokenizer(file: Path, length: int) -> Any:
     return wrap_unigram(Tokenizer.from_file(str(file)), SPECIAL, length)
 
 
-def _in_one_order(pieces: list[tuple[str, float]], first: int) -> list[tuple[str, float]]:
+def in_one_order(pieces: list[tuple[str, float]], first: int) -> list[tuple[str, float]]:
     """Undoes what differs from one training to the next, since the trainer goes through its tables in no order.
 
     The last digits of log probabilities differ. And characters rarer than every piece are numbered as they come, in

@@ -210,7 +210,7 @@ def offer(tmp_path: Path) -> Offer:
     """Makes objects known as the task or the model "mine", as a plugin file would."""
 
     def add(*, task: Any = None, model: Any = None) -> str:
-        registry._files[tmp_path / "mine.py"] = {
+        registry.plugin_files[tmp_path / "mine.py"] = {
             "tasks": {"mine": task} if task is not None else {},
             "models": {"mine": model} if model is not None else {},
         }

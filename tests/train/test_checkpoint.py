@@ -95,7 +95,7 @@ def test_a_run_that_is_stopped_after_every_step(
 ) -> None:
     """By Ctrl-C, while the step is under way; so phases end, and begin, with a process of their own."""
     settings = (*HARD, "watch.keep=1", "watch.save_every=1000")
-    new_step = Training._step
+    new_step = Training.make_step
     sessions = 0
 
     def interrupted(self: Training, *given: Any) -> Any:
@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped_after_every_step(
         return new_step(self, *given)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Training, "_step", interrupted)
+        patched.setattr(Training, "make_step", interrupted)
         while True:
             sessions += 1
             try:
@@ -203,7 +203,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_a_second_sigterm_does_not(
     with run.stoppable():
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert run._stopped
+        assert run.stopped
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -224,14 +224,14 @@ def test_everything_comes_back(assemble: Callable[..., Training]) -> None:
         state = back.state.modules()[name].state_dict()
         assert state.keys() == module.state_dict().keys()
         assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items()), name
-    back._begin("em", ["encoder", "classifier"])
+    back.make_optimisers("em", ["encoder", "classifier"])
     for name, optimiser in run.state.optimisers.items():
         for group, theirs in zip(optimiser.param_groups, back.state.optimisers[name].param_groups, strict=True):
             for weight, other in zip(group["params"], theirs["params"], strict=True):
                 state, restored = optimiser.state[weight], back.state.optimisers[name].state[other]
                 assert state.keys() == restored.keys() == {"step", "exp_avg", "exp_avg_sq"}
                 assert all(torch.equal(state[key], restored[key]) for key in state)
-    saved = json.loads((checkpoints(run._checkpoints.folder)[-1] / "state.json").read_text())
+    saved = json.loads((checkpoints(run.checkpoints.folder)[-1] / "state.json").read_text())
     assert saved["rank_order"] == "paraphrase_first"
     assert len(saved["corpora"]) == 64
     assert Config.model_validate(saved["config"]) == run.config
@@ -240,7 +240,7 @@ def test_everything_comes_back(assemble: Callable[..., Training]) -> None:
 def test_tied_weights_are_saved_once(assemble: Callable[..., Training]) -> None:
     run = assemble("mlm.weight=0.1", "em.steps=0", "warmup.classifier_steps=0", "warmup.encoder_steps=1")
     train(run)
-    (folder,) = checkpoints(run._checkpoints.folder)
+    (folder,) = checkpoints(run.checkpoints.folder)
     aliases = json.loads((folder / "state.json").read_text())["aliases"]
     assert aliases["query/head.decoder.weight"] == "query/encoder.transformer.embeddings.word_embeddings.weight"
     tensors = load_file(folder / "state.safetensors")

@@ -12,7 +12,7 @@ from xrete import load_task, registry
 from xrete.errors import UsageError
 from xrete.models.emmax.corpora import DataConfig, Prepared, overlap, prepare
 from xrete.models.emmax.corpora.digests import bare
-from xrete.models.emmax.corpora.overlap import _columns
+from xrete.models.emmax.corpora.overlap import text_columns
 
 
 def corpus(folder: Path, lines: list[str], **filters: Any) -> Prepared:
@@ -55,7 +55,7 @@ def test_the_texts_of_a_task_are_sentences(task: str) -> None:
     """Every text that is scored is looked at, and no label, name or number is."""
     dataset = load_task(task, data="mini")
     data = dataset[dataset.languages[0]]
-    columns = _columns(data)
+    columns = text_columns(data)
     texts = {text for column in columns for text in column}
     assert len(texts) > 2
     assert all(any(x.isalpha() for x in text) for text in texts)

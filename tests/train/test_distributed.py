@@ -36,24 +36,24 @@ folder = Path(sys.argv[1])
 registry.add_plugin_file(Path(sys.argv[2]))
 Team.leave = lambda team: None  # the launch makes several runs
 pretrain.draw = lambda log, folder: []
-new_step = Training._step
+new_step = Training.make_step
 
 
 def stop_the_second(run, name, number, share):
     if (run.team.rank, name, number) == (1, "em", 0):
-        run._stopped = True
+        run.stopped = True
     return new_step(run, name, number, share)
 
 
 for file in sorted(folder.glob("*.toml")):
     config = read(None, file, [])
     if config.compute.sharding == "fsdp":
-        Training._step = stop_the_second
+        Training.make_step = stop_the_second
         try:
             pretrain.pretrain(config, folder / file.stem)
         except KeyboardInterrupt:
-            Training._step = new_step
-    assert Training._step is new_step
+            Training.make_step = new_step
+    assert Training.make_step is new_step
     pretrain.pretrain(config, folder / file.stem)
 """
 

@@ -71,7 +71,7 @@ def test_dropout_is_seeded_on_the_gpu_of_the_tokens(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "device", device)
     monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append((current[-1], seed)))
     elsewhere: Any = SimpleNamespace(device=torch.device("cuda:1"))
-    encoders._seed_dropout(Padded(elsewhere, 5, elsewhere, elsewhere))
+    encoders.seed_dropout(Padded(elsewhere, 5, elsewhere, elsewhere))
     assert seeded == [(1, 5)]
 
 
@@ -320,11 +320,11 @@ def test_one_order_changes_nothing_but_the_order() -> None:
     numbered = [["x", -3.9998], ["y", -3.9999], ["z", -4.0]]
     digits = [["ab", -1.0 + 1e-15], ["a", -2.0], ["b", -3.0]]
     shuffled = [["z", -3.9998], ["x", -3.9999], ["y", -4.0]]
-    found = vocabulary._in_one_order([*special, *pieces, *numbered], first=2)
+    found = vocabulary.in_one_order([*special, *pieces, *numbered], first=2)
     assert [tuple(row) for row in found] == [
         ("<s>", 0.0), ("<pad>", 0.0), ("ab", -1.0), ("a", -2.0), ("b", -3.0), ("x", -4.0), ("y", -4.0), ("z", -4.0)
     ]  # fmt: skip
-    assert vocabulary._in_one_order([*special, *digits, *shuffled], first=2) == found
+    assert vocabulary.in_one_order([*special, *digits, *shuffled], first=2) == found
 
 
 # --- groups -------------------------------------------------------------------------------------------------

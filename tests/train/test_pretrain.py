@@ -155,13 +155,13 @@ def test_sentence_transformers_gives_the_vectors_of_xrete(
     exported = SentenceTransformer(str(checkpoint / "model"), device="cpu")
     theirs = exported.encode(TEXTS)
     ours = package.load_model(f"emmax:{tmp_path / 'run'}", device="cpu").encode(TEXTS)
-    trained = run._encode_texts(TEXTS)
+    trained = run.encode_texts(TEXTS)
     assert exported.max_seq_length == run.start.max_length
     for vectors in (ours, trained):
         assert (unit(theirs) * unit(vectors)).sum(axis=1).min() > 0.99999
     np.testing.assert_allclose(np.linalg.norm(theirs, axis=1), 1, rtol=1e-5)
     untrained = assemble(*QUICK, f"encoder.pooling={pooling}", "mlm.weight=0.1", folder=tmp_path / "new")
-    assert (unit(theirs) * unit(untrained._encode_texts(TEXTS))).sum(axis=1).min() < 0.99999
+    assert (unit(theirs) * unit(untrained.encode_texts(TEXTS))).sum(axis=1).min() < 0.99999
 
 
 def unit(vectors: Any) -> Any:

@@ -44,7 +44,7 @@ ONE = {
 def gradients(run: Training, phase: str) -> dict[str, Tensor | None]:
     """Runs one step of a phase; returns what each parameter's gradient was before it was clipped."""
     found: dict[str, Tensor | None] = {}
-    clip = run._clip
+    clip = run.clip
 
     def spy(module: torch.nn.Module) -> Any:
         for part in ("query", "keys", "classifier"):
@@ -52,8 +52,8 @@ def gradients(run: Training, phase: str) -> dict[str, Tensor | None]:
                 found[f"{part}.{name}"] = None if weight.grad is None else weight.grad.clone()
         return clip(module)
 
-    run._clip = spy
-    run._checkpoints.save = lambda *given, **options: None
+    run.clip = spy
+    run.checkpoints.save = lambda *given, **options: None
     fill_queue(run)
     if isinstance(run.classifier, GaussianMixture):
         run.classifier.start_from_similarities([0.97, 0.9, 0.8, 0.5])
@@ -140,7 +140,7 @@ def test_phase_1a_is_info_nce_in_both_directions(assemble: Assemble, phase: str)
     def spy(step: Step, **losses: Any) -> None:
         batch = step.share.batch
         run.query.eval()
-        x = run._encode_texts(batch.texts).astype(np.float64)
+        x = run.encode_texts(batch.texts).astype(np.float64)
         candidates = np.concatenate(
             [x, run.queue.keys.numpy()]
         )  # the keys are the query's, since nothing has moved
@@ -164,7 +164,7 @@ def test_phase_1a_is_info_nce_in_both_directions(assemble: Assemble, phase: str)
 
 
 def logged(run: Training, key: str) -> list[Any]:
-    return [entry[key] for entry in entries(run._checkpoints.folder) if key in entry]
+    return [entry[key] for entry in entries(run.checkpoints.folder) if key in entry]
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
@@ -450,7 +450,7 @@ def test_typical_similarities_start_at_the_means_of_labelled_pairs(assemble: Ass
     loop.start_classifier(run)
     cosines: list[float] = []
     for share in run.shares(lambda data: data.bitexts(8), 5):  # 16 translations and 32 mixtures of each, 200 in all
-        x = run._encode_texts(share.batch.texts)
+        x = run.encode_texts(share.batch.texts)
         cosines += [float(x[row] @ x[partner]) for row, partner in enumerate(share.batch.partners)]
     assert bool(run.typical.known.all())
     assert float(run.typical.values[0]) == pytest.approx(np.mean(cosines), rel=1e-5)
@@ -468,7 +468,7 @@ def test_ranks_that_do_not_fall_stop_before_phase_2(assemble: Assemble) -> None:
 def test_ranks_that_do_not_start_from_data_and_do_not_fall_are_warned_of(assemble: Assemble) -> None:
     run = assemble("ranks.typical_start=zeros", "warmup.encoder_steps=0")
     loop.check_ranks(run)  # phase 2 without a warm-up would call every pair a paraphrase
-    (entry,) = entries(run._checkpoints.folder)
+    (entry,) = entries(run.checkpoints.folder)
     assert "do not fall after phase 1 (0.000, 0.000, 0.000, 0.000)" in entry["text"]
 
 

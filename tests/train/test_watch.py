@@ -43,7 +43,7 @@ RANKS = 4
 def test_every_monitor_is_in_the_log(assemble: Callable[..., Training], log: ReadLog) -> None:
     run = assemble("em.parallel_fraction=0.5", "mlm.weight=0.1", "warmup.mlm_steps=1")
     train(run)
-    steps = [entry for entry in log(run._checkpoints.folder) if entry["event"] == "step"]
+    steps = [entry for entry in log(run.checkpoints.folder) if entry["event"] == "step"]
     by_phase = {entry["phase"]: entry for entry in steps}
     assert by_phase["mlm"].keys() == {"event", "phase", "step", "loss_mlm", "norm_encoder"}
     assert by_phase["encoder"].keys() == {
@@ -77,7 +77,7 @@ def test_monitors_are_what_they_say(assemble: Callable[..., Training], log: Read
     run = assemble("optimisation.batch=4")
     run.watch.begin("em", 0, 1)
     (share,) = run.shares(lambda data: data.sentences(4), 1)
-    step = run._step("em", 0, share)
+    step = run.make_step("em", 0, share)
     cosines = torch.tensor([[1.0, 0.9, 0.5, 0.2, -0.1], [0.9, 1.0, 0.8, 0.3, 0.1]])
     by_classifier = torch.tensor([[0, 0, 1, 2, 3], [1, 0, 0, 2, 3]])
     by_encoder = torch.tensor([[0, 0, 1, 3, 3], [0, 0, 0, 2, 3]])
@@ -239,7 +239,7 @@ def test_alarms_reach_log_and_terminal_and_a_run_that_goes_on_says_them_no_more(
     watch.begin("em", 0, 5)
     (share,) = run.shares(lambda data: data.sentences(16), 1)
     for number in range(2):
-        step = run._step("em", number, share)
+        step = run.make_step("em", number, share)
         step.metrics |= healthy(cosine=[0.1, 0.2, 0.3, 0.4])
         watch.count(step)
         watch.log(step, 1)
@@ -249,11 +249,11 @@ def test_alarms_reach_log_and_terminal_and_a_run_that_goes_on_says_them_no_more(
 
     again = Watch(run.config, run.team, tmp_path / "run", Console(file=io.StringIO()))
     again.rewind(Progress("em", 2, {}), [])
-    assert again._alarms.look(3, healthy(cosine=[0.1, 0.2, 0.3, 0.4])) == []
+    assert again.alarms.look(3, healthy(cosine=[0.1, 0.2, 0.3, 0.4])) == []
 
 
 def output(run: Training) -> str:
-    file = run.watch._console.file
+    file = run.watch.console.file
     assert isinstance(file, io.StringIO)
     return file.getvalue()
 
@@ -279,12 +279,9 @@ def test_plain_lines_where_there_is_no_terminal(configure: Configure, tmp_path: 
 def test_a_live_view_on_a_terminal(assemble: Callable[..., Training]) -> None:
     run = assemble()
     screen = io.StringIO()
-    run.watch._console = Console(file=screen, force_terminal=True, width=120, height=30, record=True)
+    run.watch.console = Console(file=screen, force_terminal=True, width=120, height=30, record=True)
     train(run)
-    assert run.watch._live is not None
-    run.watch._live[0].refresh()
     run.watch.close()
-    assert run.watch._live is None
     said = screen.getvalue()
     for text in (
         "phase 1a: encoder",
@@ -437,9 +434,10 @@ def test_only_the_first_process_writes(configure: Configure, tmp_path: Path, con
 
 
 def test_attention_is_what_is_faster_on_the_device(assemble: Callable[..., Training], tmp_path: Path) -> None:
-    for dtype, attention in (("float32", "packed"), ("bfloat16", "eager")):
-        run = assemble(f"compute.dtype={dtype}", folder=tmp_path / dtype)
-        assert run.query.encoder.transformer.config._attn_implementation == attention
+    for dtype, packed in (("float32", True), ("bfloat16", False)):
+        layout = assemble(f"compute.dtype={dtype}", folder=tmp_path / dtype).start.layout
+        assert (layout.first_position is not None) is packed
+        assert not layout.ready  # as for "sdpa"
 
 
 @pytest.mark.parametrize(

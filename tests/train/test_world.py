@@ -82,7 +82,7 @@ def test_ranks_that_would_stay_empty_are_refused(ranks: int) -> None:
 def test_rank_shares_are_those_of_all_pairs(ranks: int) -> None:
     meanings = World(WorldConfig(topics=3, roles=3, fillers=3, events=4, held_out=0.2)).meanings
     weights = meanings.probabilities.ravel()
-    everything = meanings._concepts(np.arange(weights.size))
+    everything = meanings.concepts(np.arange(weights.size))
     found = true_ranks(everything[:, None], everything, ranks)
     expected = [(np.outer(weights, weights) * (found == rank)).sum() for rank in range(ranks)]
     assert meanings.rank_shares(ranks) == pytest.approx(expected, abs=1e-14)

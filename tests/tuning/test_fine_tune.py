@@ -123,7 +123,7 @@ def test_an_epoch_may_read_each_item_in_one_of_its_languages(
         seen.append(rows)
         return 0.0
 
-    monkeypatch.setattr("xrete.training.finetune.trainer._StageTrainer._step", step)
+    monkeypatch.setattr("xrete.training.finetune.trainer.StageTrainer.step", step)
     record = tuned(toy_model, toy("topics"), *changes)
     assert record.fine_tuning is not None
     (stage,) = record.fine_tuning.runs[0].stages

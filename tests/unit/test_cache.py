@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,8 @@ def killed(tmp_path: Path) -> dict[str, bytes]:
     """The files of a run that was killed: most of the vectors are in SQLite's write-ahead log."""
     with DiskCache(tmp_path / "live", "model") as cache:
         cache.put(TEXTS[:20], VECTORS[:20], TRUNCATED[:20])
-        cache._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(tmp_path / "live" / "model.sqlite")) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         cache.put(TEXTS[20:], VECTORS[20:], TRUNCATED[20:])
         return {path.name: path.read_bytes() for path in (tmp_path / "live").iterdir()}
 

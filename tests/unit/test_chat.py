@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -111,9 +113,9 @@ def test_the_time_may_be_a_date(date: bool) -> None:
     import httpx2
 
     text = email.utils.formatdate(time.time() + 90, usegmt=True) if date else "90"
-    assert chat._asked_seconds(httpx2.Response(429, headers={"Retry-After": text})) == pytest.approx(90, abs=2)
-    assert chat._asked_seconds(httpx2.Response(429, headers={"Retry-After": "-5"})) == 0
-    assert chat._asked_seconds(httpx2.Response(429)) == 0
+    assert chat.asked_seconds(httpx2.Response(429, headers={"Retry-After": text})) == pytest.approx(90, abs=2)
+    assert chat.asked_seconds(httpx2.Response(429, headers={"Retry-After": "-5"})) == 0
+    assert chat.asked_seconds(httpx2.Response(429)) == 0
 
 
 def test_waits_double_up_to_a_limit_and_are_not_equal(chat_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,15 +192,17 @@ def test_ctrl_c_is_no_trouble_to_wait_for(chat_server: Server, monkeypatch: pyte
         except asyncio.CancelledError as error:
             raise httpx2.ReadError("closed") from error
 
-    async def stop() -> bool:
-        task = asyncio.create_task(client_of(chat_server)._ask_all(iter(QUESTIONS), lambda question, reply: None))
-        await asyncio.sleep(0.1)
-        task.cancel()
-        await asyncio.wait({task}, timeout=20)
-        return task.cancelled()
-
     monkeypatch.setattr(httpx2.AsyncClient, "post", hang)
-    assert asyncio.run(stop())
+    timers = [threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)) for wait in (0.3, 20)]
+    for timer in timers:
+        timer.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ask(client_of(chat_server))
+    finally:
+        timers[1].cancel()
+    assert time.monotonic() - started < 15, "only a second Ctrl-C ended it"
 
 
 def test_a_refused_question_has_no_answer_and_the_others_go_on(chat_server: Server) -> None:
@@ -212,7 +216,7 @@ def test_an_answer_may_be_empty_and_tokens_uncounted() -> None:
     import httpx2
 
     content = {"choices": [{"message": {"content": None, "refusal": "no"}}]}
-    assert chat._parse(httpx2.Response(200, json=content)) == Reply("", "", 0, 0)
+    assert chat.reply_of(httpx2.Response(200, json=content)) == Reply("", "", 0, 0)
 
 
 def test_a_chat_model_has_no_vectors(chat_server: Server) -> None:
@@ -396,13 +400,19 @@ def test_what_cannot_be_kept_is_not_asked(tmp_path: Path) -> None:
     assert (tmp_path / "damaged").read_bytes().startswith(b"no database")  # it may hold what was paid for
 
 
-def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
-    model = Counting()
-    with AnswerCache(tmp_path / "a", identity()) as cache:
-        (size,) = cache._db.execute("PRAGMA page_count").fetchone()
-        cache._db.execute(f"PRAGMA max_page_count = {size + 1}")
-        with pytest.raises(XreteError, match="database or disk is full"):
-            Asker(model, cache)([f"{number} {'x' * 999}" for number in range(999)], lambda text: text)
+def test_a_full_disk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*file: Any, **options: Any) -> sqlite3.Connection:
+        db: sqlite3.Connection = open_database(*file, **options)
+        db.execute("PRAGMA max_page_count = 4")
+        return db
+
+    model, open_database = Counting(), sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with (
+        AnswerCache(tmp_path / "a", identity()) as cache,
+        pytest.raises(XreteError, match="database or disk is full"),
+    ):
+        Asker(model, cache)([f"{number} {'x' * 999}" for number in range(999)], lambda text: text)
     assert len(model.asked) < 999
     with AnswerCache(tmp_path / "a", identity()) as cache:
         known = cache.get(model.asked)

@@ -70,10 +70,15 @@ def named(arguments: list[str], option: str) -> list[str]:
 def parse(arguments: list[str]) -> None:
     """Has the command line parsed as `xrete` would, without running it: unknown options and values are errors."""
     command: Any = typer.main.get_command(app)
-    context = command.make_context("xrete", list(arguments))
-    while hasattr(command, "commands"):
-        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
-        context = command.make_context(name, rest, parent=context)
+    disarm(command)
+    command.main(list(arguments), "xrete", standalone_mode=False)
+
+
+def disarm(command: Any) -> None:
+    """Lets a command, and those below it, do nothing."""
+    command.callback = lambda **options: None
+    for below in getattr(command, "commands", {}).values():
+        disarm(below)
 
 
 def look_up(arguments: list[str]) -> None:
@@ -133,7 +138,7 @@ def test_commands(page: Path, folder: Path, xrete: Run) -> None:
         if can_run(command):
             done = xrete(*arguments)
             assert done.returncode == 0, f"{command}\n{done.stderr}"
-        registry._files.clear()
+        registry.plugin_files.clear()
         registry.names.cache_clear()
 
 

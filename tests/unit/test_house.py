@@ -18,6 +18,7 @@ ONE_MEANING = "Team Recipe Finding Job Watch Step Cell Batch Tokens Training Par
 """Names that meant several things once: each belongs to one module."""
 EMPTY_WORDS = {"found", "said", "there"}
 """Names that say nothing of what they hold."""
+DOTTED = re.compile(r"[a-z]\w*(\.\w+)+")
 ARRAY = re.compile(r"\b(NDArray|ndarray|Tensor|FloatTensor|LongTensor)\b")
 ALIAS = re.compile(r"\b(Floats|Rows|Vectors)\b")
 """Names of modules' own for arrays."""
@@ -139,17 +140,45 @@ def duplicates() -> dict[str, list[str]]:
     return {name: places for name, places in owners.items() if len(places) > 1}
 
 
-def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yields every name that a module gives to a variable, argument, attribute, function or class, and its line."""
+def names(tree: ast.Module, *, own: bool = False) -> Iterator[tuple[int, str]]:
+    """Yields every name that a module gives to a variable, argument, attribute, function or class, and its line.
+
+    Args:
+        tree: The module.
+        own: Leaves out attributes of other things than `self`.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.lineno, node.id
         elif isinstance(node, ast.arg):
             yield node.lineno, node.arg
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            yield node.lineno, node.attr
+            if not own or ast.unparse(node.value) == "self":
+                yield node.lineno, node.attr
         elif isinstance(node, Function | ast.ClassDef):
             yield node.lineno, node.name
+
+
+def reach_ins(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yields the private names that a test takes from other modules, and their lines.
+
+    Private is what begins with one underscore; a test may have such names of its own, and of `self`.
+    """
+    own = {name for _, name in names(tree, own=True)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            taken = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            taken = [node.attr]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and DOTTED.fullmatch(node.value):
+            taken = node.value.split(".")  # the target of a patch
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("setattr", "getattr"):
+            taken = [x.value for x in node.args[1:2] if isinstance(x, ast.Constant) and isinstance(x.value, str)]
+        else:
+            continue
+        for name in taken:
+            if name.startswith("_") and not name.startswith("__") and name not in own:
+                yield node.lineno, name
 
 
 def test_few_files_stand_beside_the_folders() -> None:
@@ -173,6 +202,29 @@ def test_names_say_what_they_hold() -> None:
         if name.strip("_") in EMPTY_WORDS
     ]
     assert empty == []
+
+
+def test_tests_know_public_names_only() -> None:
+    private = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for line, name in reach_ins(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert private == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from xrete.a import _b",
+        "a._b()",
+        "patch.setattr('xrete.a._b', 1)",
+        "patch.setattr(a, '_b', 1)",
+        "a.b._c = 1",
+    ],
+)
+def test_a_reach_in_is_seen(code: str) -> None:
+    assert [name.strip("_") for _, name in reach_ins(ast.parse(code))] in (["b"], ["c"])
 
 
 def test_public_functions_of_arrays_name_their_shapes() -> None:

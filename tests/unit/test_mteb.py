@@ -406,7 +406,7 @@ def test_every_text_task_of_these_types_has_a_card() -> None:
     """Over a thousand tasks; the few that are refused say why."""
     import mteb
 
-    from xrete.check.plugins import _card
+    from xrete.check.plugins import check_card
 
     refused, seen = [], 0
     for task in mteb.get_tasks(task_types=list(TYPES), modalities=["text"], exclude_superseded=False):
@@ -416,7 +416,7 @@ def test_every_text_task_of_these_types_has_a_card() -> None:
             refused.append(str(error))
             continue
         seen += 1
-        assert [finding for finding in _card(card) if not finding.passed] == [], card.name
+        assert [finding for finding in check_card(card) if not finding.passed] == [], card.name
     assert seen > 900
     assert len(refused) < 20
     assert all("made of other tasks" in x or "no full commit" in x or "of text alone" in x for x in refused), (

@@ -225,7 +225,7 @@ def test_a_limit_holds_for_what_is_trained_on() -> None:
 def test_the_same_settings_give_the_same_scores_and_a_part_of_them() -> None:
     dataset = splits({"test": 90})
     first = score(dataset, reads_the_label)
-    probe._trained.clear()
+    probe.trained_heads.clear()
     assert score(splits({"test": 90}), reads_the_label) == first
     assert score(dataset, reads_the_label, languages=["sw"]) == {"sw": first["sw"]}
     assert score(dataset, memorises, Settings(seed=1)) != score(dataset, memorises, Settings(seed=2))

@@ -25,7 +25,7 @@ class Asked:
     """Counts how often standings are computed, and forgets what was checked."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.times, self._checked, self._real = 0, module._checked, comparison.standings
+        self.times, self._checked, self._real = 0, module.checked_items, comparison.standings
         monkeypatch.setattr(comparison, "standings", self._count)
 
     def _count(self, *arguments: Any, **options: Any) -> list[Standing] | None:
@@ -64,7 +64,7 @@ def test_what_decides_standings_tells_them_apart(
     assert ask.times == 5
     assert others[1] == ask(runs)[::-1]
     assert others[3] != ask(runs)
-    monkeypatch.setattr(module, "_code", lambda shape: "other code")
+    monkeypatch.setattr(module, "code_digest", lambda shape: "other code")
     ask(runs)
     assert ask.times == 6
 

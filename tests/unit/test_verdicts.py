@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from xrete.errors import XreteError
-from xrete.published.paper import NUMBERS, _obstacles, obstacles, paper_cells
+from xrete.published.paper import NUMBERS, known_obstacles, obstacles, paper_cells
 from xrete.record import Record
 from xrete.reporting.ablation import Setting
 from xrete.reporting.collect import Entry
@@ -151,7 +151,7 @@ def test_every_published_number_has_one_verdict(make_record: MakeRecord, table: 
 
 def test_every_obstacle_stands_before_something() -> None:
     reasons = {reason for table in NUMBERS for x in paper_cells(table) for reason in obstacles(x)}
-    assert reasons == {reason for _, reason in _obstacles()}
+    assert reasons == {reason for _, reason in known_obstacles()}
 
 
 def test_the_table_of_geometry_is_the_papers(make_record: MakeRecord) -> None:

@@ -131,13 +131,13 @@ class ChatClient:
             XreteError: none will.
         """
         if response.is_success:
-            return _parse(response)
+            return reply_of(response)
         code, sentence = _problem(response)
         if code in REFUSALS:
             return Reply("", self._model, 0, 0)
         status = response.status_code
         if code != NO_CREDIT and (status in TRANSIENT or status >= 500):
-            raise _TransientError(f"HTTP {status} {sentence}".strip(), _asked_seconds(response))
+            raise _TransientError(f"HTTP {status} {sentence}".strip(), asked_seconds(response))
         if status in (401, 403):  # endpoints repeat a part of the key in what they say
             raise XreteError(
                 f"{self._url} refuses the key (HTTP {status}); set OPENAI_API_KEY to one that may ask {self._model}"
@@ -157,7 +157,12 @@ class _TransientError(Exception):
         self.seconds = seconds
 
 
-def _parse(response: httpx2.Response) -> Reply:
+def reply_of(response: httpx2.Response) -> Reply:
+    """Reads a successful response; an answer may be empty, and its tokens uncounted.
+
+    Raises:
+        _TransientError: it is no answer.
+    """
     try:
         content = response.json()
         text = content["choices"][0]["message"].get("content") or ""
@@ -182,7 +187,7 @@ def _problem(response: httpx2.Response) -> tuple[str, str]:
     return str(code), " ".join(str(sentence or response.reason_phrase).split())[:200]
 
 
-def _asked_seconds(response: httpx2.Response) -> float:
+def asked_seconds(response: httpx2.Response) -> float:
     """Returns what Retry-After asks for, in seconds or as a date; 0 where it asks for nothing that can be read."""
     asked = response.headers.get("Retry-After", "")
     try:

@@ -67,7 +67,7 @@ def check_task(name: str) -> Iterator[RuleFinding]:
     yield RuleFinding("the plugin loads", True)
     if name in registry.names("tasks"):
         yield _named(name, registry.names("tasks")[name].load().card.name)
-    yield from _card(task.card)
+    yield from check_card(task.card)
     if task.card.shape not in SHAPES:
         return
     yield _holds("files are relative paths inside the data folder", lambda: _paths(task))
@@ -142,7 +142,8 @@ def _named(name: str, on_card: str) -> RuleFinding:
     return RuleFinding("the card names it", on_card in (name, name.rpartition("/")[2]), f"card says {on_card!r}")
 
 
-def _card(card: TaskCard) -> Iterator[RuleFinding]:
+def check_card(card: TaskCard) -> Iterator[RuleFinding]:
+    """Yields what holds, or does not, of a task's card alone."""
     members = {x for group in card.groups.values() for x in group}
     unknown = sorted(members - set(card.languages))
     yield RuleFinding("the shape is known", card.shape in SHAPES, card.shape)

@@ -33,8 +33,10 @@ FOLDS = 3
 
 
 KEPT = 4
-"""Trained heads to remember: `xrete check` asks for the same one again for every language that it scores."""
-_trained: dict[str, Head] = {}
+"""`xrete check` asks for the same head again for every language that it scores."""
+
+trained_heads: dict[str, Head] = {}
+"""The last `KEPT`, by a digest of all that they were trained on."""
 
 
 def outcomes(
@@ -123,16 +125,16 @@ class _Trainer:
         features, labels = self._features(parts), self._labels(parts)
         held_out = self._features(self._selection) if self._selection else features
         key = digest([self._metric_name, repr(self._seed), *(x.tobytes() for x in (features, labels, held_out))])
-        if key not in _trained:
+        if key not in trained_heads:
             if self._selection:
                 scores = [head(held_out) for head in self._heads(features, labels)]
                 best = self._best(self._selection, scores)
             else:
                 best = self._best(parts, self._cross_validated(parts, features, labels))
-            (_trained[key],) = self._heads(features, labels, [STRENGTHS[best]])
-            while len(_trained) > KEPT:
-                del _trained[next(iter(_trained))]
-        return _trained[key]
+            (trained_heads[key],) = self._heads(features, labels, [STRENGTHS[best]])
+            while len(trained_heads) > KEPT:
+                del trained_heads[next(iter(trained_heads))]
+        return trained_heads[key]
 
     def _heads(
         self, features: NDArray[np.float32], labels: NDArray[Any], strengths: Sequence[float] = STRENGTHS

@@ -54,11 +54,12 @@ def paper_cells(table: int) -> tuple[PaperCell, ...]:
 def obstacles(cell: PaperCell) -> tuple[str, ...]:
     """Returns why a number cannot be measured again; empty where nothing is known to stand before it."""
     fields = asdict(cell)
-    return tuple(text for wanted, text in _obstacles() if all(fields[key] in wanted[key] for key in wanted))
+    return tuple(text for wanted, text in known_obstacles() if all(fields[key] in wanted[key] for key in wanted))
 
 
 @cache
-def _obstacles() -> tuple[tuple[Mapping[str, Sequence[Any]], str], ...]:
+def known_obstacles() -> tuple[tuple[Mapping[str, Sequence[Any]], str], ...]:
+    """Returns why numbers cannot be measured again: which values of a `PaperCell`'s fields each reason is about."""
     known = []
     for obstacle in tomllib.loads(_file("obstacles.toml"))["obstacle"]:
         reason = obstacle.pop("reason")

@@ -111,14 +111,14 @@ def _languages(dataset: Dataset) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yields the digests of each language's texts."""
     known: dict[int, NDArray[np.int64]] = {}  # the dataset holds its columns, so that their ids stay theirs
     for language in dataset.languages:
-        columns = _columns(dataset[language])
+        columns = text_columns(dataset[language])
         for column in columns:
             if id(column) not in known:  # candidates of a ranking may be those of all languages
                 known[id(column)] = np.unique(text_digests(filter(None, map(bare, column))))
         yield language, np.unique(np.concatenate([known[id(column)] for column in columns]))
 
 
-def _columns(data: Any) -> list[Sequence[str]]:
+def text_columns(data: Any) -> list[Sequence[str]]:
     """Returns the texts of one language's data, without labels and names. Shapes have no method for that."""
     from xrete.shapes.bitext import Bitext
     from xrete.shapes.choice import Choices
@@ -130,7 +130,7 @@ def _columns(data: Any) -> list[Sequence[str]]:
         case Bitext():
             return [data.source, data.target]
         case Corpora():
-            return [data.source, data.target, *(_columns(data.tuning) if data.tuning else [])]
+            return [data.source, data.target, *(text_columns(data.tuning) if data.tuning else [])]
         case Ranking():
             return [data.queries, data.pool.texts]
         case Choices():

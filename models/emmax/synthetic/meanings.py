@@ -55,7 +55,7 @@ class Meanings:
     def draw(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
         """Draws meanings of ordinary text, with replacement; [count, components]."""
         edges = np.cumsum(self.probabilities)
-        return self._concepts(np.searchsorted(edges, edges[-1] * random.random(count), side="right"))
+        return self.concepts(np.searchsorted(edges, edges[-1] * random.random(count), side="right"))
 
     def draw_held_out(self, count: int, random: np.random.Generator) -> NDArray[np.int64]:
         """Draws held-out meanings, each at most once; [count, components].
@@ -70,7 +70,7 @@ class Meanings:
                 f"this world has {known:,} held-out meanings, not {count:,}; ask for fewer held-out sentences, or "
                 "raise held_out, fillers or topics"
             )
-        return self._concepts(random.choice(flat.size, count, replace=False, p=flat))
+        return self.concepts(random.choice(flat.size, count, replace=False, p=flat))
 
     def component(self, concept: int) -> int:
         """Returns which component of a meaning a concept can be: 0 for topics, then the roles in order."""
@@ -99,8 +99,11 @@ class Meanings:
         shares[-1] += 1 - moments[0]  # the topic differs
         return shares
 
-    def _concepts(self, flat: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Turns places in the table into concept numbers: topics first, then role by role and topic by topic."""
+    def concepts(self, flat: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turns places in the table [n] into numbers of concepts [n, 1 + roles].
+
+        Topics are numbered first, then the fillers, role by role and topic by topic.
+        """
         topic, *fillers = np.unravel_index(flat, self.probabilities.shape)
         topics = self.config.topics
         roles = [topics + (role * topics + topic) * self.config.fillers + x for role, x in enumerate(fillers)]

@@ -22,8 +22,8 @@ from xrete.scores.comparison import Run, Standing
 from xrete.shapes import load_shape
 from xrete.store import find_items
 
-_checked: set[tuple[Path, ItemsPart | None]] = set()
-"""Items that were found to be the right ones: a page asks for them again with every group of languages."""
+checked_items: set[tuple[Path, ItemsPart | None]] = set()
+"""Items that are those of their records: a page asks for them again with every group of languages."""
 
 
 def standings(
@@ -37,13 +37,13 @@ def standings(
     if any(run.record.items is None for run in runs):
         return None
     for run in runs:
-        if (run.path, run.record.items) not in _checked:
+        if (run.path, run.record.items) not in checked_items:
             find_items(run.path, run.record)
-            _checked.add((run.path, run.record.items))
+            checked_items.add((run.path, run.record.items))
     first = runs[0].record
     about = (first.task, first.shape, first.interval.method, metric, str(higher_is_better))
     items = [run.record.items.sha256 for run in runs if run.record.items]
-    key = digest([_code(first.shape), *about, str(len(languages)), *languages, *items])
+    key = digest([code_digest(first.shape), *about, str(len(languages)), *languages, *items])
     path = cache_root() / "standings" / f"{key}.json"
     if (kept := _kept(path, len(runs))) is None:
         kept = comparison.standings(runs, metric, languages, higher_is_better=higher_is_better)
@@ -62,7 +62,7 @@ def _kept(path: Path, count: int) -> list[Standing] | None:
 
 
 @cache
-def _code(shape: str) -> str:
+def code_digest(shape: str) -> str:
     """Returns a digest of the code that decides standings."""
     modules = (comparison, rank_intervals, resampling, sys.modules[type(load_shape(shape)).__module__])
     return digest(Path(str(module.__file__)).read_bytes() for module in modules)

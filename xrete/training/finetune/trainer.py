@@ -70,7 +70,7 @@ def fine_tune(encoder: TransformerEncoder, job: Job, folder: Path, watch: StepWa
         elif before is not None and before.head is not None and _share_a_head(job.stages[number - 1], stage):
             assert network.head is not None
             network.head.load_state_dict(before.head.state_dict())
-        done.append(_StageTrainer(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
+        done.append(StageTrainer(network, start, stage, job.seed, number, team, state, watch).train(saved, done))
         saved = None
         # What exchanges the gradients of a stage stays with the weights that it was made for.
         backbone = copy.deepcopy(network.backbone) if team.size > 1 else network.backbone
@@ -110,7 +110,7 @@ class _Best:
     """Evaluations on held-out data since then."""
 
 
-class _StageTrainer:
+class StageTrainer:
     """One stage of a run."""
 
     def __init__(
@@ -146,7 +146,7 @@ class _StageTrainer:
         evaluate_every = stage.evaluate_every or job.epoch_steps
         while step < self._steps and not self._out_of_patience():
             for rows in self._batches(step):
-                loss = self._step(rows, step)
+                loss = self.step(rows, step)
                 step += 1
                 self._watch(TrainerStep(stage.name, step, self._steps, loss, self._shown()))
                 is_due = stage.select and (step % evaluate_every == 0 or step == self._steps)
@@ -162,8 +162,8 @@ class _StageTrainer:
         kept = self._best.step if stage.select else step
         return StageResult(stage.name, len(job.examples), step, kept, self._shown(), job.languages)
 
-    def _step(self, rows: NDArray[np.intp], step: int) -> float:
-        """Makes one step on a global batch; returns its mean loss."""
+    def step(self, rows: NDArray[np.intp], step: int) -> float:
+        """Makes one step on a global batch, by its rows [batch]; returns its mean loss."""
         stage, team = self._stage, self._team
         for group in self._optimiser.param_groups:
             group["lr"] = stage.rate * lr_factor(step, self._steps, SCHEDULES[stage.decay], stage.warmup)
