@@ -142,7 +142,7 @@ def start_classifier(run: Training) -> None:
     pairs = run.config.optimisation.batch // 2
     for share in run.shares(lambda data: data.bitexts(pairs), -(-config.start_pairs // pairs)):
         vectors = run.encode_frozen(share)
-        for part in _labelled(run, vectors, share.batch.partners, share.rows, generator):
+        for part in labelled_pairs(run, vectors, share.batch.partners, share.rows, generator):
             for rank in range(number):
                 chosen = part.ranks == rank
                 squares[rank] += (part.x[chosen] - part.y[chosen]).square().sum(dim=0)
@@ -207,7 +207,7 @@ def _contrast(run: Training, step: Step, queries: Tensor, candidates: Candidates
 
 
 @dataclass(frozen=True)
-class _Labelled:
+class LabelledPairs:
     """Pairs whose rank is known: vectors [M, d] and [M, d], and ranks [M]."""
 
     x: Tensor
@@ -215,9 +215,9 @@ class _Labelled:
     ranks: Tensor
 
 
-def _labelled(
+def labelled_pairs(
     run: Training, vectors: Tensor, partners: object, rows: slice, generator: torch.Generator
-) -> list[_Labelled]:
+) -> list[LabelledPairs]:
     """Labels pairs of this process's anchors: translations, random pairs, and mixtures of both (Eq. 3).
 
     Args:
@@ -238,15 +238,15 @@ def _labelled(
     shares = move(torch.rand(config.virtual, b, generator=generator)[:, rows], vectors.device)
     x, y = vectors[rows], vectors[move(partner[rows], vectors.device)]
     ranks = torch.zeros(len(x), dtype=torch.long, device=vectors.device)
-    examples = [_Labelled(x, y, ranks + PARAPHRASE)]
+    examples = [LabelledPairs(x, y, ranks + PARAPHRASE)]
     if config.real_negatives:
-        examples.append(_Labelled(x, vectors[other[0]], ranks + number - 1))
+        examples.append(LabelledPairs(x, vectors[other[0]], ranks + number - 1))
     near = x if config.mixed == "anchor" else y
     mixed = virtual_examples(
         near.expand(config.virtual, -1, -1), vectors[other[1:]], shares, renormalise=config.renormalise
     )
     examples.append(
-        _Labelled(
+        LabelledPairs(
             x.repeat(config.virtual, 1), mixed.flatten(0, 1), virtual_ranks(shares, number, config.labels).flatten()
         )
     )
@@ -259,7 +259,7 @@ def _classify(run: Training, step: Step, vectors: Tensor) -> Tensor:
     s_r follows the same pairs (Eq. 11).
     """
     number = run.config.ranks.number
-    parts = _labelled(run, vectors, step.share.batch.partners, step.share.rows, step.generator)
+    parts = labelled_pairs(run, vectors, step.share.batch.partners, step.share.rows, step.generator)
     sums, counts = torch.zeros_like(run.typical.values), torch.zeros_like(run.typical.values)
     total = torch.zeros((), device=vectors.device)
     guesses = []

@@ -397,7 +397,7 @@ def test_virtual_examples_are_mixed_with_what_the_setting_says(assemble: Assembl
     """Eq. 3 by hand, in float64, from vectors of which each is known by its direction."""
     run = assemble(f"ranks.mixed={mixed}", "ranks.virtual=3", "ranks.renormalise=false")
     vectors, partners = torch.eye(8), np.roll(np.arange(8), 4)
-    *_, virtual = loop._labelled(run, vectors, partners, slice(0, 8), torch.Generator().manual_seed(1))
+    *_, virtual = loop.labelled_pairs(run, vectors, partners, slice(0, 8), torch.Generator().manual_seed(1))
     near = partners if mixed == "translation" else np.arange(8)
     for row, example in enumerate(virtual.y.double().numpy()):
         anchor = row % 8
