@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
-from xrete.errors import UsageError, unknown_name
+from xrete.errors import UsageError
 from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
 
 from .transformer import EncodingRecipe, identity, load, max_length
@@ -26,10 +24,7 @@ class AnyTransformer:
         citation="",
         checkpoint="required",
         needs="hf:ORG/NAME (local hub cache, else the hub) or hf:FOLDER with a config.json",
-        notes=(
-            "hf:FOLDER?pooling=cls&prefix=query: sets pooling (cls, mean or pooler) and prefix, as typed",
-            "in a prefix, write %26 for & and %25 for %; such a name has a --model of its own",
-        ),
+        notes=("hf:FOLDER?pooling=cls sets the pooling: cls, mean (which is taken without it) or pooler",),
     )
 
     def identify(self, options: LoadOptions) -> ModelIdentity:
@@ -44,24 +39,18 @@ class AnyTransformer:
 
 
 def _read(options: LoadOptions, *, weights: bool) -> tuple[Place, EncodingRecipe]:
-    """Splits "FOLDER?pooling=cls&prefix=query: " and finds the files.
+    """Finds the files, and says how they are read.
 
     Raises:
-        UsageError: an unknown parameter or pooling, or no such model.
+        UsageError: an unknown pooling, or no such model.
     """
     from xrete.encoding.transformer import POOLINGS
 
-    where, _, query = (options.checkpoint or "").partition("?")
-    given = {"pooling": "mean", "prefix": ""}
-    for setting in filter(None, query.split("&")):
-        name, equals, value = setting.partition("=")
-        if name not in given or not equals:
-            raise unknown_name("parameter of hf", name, given, "as in hf:FOLDER?pooling=cls&prefix=query: ")
-        given[name] = unquote(value)
-    if given["pooling"] not in POOLINGS:
-        raise UsageError(f"unknown pooling {given['pooling']!r}; use one of {', '.join(POOLINGS)}")
-    place = find_any("hf", where or None, weights=weights)
-    return place, EncodingRecipe(**given, max_length=max_length(place.folder))
+    pooling = options.pooling or "mean"
+    if pooling not in POOLINGS:
+        raise UsageError(f"unknown pooling {pooling!r}; use one of {', '.join(POOLINGS)}")
+    place = find_any("hf", options.checkpoint, weights=weights)
+    return place, EncodingRecipe(pooling=pooling, max_length=max_length(place.folder))
 
 
 MODEL = AnyTransformer()

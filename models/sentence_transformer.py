@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
-from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity, refuse_string
+from xrete.model import ROLES, Encoder, LoadOptions, ModelCard, ModelIdentity, Role, refuse_string
 from xrete.quiet import quiet
 
-from .transformer import EncodingRecipe, check_weights, first_sentence, identity, max_length
-from .weights import Place, find, list_modules, settings
+from .transformer import (
+    EncodingRecipe,
+    check_weights,
+    first_sentence,
+    identity,
+    load_model,
+    max_length,
+    positions,
+    with_card_prompts,
+)
+from .weights import ADAPTER, COPIES, Place, find, list_modules, settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,16 +43,24 @@ POOLING_KEYS = {
 """How versions before 6 wrote the pooling mode."""
 LIMITS = "sentence_*_config.json"
 """Where a transformer's folder says how much is read; early versions named the file after the kind of model."""
-READ = {
-    "max_seq_length": None,
-    "do_lower_case": False,
+APPLIED = {
+    "max_seq_length", "do_lower_case", "unpad_inputs", "model_args", "model_kwargs", "tokenizer_args",
+    "processor_kwargs", "config_args", "config_kwargs",
+}  # fmt: skip
+"""Settings of a transformer that are applied where it is opened, and those that change no vector."""
+PLAIN = {
     "transformer_task": "feature-extraction",
     "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
     "module_output_name": "token_embeddings",
-    "unpad_inputs": None,
-    "processing_kwargs": {},
 }
-"""Settings that the engine reads, or whose other values (but of those that are None here) it does not know."""
+"""Its other settings, with the value that says what the engine does."""
+TEXTS = {
+    "__version__", "default_prompt_name", "model_type", "prompts", "requirements", "similarity_fn_name",
+    "truncate_dim",
+}  # fmt: skip
+"""Settings of a whole model that are read here, and those that change no vector."""
+DOCUMENT = ("document", "passage", "corpus")
+"""What the prompt of a document may be called; `encode_document` asks in this order."""
 STATIC_BATCH = 4_096
 """Texts at once where there is no transformer, which takes next to no time for any."""
 HEADS = {"Dense", "Dropout", "LayerNorm", "Normalize"}
@@ -66,11 +84,12 @@ class SentenceTransformerModel:
     def identify(self, options: LoadOptions) -> ModelIdentity:
         """Names the commit, or the digest of the user's folder."""
         place = self._find(options, weights=False)
-        return identity(self.card, options, place.revision, read_modules(place.folder).recipe)
+        recipe = with_card_prompts(read_modules(place.folder).recipe, self.card)
+        return identity(self.card, options, place.revision, recipe)
 
     def load(self, options: LoadOptions) -> Encoder:
         """Opens the folder's modules."""
-        return load(self._find(options, weights=True).folder, options)
+        return load(self._find(options, weights=True).folder, options, self.card)
 
     def _find(self, options: LoadOptions, *, weights: bool) -> Place:
         return find(self.card.name, options.checkpoint, self.repo, self.revision, weights=weights)
@@ -83,10 +102,14 @@ class Modules:
     Attributes:
         recipe: How sentences become vectors; the pooling in words.
         in_engine: Whether the engine gives the same vectors.
+        notes: What a user should know of how it is run.
+        transformer: Folder of the first module.
     """
 
     recipe: EncodingRecipe
     in_engine: bool
+    notes: tuple[str, ...]
+    transformer: Path
 
 
 def read_modules(folder: Path) -> Modules:
@@ -101,47 +124,126 @@ def read_modules(folder: Path) -> Modules:
             f"{folder} has no modules.json; for a plain transformer use hf:FOLDER?pooling=cls (or mean)"
         )
     kinds = [module["type"].rpartition(".")[2] for module in modules]
-    paths = dict(zip(kinds, (folder / module["path"] for module in modules), strict=True))
-    first = folder / modules[0]["path"]
-    pooling = settings(paths["Pooling"], "config.json") if "Pooling" in paths else {}
-    modes = pooling.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if pooling.get(key)]
-    mode = modes if isinstance(modes, str) else "+".join(modes)
+    places = [folder / module["path"] for module in modules]
+    pooling = settings(places[kinds.index("Pooling")], "config.json") if "Pooling" in kinds else {}
     texts = settings(folder, "config_sentence_transformers.json")
-    prefix = (texts.get("prompts") or {}).get(texts.get("default_prompt_name"), "")
-    limits: dict[str, Any] = next((settings(first, file.name) for file in sorted(first.glob(LIMITS))), {})
-    truncated = texts.get("truncate_dim")
+    limits: dict[str, Any] = next((settings(places[0], file.name) for file in sorted(places[0].glob(LIMITS))), {})
+    limit, asked = _max_length(places[0], limits), limits.get("max_seq_length") or 0
+    foreign = list(_foreign(kinds, places, pooling, limits, texts))
+    notes = []
+    if foreign and kinds[0] != "StaticEmbedding":
+        notes.append(
+            f"{folder}: sentence-transformers itself encodes, which is slower, since XRETE's engine does not know "
+            f"{', '.join(foreign)}"
+        )
+    if limit and limit < asked:
+        notes.append(f"{folder} reads {limit} tokens of a text, not {asked} as its settings say")
+    words = [_mode(pooling) if kind == "Pooling" else kind.lower() for kind in kinds[1:]]
+    if "Pooling" not in kinds:
+        words.insert(0, "mean of static embeddings" if kinds[0] == "StaticEmbedding" else kinds[0].lower())
+    prefix, prompts = _prompts(texts, is_routed="Router" in kinds)
     return Modules(
         EncodingRecipe(
-            pooling=", ".join(
-                [
-                    *(mode or "none" if kind == "Pooling" else kind.lower() for kind in kinds[1:]),
-                    *([f"first {truncated} dimensions"] if truncated else []),
-                ]
-            )
-            or kinds[0].lower(),
+            pooling=", ".join(words),
             prefix=prefix,
-            max_length=limits.get("max_seq_length") or max_length(first),
+            prompts=prompts,
+            max_length=limit,
+            dimension=texts.get("truncate_dim"),
         ),
-        in_engine=kinds[:2] == ["Transformer", "Pooling"]
-        and mode in ("cls", "mean")
-        and HEADS.issuperset(kinds[2:])
-        and bool(pooling.get("include_prompt", True) or not prefix)
-        and not truncated
-        and all(key in READ and (READ[key] is None or value == READ[key]) for key, value in limits.items()),
+        in_engine=not foreign,
+        notes=tuple(notes),
+        transformer=places[0],
     )
 
 
-def load(folder: Path, options: LoadOptions) -> Encoder:
+def _mode(pooling: Mapping[str, Any]) -> str:
+    """Names the pooling; where several are joined, all of them."""
+    modes = pooling.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if pooling.get(key)]
+    return modes if isinstance(modes, str) else "+".join(modes) or "mean"
+
+
+def _foreign(
+    kinds: Sequence[str],
+    places: Sequence[Path],
+    pooling: Mapping[str, Any],
+    transformer: Mapping[str, Any],
+    texts: Mapping[str, Any],
+) -> Iterator[str]:
+    """Names what the engine does not know, or has no such value of.
+
+    Args:
+        kinds: Of the modules.
+        places: Their folders.
+        pooling: Settings of the pooling.
+        transformer: Settings of the transformer.
+        texts: Settings of the whole.
+    """
+    if kinds[:2] != ["Transformer", "Pooling"] or not HEADS.issuperset(kinds[2:]):
+        yield f"these modules ({', '.join(kinds)})"
+        return
+    if _mode(pooling) not in ("cls", "mean"):
+        yield f"pooling_mode {_mode(pooling)}"
+    if not pooling.get("include_prompt", True):
+        yield "include_prompt"
+    if "downsampling_rate" in settings(places[0], "config.json"):  # how it is padded changes vectors
+        yield "how sentence-transformers pads a model of characters"
+    if (places[0] / "chat_template.jinja").is_file() and "modality_config" not in transformer:
+        yield "chat_template.jinja"
+    yield from (x for x, value in transformer.items() if x not in APPLIED and value not in (None, {}, PLAIN.get(x)))
+    yield from (x for x in texts if x not in TEXTS)
+    for place in places[2:]:
+        head = settings(place, "config.json")
+        sides = ("module_input_name", "module_output_name")
+        yield from (x for x in sides if head.get(x, "sentence_embedding") != "sentence_embedding")
+
+
+def _max_length(folder: Path, transformer: Mapping[str, Any]) -> int | None:
+    """Returns how many tokens of a text are read: as the settings say, but no more than there are positions for.
+
+    Args:
+        folder: The transformer's.
+        transformer: Its settings.
+    """
+    tokens = transformer.get("processor_kwargs") or transformer.get("tokenizer_args") or {}
+    asked = tokens.get("model_max_length") or transformer.get("max_seq_length") or max_length(folder)
+    parts = (transformer.get("processing_kwargs") or {}).values()
+    less = [part["max_length"] for part in parts if isinstance(part, dict) and part.get("max_length")]
+    return min((limit for limit in (asked, positions(folder), *less) if limit), default=None)
+
+
+def _prompts(texts: Mapping[str, Any], *, is_routed: bool) -> tuple[str, dict[str, str]]:
+    """Returns what is put before any text, and before those of roles, types of tasks and tasks.
+
+    As `encode`, `encode_query` and `encode_document` do: the default prompt is for neither queries nor documents.
+
+    Args:
+        texts: Settings of the whole model.
+        is_routed: Roles are read by modules of their own, and so are listed whatever their prompts.
+    """
+    saved = {name: prompt for name, prompt in (texts.get("prompts") or {}).items() if prompt}
+    prefix = saved.get(texts.get("default_prompt_name"), "")
+    query = saved.get("query", "")
+    document = next((saved[name] for name in DOCUMENT if name in saved), "")
+    roles = {
+        role: prompt for role, prompt in zip(ROLES, (query, document), strict=True) if is_routed or prompt != prefix
+    }
+    return prefix, {**{x: y for x, y in saved.items() if x not in (*ROLES, *DOCUMENT)}, **roles}
+
+
+def load(folder: Path, options: LoadOptions, card: ModelCard) -> Encoder:
     """Opens a folder of sentence-transformers: in the engine where it gives the same vectors, else as it is."""
     from xrete.encoding.workers import open_encoder
 
     modules = read_modules(folder)
+    modules = replace(modules, recipe=with_card_prompts(modules.recipe, card))
+    for note in modules.notes:
+        warnings.warn(note, stacklevel=2)
     if modules.in_engine:
-        return open_encoder(partial(open_in_engine, folder, modules.recipe, options))
-    return PlainSentenceTransformer(folder, options)
+        return open_encoder(partial(open_in_engine, folder, modules, options))
+    return PlainSentenceTransformer(folder, modules.recipe, options)
 
 
-def open_in_engine(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> TransformerEncoder:
+def open_in_engine(folder: Path, modules: Modules, options: LoadOptions) -> TransformerEncoder:
     """Loads a folder with sentence-transformers and hands its parts to the engine.
 
     Raises:
@@ -149,14 +251,18 @@ def open_in_engine(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -
     """
     import torch
 
-    from xrete.encoding.transformer import TransformerEncoder
+    from xrete.encoding.transformer import TransformerEncoder, pick_dtype
 
     from .tokenizer import check_tokenizer
 
     transformer, pooling, *rest = _open(folder, options, device="cpu")
-    check_tokenizer(transformer.tokenizer, transformer.model.config.vocab_size, folder)
-    return TransformerEncoder(
-        transformer.model,
+    model, recipe = transformer.model, modules.recipe
+    if (modules.transformer / ADAPTER).is_file():
+        with quiet():  # with its adapters added to its weights it is faster, and can be exported and trained
+            model = load_model(modules.transformer, pick_dtype(options.dtype))
+    check_tokenizer(transformer.tokenizer, model.config, folder)
+    encoder = TransformerEncoder(
+        model,
         transformer.tokenizer,
         pooling=pooling.pooling_mode,
         head=torch.nn.Sequential(*rest) if rest else None,
@@ -166,6 +272,7 @@ def open_in_engine(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -
         dtype=options.dtype,
         batch_tokens=options.batch_tokens,
     )
+    return encoder.shortened(recipe.dimension) if recipe.dimension else encoder
 
 
 class PlainSentenceTransformer:
@@ -174,19 +281,40 @@ class PlainSentenceTransformer:
     It does not say which texts it truncates.
     """
 
-    def __init__(self, folder: Path, options: LoadOptions) -> None:
+    def __init__(self, folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> None:
         from xrete.encoding.transformer import pick_device
 
         self.device = str(pick_device(options.device))
+        self._folder = folder
         self._model = _open(folder, options, device=self.device)
         self._is_static = type(self._model[0]).__name__ == "StaticEmbedding"  # which reads texts of any length
-        self._max_length = None if self._is_static else self._model.max_seq_length
+        self._prefix = recipe.prefix
+        self._prompts: Mapping[Role, str] = {}
+        self._role: Role | None = None
+        self._max_length = None if self._is_static else recipe.max_length
+        self._dimension: int | None = None
         self.parameters = sum(weight.numel() for weight in self._model.parameters())
 
     def limited(self, max_length: int | None, /) -> PlainSentenceTransformer:
         """Returns one with the same weights that reads no more than `max_length` tokens of a text."""
+        return self._changed(_max_length=max_length)
+
+    def prompted(self, prefix: str, prompts: Mapping[Role, str], /) -> PlainSentenceTransformer:
+        """Returns one with the same weights that puts `prefix` before texts, or what a role has."""
+        return self._changed(_prefix=prefix, _prompts=dict(prompts))
+
+    def for_role(self, role: Role, /) -> PlainSentenceTransformer:
+        """Returns one with the same weights that reads texts as `encode_query` or `encode_document` does."""
+        return self._changed(_prefix=self._prompts.get(role, self._prefix), _role=role)
+
+    def shortened(self, dimension: int, /) -> PlainSentenceTransformer:
+        """Returns one with the same weights that keeps the first `dimension` numbers of each vector."""
+        return self._changed(_dimension=dimension)
+
+    def _changed(self, **attributes: Any) -> PlainSentenceTransformer:
         other = copy.copy(self)
-        other._max_length = max_length
+        for name, value in attributes.items():
+            setattr(other, name, value)
         return other
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
@@ -194,26 +322,42 @@ class PlainSentenceTransformer:
 
         Raises:
             TypeError: `texts` is one string.
+            XreteError: the modules do not go together.
         """
         refuse_string(texts)
         more = {"batch_size": STATIC_BATCH} if self._is_static else {}
-        if not self._is_static:
-            self._model.max_seq_length = self._max_length
-        vectors = self._model.encode(list(texts), show_progress_bar=False, convert_to_tensor=True, **more)
+        try:
+            if self._max_length:
+                self._model.max_seq_length = self._max_length
+            vectors = self._model.encode(
+                list(texts),
+                prompt=self._prefix,
+                task=self._role,
+                show_progress_bar=False,
+                convert_to_tensor=True,
+                **more,
+            )
+        except Exception as error:  # modules raise whatever they do not find
+            reason = f"{type(error).__name__}: {first_sentence(error)}"
+            raise XreteError(f"{self._folder}: sentence-transformers cannot encode with it: {reason}") from error
         array: NDArray[np.float32] = vectors.float().cpu().numpy()
-        return array
+        return array[:, : self._dimension]
 
 
 def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:
-    """Loads a folder with sentence-transformers; no code of the folder runs."""
+    """Loads a folder with sentence-transformers; no code of the folder runs.
+
+    Raises:
+        XreteError: it does not load, or lacks weights, which transformers would draw at random.
+    """
     from sentence_transformers import SentenceTransformer
 
     from xrete.encoding.transformer import pick_dtype
 
     dtype = pick_dtype(options.dtype)
-    for module in list_modules(folder):
-        if (folder / module["path"] / "config.json").is_file() and module["type"].endswith("Transformer"):
-            check_weights(folder / module["path"])
+    for file in sorted(folder.rglob("config.json")):  # a router's transformers lie in folders below
+        if file.parent.name not in COPIES and "model_type" in settings(file.parent, file.name):
+            check_weights(file.parent)
     try:
         with quiet():
             return SentenceTransformer(

@@ -34,7 +34,7 @@ class AnySentenceTransformer:
 
     def load(self, options: LoadOptions) -> Encoder:
         """Opens the modules: in the engine where it gives the same vectors, else in sentence-transformers."""
-        return load(find_any(self.card.name, options.checkpoint, weights=True).folder, options)
+        return load(find_any(self.card.name, options.checkpoint, weights=True).folder, options, self.card)
 
 
 MODEL = AnySentenceTransformer()

@@ -43,22 +43,23 @@ def load_tokenizer(folder: Path, config: Any) -> Any:
         except Exception as error:  # tokenizers raises bare exceptions
             reason = " ".join(str(error).split())
             raise XreteError(f"{folder}: the tokenizer does not load: {reason}") from error
-    check_tokenizer(tokenizer, config.vocab_size, folder)
+    check_tokenizer(tokenizer, config, folder)
     return tokenizer
 
 
-def check_tokenizer(tokenizer: Any, vocabulary: int, folder: Path) -> None:
+def check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
     """Refuses a tokenizer that cannot be the model's.
 
     Args:
         tokenizer: As loaded.
-        vocabulary: Rows of the model's embedding matrix; models pad them, but do not double them.
+        config: The model's transformers config. It says how many rows the embedding matrix has, which models pad,
+            but do not double; of one that hashes characters (CANINE) it says nothing.
         folder: Where it came from, for the sentence.
 
     Raises:
         XreteError: it has less than half of the pieces, or knows no word.
     """
-    pieces = len(tokenizer)
+    pieces, vocabulary = len(tokenizer), getattr(config, "vocab_size", 0)
     known = set(tokenizer(PROBE, add_special_tokens=False, verbose=False)["input_ids"]) - {tokenizer.unk_token_id}
     if pieces < vocabulary / 2 or not known:
         raise XreteError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import XreteError
-from xrete.model import Encoder, LoadOptions, ModelCard, ModelIdentity
+from xrete.model import SENTENCE, Encoder, LoadOptions, ModelCard, ModelIdentity
 from xrete.quiet import quiet
 
-from .weights import Place, find, settings
+from .weights import Place, base_of, find, settings
 
 if TYPE_CHECKING:
     from xrete.encoding.transformer import TransformerEncoder
@@ -29,13 +31,17 @@ class EncodingRecipe:
 
     Attributes:
         pooling: One of the engine's.
-        prefix: Text put before every sentence.
+        prefix: Text put before every sentence that `prompts` have nothing for.
+        prompts: As `ModelIdentity.prompts`.
         max_length: Most tokens read of a text, or None.
+        dimension: How many of the numbers of a vector are kept, the first ones; None keeps all.
     """
 
     pooling: str
     prefix: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict)
     max_length: int | None = None
+    dimension: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,19 +74,28 @@ class TransformerModel:
         return find(self.card.name, options.checkpoint, self.repo, self.revision, weights=weights)
 
     def _recipe(self, place: Place) -> EncodingRecipe:
-        return EncodingRecipe(pooling=self.pooling, max_length=max_length(place.folder))
+        recipe = EncodingRecipe(pooling=self.pooling, max_length=max_length(place.folder))
+        return with_card_prompts(recipe, self.card)
+
+
+def with_card_prompts(recipe: EncodingRecipe, card: ModelCard) -> EncodingRecipe:
+    """Returns a recipe with the prompts of a card, where that has any."""
+    prompts = {key: prompt for key, prompt in card.prompts.items() if key != SENTENCE}
+    return replace(recipe, prefix=card.prompts.get(SENTENCE, ""), prompts=prompts) if card.prompts else recipe
 
 
 def identity(card: ModelCard, options: LoadOptions, revision: str, recipe: EncodingRecipe) -> ModelIdentity:
     """Says which vectors the files of `revision`, read by `recipe`, give."""
-    return ModelIdentity(
+    whole = ModelIdentity(
         name=f"{card.name}:{options.checkpoint}" if options.checkpoint else card.name,
         revision=revision,
         pooling=recipe.pooling,
         prefix=recipe.prefix,
+        prompts=recipe.prompts,
         max_length=recipe.max_length,
         dtype=options.dtype,
     )
+    return whole.shortened(recipe.dimension) if recipe.dimension else whole
 
 
 def load(folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> Encoder:
@@ -101,8 +116,8 @@ def open_transformer(folder: Path, recipe: EncodingRecipe, options: LoadOptions)
     from .tokenizer import load_tokenizer
 
     with quiet():
-        model = _load_model(folder, pick_dtype(options.dtype), pooler=recipe.pooling == "pooler")
-        tokenizer = load_tokenizer(folder, model.config)
+        model = load_model(folder, pick_dtype(options.dtype), pooler=recipe.pooling == "pooler")
+        tokenizer = load_tokenizer(_tokenizer_folder(folder), model.config)
     return TransformerEncoder(
         model,
         tokenizer,
@@ -115,25 +130,67 @@ def open_transformer(folder: Path, recipe: EncodingRecipe, options: LoadOptions)
     )
 
 
-def _load_model(folder: Path, dtype: Any, *, pooler: bool) -> Any:
-    """Loads weights, and refuses a folder that lacks some: transformers would draw those at random."""
+def load_model(folder: Path, dtype: Any, *, pooler: bool = False) -> Any:
+    """Loads weights, and refuses a folder that lacks some: transformers would draw those at random.
+
+    Adapters are added to the weights of the model that they go on top of: what is returned is a plain model.
+    """
+    base = base_of(folder, weights=True)
+    whole = base.folder if base else folder
     try:
-        model, report = kind_of(folder).from_pretrained(
-            folder, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
+        model, report = kind_of(whole).from_pretrained(
+            whole, dtype=dtype, trust_remote_code=False, weights_only=True, output_loading_info=True
         )
     except Exception as error:  # transformers, safetensors and pickle each raise their own
         raise XreteError(f"{folder}: the model does not load: {first_sentence(error)}") from error
-    refuse_missing(folder, model, report, NEVER if pooler else POOLER)
-    return model.get_encoder() if model.config.is_encoder_decoder else model
+    refuse_missing(whole, model, report, NEVER if pooler else POOLER)
+    if base:
+        model = _with_adapter(model, folder)
+    return model.get_encoder() if model.config.is_encoder_decoder and hasattr(model, "decoder") else model
+
+
+def _with_adapter(model: Any, folder: Path) -> Any:
+    """Adds the adapters in a folder to a model's weights.
+
+    Raises:
+        XreteError: they are of a kind that cannot be added, are not the model's, or peft is missing.
+    """
+    try:
+        import peft
+    except ImportError:
+        raise XreteError(
+            f"{folder} is an adapter, which needs the package peft: pip install 'xrete[lora]'"
+        ) from None
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            config = peft.PeftConfig.from_pretrained(str(folder))
+            adapted: Any = peft.PeftModel(model, config)
+            report = adapted.load_adapter(str(folder), "default")
+    except Exception as error:  # peft, safetensors and pickle each raise their own
+        raise XreteError(f"{folder}: the adapter does not load: {first_sentence(error)}") from error
+    if config.is_prompt_learning:
+        kind = str(getattr(config.peft_type, "value", config.peft_type))
+        raise XreteError(f"{folder}: a {kind} adapter cannot be added to weights; train with LoRA")
+    if lost := [*report.missing_keys, *report.unexpected_keys]:
+        raise XreteError(
+            f"{folder}: the adapter does not fit {type(model).__name__}, {lost[0]} is on one side only; "
+            "name the folder of an adapter for the encoder itself"
+        )
+    return adapted.merge_and_unload()
+
+
+def _tokenizer_folder(folder: Path) -> Path:
+    """Returns where a model's tokenizer is: adapters may leave it to the model that they go on top of."""
+    base = base_of(folder)
+    return base.folder if base and not (folder / "tokenizer_config.json").is_file() else folder
 
 
 def kind_of(folder: Path) -> Any:
-    """Returns the class that loads a folder: what its config names where that is the encoder alone (T5's kin)."""
+    """Returns the class that loads a folder: of T5's kin the encoder, which may come without a decoder."""
     import transformers
 
-    named = (settings(folder, "config.json").get("architectures") or [""])[0]
-    alone = getattr(transformers, named, None) if named.endswith("EncoderModel") else None
-    return alone or transformers.AutoModel
+    kind = settings(folder, "config.json").get("model_type")
+    return transformers.AutoModelForTextEncoding if kind in ("t5", "mt5", "umt5") else transformers.AutoModel
 
 
 def refuse_missing(folder: Path, model: Any, report: dict[str, Any], spare: re.Pattern[str]) -> None:
@@ -180,14 +237,20 @@ def first_sentence(error: Exception) -> str:
 
 
 def max_length(folder: Path) -> int | None:
-    """Returns how many tokens the model in a folder reads, special tokens included; None where it says no limit.
+    """Returns how many tokens the model in a folder reads, special tokens included; None where it says no limit."""
+    limit = settings(_tokenizer_folder(folder), "tokenizer_config.json").get("model_max_length")
+    limits = [value for value in (positions(folder), limit) if value and value < 10**9]  # 10**30 stands for none
+    return min(limits, default=None)
+
+
+def positions(folder: Path) -> int | None:
+    """Returns how many tokens the model in a folder has positions for; None where it says no number.
 
     RoBERTa's kin number positions from the padding id on, so the first rows of their table are never used.
     """
-    config = settings(folder, "config.json")
-    rows = config.get("max_position_embeddings")
+    base = base_of(folder)
+    config = settings(base.folder if base else folder, "config.json")
+    rows: int | None = config.get("max_position_embeddings")
     if rows and any(kin in config.get("model_type", "") for kin in ("roberta", "camembert", "mpnet", "xmod")):
         rows -= config.get("pad_token_id", 1) + 1
-    limit = settings(folder, "tokenizer_config.json").get("model_max_length")
-    limits = [value for value in (rows, limit) if value and value < 10**9]  # transformers writes 10**30 for none
-    return min(limits, default=None)
+    return rows if rows and rows > 0 else None

@@ -21,11 +21,12 @@ class UseEncoder:
 
     device = "cpu"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, dimension: int | None = None) -> None:
         self._model = model
+        self._dimension = dimension
 
     def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Returns one unit vector a text, float32 [len(texts), 512].
+        """Returns one unit vector a text, float32 [len(texts), 512], or the first numbers of each.
 
         Raises:
             TypeError: `texts` is one string.
@@ -33,7 +34,11 @@ class UseEncoder:
         import numpy as np
 
         refuse_string(texts)
-        return np.asarray(self._model.encode(list(texts)), dtype=np.float32)
+        return np.asarray(self._model.encode(list(texts)), dtype=np.float32)[:, : self._dimension]
+
+    def shortened(self, dimension: int, /) -> UseEncoder:
+        """Returns one that keeps the first `dimension` numbers of each vector."""
+        return UseEncoder(self._model, dimension)
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
         """Says that no text is too long, bool [len(texts)]: the network reads any length."""

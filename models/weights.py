@@ -9,18 +9,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.files import digest, file_digest, read_text
 
-SETTINGS = ("*config*.json", "modules.json")
-FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*/pytorch_model.bin")
+MODULES = "modules.json"
+"""What sentence-transformers lists a model's modules in."""
+SETTINGS = ("*config*.json", MODULES)
+FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.jinja", "*/pytorch_model.bin")
 """Everything that decides vectors. The last pattern is for the small layers of sentence-transformers folders."""
 ADAPTER = "adapter_config.json"
+"""What peft writes beside weights that go on top of those of another model."""
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 COPIES = ("onnx", "openvino")
 """Folders with the same weights for engines that are not used here."""
-PICKLED = ("pytorch_model*.bin",)
+PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 """Taken only where a repository has no safetensors; read with `weights_only=True`."""
 NATIVE_COPIES = {
     "Alibaba-NLP/new-impl": "st:alibaba-nlp-community/gte-multilingual-base is gte-multilingual-base",
@@ -38,8 +42,10 @@ class Place:
 
     @property
     def revision(self) -> str:
-        """The commit, or a digest of the user's files."""
-        return folder_digest(self.folder) if self.local else self.folder.name
+        """The commit, or a digest of the user's files; of adapters also that of the model that they are for."""
+        if self.local:
+            return folder_digest(self.folder)
+        return " on ".join([self.folder.name, *_base_revisions(self.folder)])
 
 
 def find(name: str, checkpoint: str | None, repo: str | None, revision: str | None, *, weights: bool) -> Place:
@@ -100,19 +106,44 @@ def _runnable(place: Place) -> Place:
 
 
 def _folder(name: str, checkpoint: str) -> Path:
-    folder = Path(checkpoint).expanduser()
+    folder = named_folder(checkpoint)
     if not folder.is_dir():
         raise UsageError(f"{name}:{checkpoint}: no such folder; name one that holds config.json and the weights")
-    described = any((folder / name).is_file() for name in ("config.json", "modules.json"))
-    if (folder / ADAPTER).is_file() and not described:
-        base = settings(folder, ADAPTER).get("base_model_name_or_path")
-        raise UsageError(
-            f"{name}:{checkpoint}: the folder holds an adapter of {base}, not a model; merge the two "
-            "(merge_and_unload of peft, then save_pretrained) and name the folder of that"
-        )
-    if not described:
+    if not any((folder / file).is_file() for file in ("config.json", MODULES, ADAPTER)):
         raise UsageError(f"{name}:{checkpoint}: the folder has no config.json; name one that save_pretrained wrote")
     return folder
+
+
+def named_folder(checkpoint: str) -> Path:
+    """Returns the folder that a user named: as typed, else with %2C for a comma, %3F for ? and %26 for &."""
+    folder = Path(checkpoint).expanduser()
+    return folder if folder.exists() else Path(unquote(checkpoint)).expanduser()
+
+
+def base_of(folder: Path, *, weights: bool = False) -> Place | None:
+    """Finds the model that a folder of adapters goes on top of; None where the folder is a model itself.
+
+    Args:
+        folder: The folder.
+        weights: Whether all files of that model are needed, or the settings only.
+
+    Raises:
+        UsageError: it is a folder that is not on this machine.
+        XreteError: it is not on this machine and cannot be fetched.
+    """
+    adapter = settings(folder, ADAPTER)
+    if not adapter:
+        return None
+    name = str(adapter.get("base_model_name_or_path"))
+    local = Path(name).expanduser()
+    if local.is_dir():
+        return _runnable(Place(local, local=True))
+    if not HUB_ID.fullmatch(name):
+        raise UsageError(f"{folder} is an adapter of {name}, and no such folder is here; put the model there")
+    try:
+        return _runnable(Place(snapshot(name, adapter.get("revision"), weights=weights), local=False))
+    except XreteError as error:
+        raise XreteError(f"{folder} is an adapter of {name}: {error}") from error
 
 
 def folder_digest(folder: Path) -> str:
@@ -121,10 +152,15 @@ def folder_digest(folder: Path) -> str:
     It reads all weights, so it is remembered as long as no file's size or time changes.
     """
     files = {path for pattern in (*FILES, *PICKLED) for path in folder.rglob(pattern) if _decides(path, folder)}
-    base = settings(folder, ADAPTER).get("base_model_name_or_path")
-    if base and Path(base).is_dir():  # the weights that an adapter goes with, where they are on this machine
-        return f"sha256:{digest([folder_digest(Path(base)), _digest(folder, _state(files))])[:16]}"
-    return f"sha256:{_digest(folder, _state(files))[:16]}"
+    own = _digest(folder, _state(files))
+    bases = _base_revisions(folder)
+    return f"sha256:{digest([*bases, own])[:16] if bases else own[:16]}"
+
+
+def _base_revisions(folder: Path) -> list[str]:
+    """Returns the revisions of the models that the adapters in a folder go on top of."""
+    places = sorted({path.parent for path in folder.rglob(ADAPTER)})
+    return list(dict.fromkeys(base.revision for place in places if (base := base_of(place))))
 
 
 def _state(files: Iterable[Path]) -> tuple[tuple[Path, int, int], ...]:
@@ -194,13 +230,16 @@ def settings(folder: Path, name: str) -> Any:
     """Reads a JSON file of a model's folder; {} where there is none.
 
     Raises:
-        DataError: it is not JSON.
+        DataError: it is not JSON, or no object where it is not the list of modules.
     """
     path = folder / name
     if not path.is_file():
         return {}
     try:
-        return json.loads(read_text(path, kind="model file"))
+        content = json.loads(read_text(path, kind="model file"))
+        if name != MODULES and not isinstance(content, dict):
+            raise DataError(f"{path}: not a JSON object; fetch the model again")
+        return content
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg}); fetch the model again") from None
 
@@ -211,9 +250,9 @@ def list_modules(folder: Path) -> list[dict[str, str]]:
     Raises:
         DataError: it is no list of modules with a type and a path.
     """
-    modules = settings(folder, "modules.json")
+    modules = settings(folder, MODULES)
     listed = modules if isinstance(modules, list) else [modules] if modules else []
     if not all(isinstance(x, dict) and {"type", "path"} <= x.keys() for x in listed):
-        file = folder / "modules.json"
+        file = folder / MODULES
         raise DataError(f"{file} is no list of modules with type and path; fetch the model again")
     return listed

@@ -25,6 +25,7 @@ class AmericasNli:
         shape="classification",
         category="inference",
         metric="accuracy",
+        mteb_type="PairClassification",
         languages=LANGUAGES,
         splits=("test", "dev"),
         training=("train",),

@@ -25,6 +25,7 @@ class Bucc:
         shape="mining",
         category="retrieval",
         metric="f1",
+        mteb_type="BitextMining",
         languages=tuple(ENGLISH),
         splits=("test", "dev"),
         counts={

@@ -62,6 +62,7 @@ class Flores:
         shape="bitext",
         category="retrieval",
         metric="accuracy",
+        mteb_type="BitextMining",
         languages=tuple(sorted(HEAD + LONG_TAIL)),
         splits=("dev+devtest", "devtest", "dev"),
         counts={"dev+devtest": 2009, "devtest": 1012, "dev": 997},

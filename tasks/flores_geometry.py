@@ -18,6 +18,7 @@ class FloresGeometry:
         shape="geometry",
         category="geometry",
         metric="kl",
+        mteb_type="BitextMining",
         higher_is_better=False,
         languages=tuple(sorted((*HEAD, *LONG_TAIL, ENGLISH))),
         splits=("dev+devtest", "devtest", "dev"),

@@ -25,6 +25,7 @@ CARD = TaskCard(
     shape="ranking",
     category="retrieval",
     metric="map@20",
+    mteb_type="Retrieval",
     languages=tuple(CANDIDATES),
     splits=("test",),
     counts={"test": 1190},

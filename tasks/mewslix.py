@@ -34,6 +34,7 @@ class MewsliX:
         shape="ranking",
         category="retrieval",
         metric="map@20",
+        mteb_type="Retrieval",
         languages=tuple(TEST),
         splits=("test", "dev"),
         counts={"test": TEST, "dev": DEV},

@@ -184,6 +184,7 @@ def _card(task: AbsTask, known: TaskType, languages: tuple[str, ...]) -> TaskCar
         shape=known.shape,
         category=known.category,
         metric=known.metrics.get(about.main_score, next(iter(known.metrics.values()))),
+        mteb_type=about.type,
         languages=languages,
         splits=tuple(splits),
         counts={},

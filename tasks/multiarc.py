@@ -26,6 +26,7 @@ class MultiArc:
         shape="ordinal",
         category="classification",
         metric="mae",
+        mteb_type="Classification",
         languages=tuple("de en es fr ja zh".split()),
         splits=("test", "dev"),
         training=("train",),

@@ -43,6 +43,7 @@ CARD = TaskCard(
     shape="multilabel",
     category="classification",
     metric="r_precision",
+    mteb_type="MultilabelClassification",
     languages=tuple("bg cs da de el en es et fi fr hr hu it lt lv mt nl pl pt ro sk sl sv".split()),
     splits=("test", "dev"),
     training=("train",),

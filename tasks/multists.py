@@ -34,6 +34,7 @@ class MultiSts:
         shape="similarity",
         category="similarity",
         metric="spearman",
+        mteb_type="STS",
         languages=PAIRS,
         splits=("test",),
         counts={"test": 250},

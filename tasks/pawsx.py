@@ -21,6 +21,7 @@ CARD = TaskCard(
     shape="classification",
     category="inference",
     metric="accuracy",
+    mteb_type="PairClassification",
     languages=tuple("de en es fr ja ko zh".split()),
     splits=("test", "dev"),
     training=("train",),

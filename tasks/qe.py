@@ -28,6 +28,7 @@ class QualityEstimation:
         shape="similarity",
         category="similarity",
         metric="pearson",
+        mteb_type="STS",
         languages=PAIRS,
         splits=("test21", "test20", "dev"),
         training=("train",),

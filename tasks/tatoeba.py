@@ -39,6 +39,7 @@ class Tatoeba:
         shape="bitext",
         category="retrieval",
         metric="accuracy",
+        mteb_type="BitextMining",
         languages=tuple(sorted(HEAD + LONG_TAIL)),
         splits=("test",),
         counts={"test": dict.fromkeys(HEAD + LONG_TAIL, 1000) | SMALL},

@@ -20,6 +20,7 @@ class Xnli(XnliFiles):
         shape="classification",
         category="inference",
         metric="accuracy",
+        mteb_type="PairClassification",
         languages=tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split()),
         splits=("test", "dev"),
         training=("train",),

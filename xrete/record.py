@@ -30,6 +30,8 @@ class _Part(BaseModel):
 class ModelPart(_Part):
     """Which model it was. `params` counts weights; `prefix` is put before every sentence.
 
+    But for queries and documents that the model reads differently: `prompts` has what is put before those.
+
     `training` is how XRETE trained it, where its checkpoint says so; `xrete.reporting.ablation` names its keys.
     """
 
@@ -39,6 +41,7 @@ class ModelPart(_Part):
     dim: int | None
     pooling: str
     prefix: str
+    prompts: dict[str, str] = {}
     max_length: int | None
     training: dict[str, Any] | None = None
 

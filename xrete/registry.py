@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import re
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 from xrete.errors import UsageError, XreteError, unknown_name
 
@@ -167,23 +169,40 @@ def model(name: str) -> ModelPlugin:
     return plugin
 
 
+PARAMETERS = ("dim", "pooling", "prefix", "query", "document")
+"""What may follow a model's name: NAME?dim=256&query=find: ."""
+
+
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model as users name it, NAME or NAME:CHECKPOINT, with the options to load it."""
+    """A model as users name it, NAME or NAME:CHECKPOINT, with the options to load it.
+
+    Attributes:
+        plugin: What loads it.
+        identity: Which vectors it gives.
+        options: How to load it.
+        parameters: What the user typed after "?", of `PARAMETERS`.
+    """
 
     plugin: ModelPlugin
     identity: ModelIdentity
     options: Any
+    parameters: Mapping[str, str]
 
     def load(self) -> LoadedModel:
         """Loads weights.
 
         Raises:
             XreteError: they are not available.
+            UsageError: the model's vectors have fewer numbers than the user asked for.
         """
-        from xrete.model import LoadedModel
+        from xrete.model import LoadedModel, with_prompts
 
-        return LoadedModel(self.plugin.card, self.identity, self.plugin.load(self.options))
+        encoder = self.plugin.load(self.options)
+        if self.identity.prompts or "prefix" in self.parameters:
+            encoder = with_prompts(encoder, self.identity)
+        model = LoadedModel(self.plugin.card, self.identity, encoder)
+        return _shortened(model, int(self.parameters["dim"])) if "dim" in self.parameters else model
 
 
 def request_model(
@@ -197,19 +216,23 @@ def request_model(
     """Finds a model and says which vectors it will give, without loading weights.
 
     Args:
-        name: "labse", "xlmr:FOLDER", "st:ORG/NAME", "hf:FOLDER", …
+        name: "labse", "xlmr:FOLDER", "st:ORG/NAME", "hf:FOLDER", … After it may come `PARAMETERS`, as in
+            "st:FOLDER?dim=256&query=find: ": how many of the first numbers of a vector are kept, how token states
+            become one vector, and what is put before queries, documents, and texts that nothing else is for.
         device: "auto", "cpu", "cuda", …
         dtype: "float32", "bfloat16" or "float16".
         batch_tokens: Padded tokens in a batch; None takes the device's default.
         concurrency: Questions at once to a model behind an endpoint.
 
     Raises:
-        UsageError: unknown name, or a checkpoint that is missing or not wanted.
+        UsageError: unknown name, a checkpoint that is missing or not wanted, or a parameter that is not one.
     """
     from xrete.model import LoadOptions
 
-    plugin_name, colon, checkpoint = name.partition(":")
+    stem, _, query = name.partition("?")
+    plugin_name, colon, checkpoint = stem.partition(":")
     plugin = model(plugin_name)
+    parameters = _read_parameters(query)
     wanted = plugin.card.checkpoint
     if wanted == "required" and not checkpoint:
         raise UsageError(
@@ -219,6 +242,7 @@ def request_model(
         raise UsageError(f"model '{plugin_name}' takes no checkpoint; write --model {plugin_name}")
     options = LoadOptions(
         checkpoint=checkpoint or None,
+        pooling=parameters.get("pooling"),
         device=device,
         dtype=dtype,
         batch_tokens=batch_tokens,
@@ -227,8 +251,83 @@ def request_model(
     identity = plugin.identify(options)
     # Filed under the name that users typed, acme/labse never as labse; a plugin may add which checkpoint it took.
     _, taken, which = identity.name.partition(f"{plugin.card.name}:")
-    full = name if checkpoint or not taken else f"{plugin_name}:{which}"
-    return ModelRequest(plugin, replace(identity, name=full), options)
+    full = name if checkpoint or not taken else name.replace(plugin_name, f"{plugin_name}:{which}", 1)
+    return ModelRequest(plugin, replace(_changed(identity, parameters, name), name=full), options, parameters)
+
+
+def model_stem(name: str) -> str:
+    """Returns the part of a model's name that says which plugin it is: "st" of "st:FOLDER?dim=256"."""
+    return re.split("[:?]", name, maxsplit=1)[0]
+
+
+def split_models(values: Iterable[str]) -> list[str]:
+    """Splits "a,b" and drops what was named before; a prompt may have blanks and commas, and keeps them.
+
+    A comma after "?" parts models only where the name of a model follows; %2C never does.
+    """
+    models: list[str] = []
+    for value in values:
+        pieces: list[str] = []
+        for piece in value.split(","):
+            if pieces and "?" in pieces[-1] and model_stem(piece.strip()) not in names("models"):
+                pieces[-1] += f",{piece}"
+            else:
+                pieces.append(piece)
+        models += [piece.lstrip() if "?" in piece else piece.strip() for piece in pieces]
+    return list(dict.fromkeys(filter(None, models)))
+
+
+def _read_parameters(query: str) -> dict[str, str]:
+    """Reads "dim=256&query=find: ".
+
+    Raises:
+        UsageError: a parameter is not one, or its value is not.
+    """
+    parameters: dict[str, str] = {}
+    for setting in filter(None, query.split("&")):
+        key, equals, value = setting.partition("=")
+        if key not in PARAMETERS or not equals:
+            see = f"{', '.join(PARAMETERS)}; a folder's name has %3F for ?, and a prompt %26 for &"
+            raise unknown_name("parameter of a model", key, PARAMETERS, see)
+        parameters[key] = unquote(value)
+    if not re.fullmatch("[1-9][0-9]{0,5}", parameters.get("dim", "1")):
+        raise UsageError(f"dim={parameters['dim']}: dim must be a whole number of at least 1, as in dim=256")
+    return parameters
+
+
+def _changed(identity: ModelIdentity, parameters: Mapping[str, str], name: str) -> ModelIdentity:
+    """Returns an identity with what the user typed after the model's name.
+
+    Raises:
+        UsageError: the model gives no vectors, or pools in one way only.
+    """
+    if parameters and identity.kind == "chat":
+        raise UsageError(f"{name} gives no vectors; leave out {', '.join(parameters)}")
+    if parameters.get("pooling", identity.pooling) != identity.pooling:
+        raise UsageError(f"{name}: this model's pooling is {identity.pooling}; leave out pooling")
+    if {"prefix", "query", "document"} & parameters.keys():
+        roles = {role: parameters[role] for role in ("query", "document") if role in parameters}
+        identity = identity.prompted(parameters.get("prefix"), roles)
+    return identity.shortened(int(parameters["dim"])) if "dim" in parameters else identity
+
+
+def _shortened(model: LoadedModel, dimension: int) -> LoadedModel:
+    """Returns a model that keeps the first `dimension` numbers of each vector, as its identity says.
+
+    Raises:
+        XreteError: its encoder cannot.
+        UsageError: its vectors have fewer numbers.
+    """
+    from xrete.model import ShortenedEncoder
+
+    name = model.identity.name
+    if not isinstance(model.encoder, ShortenedEncoder):
+        raise XreteError(f"{name}: its encoder has no method shortened(dimension), which dim= needs")
+    whole = model.encoder.encode(["A sentence."]).shape[1]
+    if dimension > whole:
+        raise UsageError(f"{name}: the model's vectors have {whole} numbers; use a smaller dim")
+    card = replace(model.card, dimension=dimension)
+    return replace(model, card=card, encoder=model.encoder.shortened(dimension))
 
 
 def load_model(
@@ -301,7 +400,12 @@ def load_task(
 def _load(kind: PluginKind, name: str) -> Any:
     known = names(kind)
     if name not in known:
-        raise unknown_name(kind.removesuffix("s"), name, known, f"run 'xrete {kind}'")
+        see = f"run 'xrete {kind}'"
+        if kind == "models" and ("/" in name or Path(name).exists()):
+            see += f"; one of the hub or in a folder is called st:{name}, or hf:{name} if it is a plain transformer"
+        if kind == "tasks" and "mteb" in names("families") and not name.islower():
+            see += f"; one of MTEB is called mteb:{name}"
+        raise unknown_name(kind.removesuffix("s"), name, known, see)
     return known[name].load()
 
 

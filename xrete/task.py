@@ -110,6 +110,8 @@ class TaskCard:
             languages together: what is hard in one is hard in the others, and a macro mean is less certain.
         max_length: Most tokens that an encoder reads of a text, which its own limit may undercut; None leaves it
             to the encoder.
+        mteb_type: MTEB's type of such a task, by which models choose what they put before texts; None where MTEB
+            has no such type.
         notes: Known problems of the data and how they are handled.
     """
 
@@ -135,6 +137,7 @@ class TaskCard:
     higher_is_better: bool = True
     parallel: bool = False
     max_length: int | None = None
+    mteb_type: str | None = None
     notes: tuple[str, ...] = ()
 
     def expected(self, language: str, split: str) -> tuple[int, ...]:

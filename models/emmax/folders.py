@@ -18,6 +18,8 @@ from pathlib import Path
 from xrete.errors import DataError, UsageError
 from xrete.files import read_text
 
+from ..weights import named_folder
+
 PHASES = ("mlm", "encoder", "classifier", "em")
 """0, for encoders from random weights; then 1a, 1b and 2 of the paper. A joint warm-up has no 1b."""
 RUNS = Path("checkpoints")
@@ -85,7 +87,7 @@ def find_encoder(checkpoint: str | None) -> Path:
     if checkpoint is None:
         states = sorted(RUNS.glob(f"*/[0-9]-*/{STATE}"), key=lambda path: path.stat().st_mtime)
         return find_encoder(str(states[-1].parents[1])) if states else EMBEDDED
-    folder = EMBEDDED if checkpoint == "embedded" else Path(checkpoint).expanduser()
+    folder = EMBEDDED if checkpoint == "embedded" else named_folder(checkpoint)
     if saved := checkpoints(folder):
         folder = folder / (best_of(folder) or saved[-1].name)
     for place in (folder, folder / "model"):

@@ -75,7 +75,7 @@ class EmmaX:
     def load(self, options: LoadOptions) -> Encoder:
         """Opens the checkpoint; `training` of what is returned says for the record how it was trained."""
         folder = find_encoder(options.checkpoint)
-        encoder: Any = load(folder, options)
+        encoder: Any = load(folder, options, self.card)
         encoder.training = training_of(folder)
         return cast(Encoder, encoder)
 

@@ -216,10 +216,10 @@ def test_vectors_are_those_of_transformers(toy: Open, toy_model: Any, tmp_path: 
     with torch.inference_mode():
         states = [plain(**tokenizer(text, return_tensors="pt")).last_hidden_state[0] for text in texts]
         expected = torch.nn.functional.normalize(torch.stack([state.mean(0) for state in states])).numpy()
-    np.testing.assert_allclose(model.encode(texts), expected, atol=1e-5)
+    np.testing.assert_allclose(model(texts), expected, atol=1e-5)
     exported = xrete.load_model(f"hf:{folder / 'model'}?pooling=mean", device="cpu")
     np.testing.assert_allclose(
-        exported.encode(texts) @ expected.T, exported.encode(texts) @ model.encode(texts).T, atol=1e-4
+        exported.encode(texts) @ expected.T, exported.encode(texts) @ model(texts).T, atol=1e-4
     )
 
 
@@ -229,8 +229,8 @@ def test_a_trained_encoder_reads_as_much_as_it_was_trained_on(toy: Open, toy_mod
     (job,) = protocol.jobs(toy("search"), Settings(tuning=Tuning(changes=changes)), 42)
     model = Tuner(trainable(toy_model.encoder), tmp_path).train(job)
     eight = " ".join(f"w{x}" for x in range(8))  # and two special tokens
-    longer, other = model.encode([eight, f"{eight} red", f"w9 {eight}"])[1:]
-    np.testing.assert_allclose(longer, model.encode([eight])[0], atol=1e-6)
+    longer, other = model([eight, f"{eight} red", f"w9 {eight}"])[1:]
+    np.testing.assert_allclose(longer, model([eight])[0], atol=1e-6)
     assert not np.allclose(other, longer, atol=1e-3)
     assert toy_model.encoder.max_length == 64, "the model that was started from stays"
 

@@ -210,10 +210,10 @@ def test_max_length(tmp_path: Path, config: dict[str, Any], tokens: dict[str, An
 
 
 def test_hf_takes_pooling_and_prefix(folder: Path) -> None:
-    identity = plugin("hf").identify(LoadOptions(checkpoint=f"{folder}?pooling=cls&prefix=query: "))
+    identity = registry.request_model(f"hf:{folder}?pooling=cls&prefix=query: ").identity
     assert (identity.pooling, identity.prefix) == ("cls", "query: ")
     np.testing.assert_allclose(
-        encode("hf", f"{folder}?pooling=cls&prefix=The "),
+        registry.load_model(f"hf:{folder}?pooling=cls&prefix=The ", device="cpu").encode(SENTENCES),
         encode("xlmr", folder, [f"The {text}" for text in SENTENCES]),
         atol=1e-5,
     )
@@ -223,14 +223,15 @@ def test_hf_takes_pooling_and_prefix(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "checkpoint", "words"),
     [
-        ("hictl", None, "no public weights; give yours: hictl:FOLDER"),
+        ("hictl", None, "needs a checkpoint: .*hictl:FOLDER; no public weights are known"),
         ("xlmr", "{tmp}/nowhere", "no such folder"),
         ("hf", "{tmp}/nowhere", "no such folder"),
         ("st", "{tmp}/nowhere", "no such folder"),
         ("xlmr", "{tmp}", "has no config.json"),
-        ("hf", None, "hf:ORG/NAME or hf:FOLDER"),
+        ("hf", None, "model 'hf' needs a checkpoint: .*hf:ORG/NAME .* or hf:FOLDER"),
         ("hf", "{tmp}?pooling=best", "unknown pooling 'best'; use one of cls, mean, pooler"),
         ("hf", "{tmp}?poling=cls", "did you mean pooling"),
+        ("hf", "{tmp}/a?b", "unknown parameter of a model 'b' .* a folder's name has %3F for"),
         ("labse", "{folder}", "has no modules.json"),
     ],
 )
@@ -239,7 +240,7 @@ def test_wrong_checkpoints_are_one_sentence(
 ) -> None:
     given = checkpoint and checkpoint.format(tmp=tmp_path, folder=folder)
     with pytest.raises(UsageError, match=words):
-        plugin(name).identify(LoadOptions(checkpoint=given))
+        registry.request_model(f"{name}:{given}" if given else name)
 
 
 def test_missing_weights_are_an_error_not_random_numbers(folder: Path) -> None:
@@ -584,13 +585,6 @@ def test_a_prefix_arrives_as_it_was_typed(folder: Path) -> None:
     assert model_names(["labse, sbert", f"hf:{folder}?prefix=a, b ", "labse"]) == [
         "labse", "sbert", f"hf:{folder}?prefix=a, b ",
     ]  # fmt: skip
-
-
-def test_an_adapter_is_called_one(tmp_path: Path) -> None:
-    change(tmp_path / "adapter_config.json", base_model_name_or_path="acme/base", peft_type="LORA")
-    for name in ("hf", "st", "xlmr"):
-        with pytest.raises(UsageError, match=r"holds an adapter of acme/base, not a model; merge the two"):
-            plugin(name).identify(LoadOptions(checkpoint=str(tmp_path)))
 
 
 def test_weights_in_any_folder_below_count(folder: Path) -> None:

@@ -48,7 +48,7 @@ def check_plugin(name: str) -> list[RuleFinding]:
     Raises:
         UsageError: there is neither a task nor a model of that name.
     """
-    plugin = name.partition(":")[0]
+    plugin = registry.model_stem(name)
     if name in registry.names("tasks") or plugin in registry.names("families"):
         return list(_guarded(check_task(name)))
     if plugin in registry.names("models"):
@@ -92,7 +92,7 @@ def check_model(name: str) -> Iterator[RuleFinding]:
         return
     yield RuleFinding("the model loads", True)
     card = model.card
-    yield _named(name.partition(":")[0], card.name)
+    yield _named(registry.model_stem(name), card.name)
     yield RuleFinding("the card says licence and languages", bool(card.licence and card.languages))
     again = registry.request_model(name).identity
     yield RuleFinding("its identity does not change", again == model.identity, f"{model.identity} then {again}")

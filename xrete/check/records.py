@@ -104,6 +104,7 @@ def identity_of(record: Record) -> ModelIdentity:
         revision=model.revision,
         pooling=model.pooling,
         prefix=model.prefix,
+        prompts=model.prompts,
         max_length=model.max_length,
         dtype=record.environment.dtype,
     )

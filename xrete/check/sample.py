@@ -29,7 +29,8 @@ from xrete.evaluation.plan import record_key
 from xrete.model import LoadedModel, ModelIdentity
 from xrete.protocols import Settings, load_protocol
 from xrete.record import Record
-from xrete.shapes.contract import JointShape, PairableShape, Shape
+from xrete.shapes import load_shape
+from xrete.shapes.contract import JointShape, PairableShape, Shape, roles_of
 from xrete.shapes.metric import Items
 
 SKETCH_TOLERANCE = 5e-3
@@ -64,7 +65,7 @@ class Models:
         if self._last is None or self._last[0] != asked:
             self._last = None
             try:
-                model = self._open(asked)
+                model = self._open(asked, record.task)
                 self._last = (asked, model, take_probe(model.encoder))
             except (XreteError, UncheckedError):
                 raise
@@ -72,17 +73,19 @@ class Models:
                 raise XreteError(f"{asked.name}: {type(error).__name__}: {error}") from error
         return self._last[1:]
 
-    def _open(self, asked: ModelIdentity) -> LoadedModel:
+    def _open(self, asked: ModelIdentity, task: str) -> LoadedModel:
         request = registry.request_model(asked.name, device=self.device, dtype=asked.dtype)
-        here = request.identity.limited(asked.max_length)  # a task may want a model to read less
+        card = registry.task(task).card
+        read = card.name, card.mteb_type, roles_of(load_shape(card.shape))
+        here = request.identity.limited(asked.max_length).for_task(*read)  # a task may want a model to read less
         if here.kind == "chat":
             raise UncheckedError(f"{asked.name} answers in words, which are not asked for again: they cost money")
-        for name in ("revision", "pooling", "prefix", "max_length"):
+        for name in ("revision", "pooling", "prefix", "prompts", "max_length"):
             if getattr(here, name) != getattr(asked, name):
                 raise XreteError(
                     f"{asked.name} here has {name} {getattr(here, name)!r}, the record {getattr(asked, name)!r}"
                 )
-        return request.load().limited(asked.max_length)
+        return request.load().limited(asked.max_length).for_task(*read)
 
 
 def check_fingerprint(case: Case, models: Models) -> Iterator[str]:
@@ -146,7 +149,7 @@ class Sample:
         settings = settings_of(record)
         self._check_settings(case, dataset, settings)
         chosen = self._choose(case)
-        outcomes = load_protocol(record.protocol).outcomes(dataset, Embedder(model.encoder), chosen, settings)
+        outcomes = load_protocol(record.protocol).outcomes(dataset, Embedder.of(model), chosen, settings)
         different = {}
         for language, items in outcomes:
             different[language] = count = differing(case.shape, case.items[language], items)

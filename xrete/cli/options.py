@@ -50,15 +50,14 @@ Limit = Annotated[
 
 
 def model_names(values: Iterable[str]) -> list[str]:
-    """Splits "a,b" as `split_commas` does, but for a name with parameters (`hf:FOLDER?prefix=…`).
-
-    That is one name, as it was typed: commas and blanks belong to it.
+    """Splits "a,b" as `registry.split_models`.
 
     Raises:
         UsageError: nothing is left.
     """
-    whole = (([value] if "?" in value else split_commas("--model", [value])) for value in values)
-    return list(dict.fromkeys(name for names in whole for name in names))
+    from xrete import registry
+
+    return registry.split_models(values) or split_commas("--model", values)
 
 
 def split_commas(option: str, values: Iterable[str]) -> list[str]:

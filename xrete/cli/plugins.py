@@ -178,6 +178,8 @@ def _card(card: dict[str, Any], json_: bool) -> None:
     for key, value in card.items():
         if value is None and key != "trained_on":  # there is none; of training data, None means unknown
             continue
+        if key == "prompts":  # in quotes, since a blank at the end counts
+            value = {name: f'"{prompt}"' for name, prompt in value.items()}
         if lines := list(_count_lines(value) if key == "counts" else _lines(value)):
             grid.add_row(Text(key.replace("_", " "), style="bold"), Text("\n".join(lines)))
     Console().print(grid)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from xrete.encoding.cache import Cache, NoCache
 from xrete.errors import XreteError
 from xrete.files import digest
-from xrete.model import Encoder, refuse_string
+from xrete.model import ROLES, Encoder, LoadedModel, ModelIdentity, Role, refuse_string
 from xrete.record import Fingerprint
 
 CHUNK = 1024
@@ -43,6 +44,13 @@ Progress = Callable[[int, int], None]
 """Called with the number of texts just encoded, and of texts just found in the cache."""
 
 
+class Side(NamedTuple):
+    """What encodes the texts of a role, and where their vectors are kept."""
+
+    encoder: Encoder
+    cache: Cache
+
+
 @dataclass
 class Embedder:
     """Encodes for one run.
@@ -54,6 +62,7 @@ class Embedder:
         encoder: The model.
         cache: Where vectors are kept.
         progress: Told after every step.
+        roles: What stands in for the first two where the model reads a role differently.
         encoded: Texts encoded so far.
         cached: Texts found in the cache, or a second time in one call, so far.
         truncated: Texts so far that the model could not read in full, distinct ones of each call; None once it
@@ -65,17 +74,47 @@ class Embedder:
     encoder: Encoder
     cache: Cache = field(default_factory=NoCache)
     progress: Progress = lambda encoded, cached: None
+    roles: Mapping[Role, Side] = field(default_factory=dict)
     encoded: int = 0
     cached: int = 0
     truncated: int | None = 0
     seconds: float = 0.0
     probe: Probe | None = None
 
+    @classmethod
+    def of(
+        cls,
+        model: LoadedModel,
+        open_cache: Callable[[ModelIdentity], Cache] = lambda identity: NoCache(),
+        progress: Progress = lambda encoded, cached: None,
+    ) -> Embedder:
+        """Opens a model as a task sees it (`LoadedModel.for_task`).
+
+        Args:
+            model: The model.
+            open_cache: Opens the cache of an identity.
+            progress: Told after every step.
+        """
+        roles = {}
+        for role in [role for role in ROLES if role in model.identity.prompts]:
+            side = model.for_role(role)
+            roles[role] = Side(side.encoder, open_cache(side.identity))
+        plain = model.for_role(None)
+        return cls(plain.encoder, open_cache(plain.identity), progress, roles)
+
     def take(self) -> None:
         """Is None: an encoder gives no answers."""
 
-    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def for_role(self, role: Role) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+        """Returns what makes unit vectors, float32 [n, dimension], of texts of a role."""
+        return partial(self, role=role)
+
+    def __call__(self, texts: Sequence[str], role: Role | None = None) -> NDArray[np.float32]:
         """Returns unit vectors, float32 [len(texts), dimension].
+
+        Args:
+            texts: The texts.
+            role: What they are; None in symmetric tasks.
 
         Raises:
             TypeError: `texts` is one string.
@@ -84,25 +123,26 @@ class Embedder:
         refuse_string(texts)
         distinct = list(dict.fromkeys(texts))
         self._count(0, len(texts) - len(distinct), [])
-        size: int = getattr(self.encoder, "chunk_size", CHUNK)
-        rows = np.concatenate([self._chunk(distinct[i : i + size]) for i in range(0, len(distinct), size)])
+        side = self.roles[role] if role and role in self.roles else Side(self.encoder, self.cache)
+        size: int = getattr(side.encoder, "chunk_size", CHUNK)
+        rows = np.concatenate([self._chunk(distinct[i : i + size], side) for i in range(0, len(distinct), size)])
         if len(distinct) == len(texts):
             return rows
         index = {text: row for row, text in enumerate(distinct)}
         return np.asarray(rows[[index[text] for text in texts]])
 
-    def _chunk(self, texts: list[str]) -> NDArray[np.float32]:
-        known = self.cache.get(texts)
+    def _chunk(self, texts: list[str], side: Side) -> NDArray[np.float32]:
+        known = side.cache.get(texts)
         self._count(0, len(known), [flag for _, flag in known.values()])
         missing = [text for text in texts if text not in known]
         if missing:
-            vectors, truncated = self._encode(missing)
-            self.cache.put(missing, vectors, truncated)
+            vectors, truncated = self._encode(missing, side.encoder)
+            side.cache.put(missing, vectors, truncated)
             flags = [None] * len(missing) if truncated is None else [bool(flag) for flag in truncated]
             known |= dict(zip(missing, zip(vectors, flags, strict=True), strict=True))
         return _unit(np.stack([known[text][0] for text in texts]))
 
-    def _encode(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+    def _encode(self, texts: list[str], encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
         done = 0
 
         def on_progress(number: int) -> None:
@@ -110,14 +150,14 @@ class Embedder:
             done += number
             self._count(number, 0, [])
 
-        if hasattr(self.encoder, "on_progress"):
-            self.encoder.on_progress = on_progress
+        if hasattr(encoder, "on_progress"):
+            encoder.on_progress = on_progress
         began = time.perf_counter()
         try:
-            vectors = _checked(self.encoder.encode(texts), texts)
+            vectors = _checked(encoder.encode(texts), texts)
         finally:
             self.seconds += time.perf_counter() - began
-        says = getattr(self.encoder, "truncated", None)
+        says = getattr(encoder, "truncated", None)
         truncated = np.asarray(says(texts), dtype=bool) if says else None
         self._count(len(texts) - done, 0, [None] if truncated is None else truncated.tolist())
         return vectors, truncated

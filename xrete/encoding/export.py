@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
 from xrete.files import atomic_folder, write_text
+from xrete.model import ROLES, Role
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,7 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
         UsageError: the folder exists, or the model is not one that the engine runs.
         XreteError: it cannot be written.
     """
+    from xrete.encoding.shortening import FirstNumbers
     from xrete.encoding.transformer import TransformerEncoder, pick_dtype
 
     if not isinstance(encoder, TransformerEncoder):
@@ -43,8 +45,10 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
     if folder.exists():
         raise UsageError(f"{folder} exists; name a new folder")
     model = copy.deepcopy(encoder.model).cpu().to(pick_dtype(dtype))
+    head = list(encoder.head.children()) if encoder.head else []
+    dimensions = [module.dimension for module in head if isinstance(module, FirstNumbers)]
     parts: list[ExportedModule] = [
-        (type(module).__name__, _save(module)) for module in (encoder.head.children() if encoder.head else ())
+        (type(module).__name__, _save(module)) for module in head if not isinstance(module, FirstNumbers)
     ]
     if encoder.pooling == "pooler":
         state = model.pooler.dense.state_dict()
@@ -58,6 +62,8 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
             max_length=encoder.max_length,
             parts=parts,
             prefix=encoder.prefix,
+            prompts=encoder.prompts,
+            dimension=min(dimensions, default=None),
         )
         for file in beside:
             shutil.copy(file, aside / file.name)
@@ -72,6 +78,8 @@ def write_folder(
     max_length: int | None,
     parts: Sequence[ExportedModule],
     prefix: str = "",
+    prompts: Mapping[Role, str] | None = None,
+    dimension: int | None = None,
     state: dict[str, Tensor] | None = None,
 ) -> None:
     """Writes the layout of sentence-transformers.
@@ -84,6 +92,8 @@ def write_folder(
         max_length: Most tokens read of a sentence, or None.
         parts: What follows the pooling.
         prefix: Text put before every sentence.
+        prompts: Text put before queries or documents instead.
+        dimension: How many of the numbers of a vector are kept, the first ones; None keeps all.
         state: Weights to write instead of the transformer's own, each [...] as there.
     """
     tokenizer = copy.deepcopy(tokenizer)
@@ -101,9 +111,8 @@ def write_folder(
         (folder / modules[-1][1]).mkdir()
         write(folder / modules[-1][1])
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
-    if prefix:
-        prompts = {"prompts": {"default": prefix}, "default_prompt_name": "default"}
-        write_json(folder / "config_sentence_transformers.json", prompts)
+    if texts := _texts(prefix, prompts or {}, dimension):
+        write_json(folder / "config_sentence_transformers.json", texts)
     for file in folder.rglob("*.safetensors"):  # safetensors lets nobody else read them
         file.chmod((folder / "config.json").stat().st_mode)
     write_json(
@@ -113,6 +122,15 @@ def write_folder(
             for place, (kind, path) in enumerate(modules)
         ],
     )
+
+
+def _texts(prefix: str, prompts: Mapping[Role, str], dimension: int | None) -> dict[str, Any]:
+    """Returns what a folder's settings say of texts and vectors; a role without its own has `prefix`."""
+    texts: dict[str, Any] = {"truncate_dim": dimension} if dimension else {}
+    if prefix or prompts:
+        texts["prompts"] = {"default": prefix, **{role: prompts.get(role, prefix) for role in ROLES}}
+        texts["default_prompt_name"] = "default"
+    return texts
 
 
 def write_dense(state: dict[str, Tensor], folder: Path, *, activation: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.errors import UsageError, XreteError
-from xrete.model import refuse_string
+from xrete.model import Role, refuse_string
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +38,7 @@ class TransformerEncoder:
         pooling: How token states become one vector.
         head: What follows the pooling, or None.
         prefix: Text put before every sentence.
+        prompts: Text put before queries or documents instead, as `for_role` reads them.
         max_length: Most tokens read of a text, or None.
         on_progress: Called after every batch with the number of texts that were in it.
     """
@@ -86,7 +87,9 @@ class TransformerEncoder:
         self.pooling = pooling
         self.head = head.to(where).float().eval() if head else None
         self.prefix = prefix
+        self.prompts: Mapping[Role, str] = {}
         self.max_length = max_length
+        self._stride: int = getattr(getattr(model, "config", None), "downsampling_rate", 0)
         self._last = _Tokens([], [], np.zeros(0, dtype=bool))
         weights = [*self.model.parameters(), *(self.head.parameters() if self.head else ())]
         self.parameters = sum(weight.numel() for weight in weights)
@@ -127,8 +130,30 @@ class TransformerEncoder:
 
     def limited(self, max_length: int | None, /) -> TransformerEncoder:
         """Returns an encoder with the same weights that reads no more than `max_length` tokens of a text."""
+        return self._changed(max_length=max_length)
+
+    def prompted(self, prefix: str, prompts: Mapping[Role, str], /) -> TransformerEncoder:
+        """Returns an encoder with the same weights that puts `prefix` before texts, or what a role has."""
+        return self._changed(prefix=prefix, prompts=dict(prompts))
+
+    def for_role(self, role: Role, /) -> TransformerEncoder:
+        """Returns an encoder with the same weights that puts before every text what it puts before a role's."""
+        return self._changed(prefix=self.prompts.get(role, self.prefix), prompts={})
+
+    def shortened(self, dimension: int, /) -> TransformerEncoder:
+        """Returns an encoder with the same weights that keeps the first `dimension` numbers of each vector."""
+        from torch import nn
+
+        from xrete.encoding.shortening import FirstNumbers
+
+        return self._changed(
+            head=nn.Sequential(*(self.head.children() if self.head else ()), FirstNumbers(dimension))
+        )
+
+    def _changed(self, **attributes: Any) -> TransformerEncoder:
         other = copy.copy(self)
-        other.max_length = max_length
+        for name, value in attributes.items():
+            setattr(other, name, value)
         other._last = _Tokens([], [], np.zeros(0, dtype=bool))
         return other
 
@@ -167,7 +192,7 @@ class TransformerEncoder:
         import torch
 
         lengths = np.array([len(row) for row in ids])
-        mask = np.arange(max(1, lengths.max()))[None, :] < lengths[:, None]
+        mask = np.arange(self._columns(int(lengths.max())))[None, :] < lengths[:, None]
         tokens = np.full(mask.shape, self.tokenizer.pad_token_id or 0, dtype=np.int64)
         tokens[mask] = np.concatenate(ids)
         device = torch.device(self.device)
@@ -177,6 +202,16 @@ class TransformerEncoder:
         if self.head:
             vectors = self.head({"sentence_embedding": vectors})["sentence_embedding"]
         return vectors
+
+    def _columns(self, longest: int) -> int:
+        """Returns how many tokens a batch is padded to.
+
+        CANINE reads groups of characters, and not the last one: padding follows, lest vectors depend on the batch.
+        """
+        if not self._stride:
+            return max(1, longest)
+        groups = -(-longest // self._stride) + 2
+        return min(groups * self._stride, int(self.model.config.max_position_embeddings))
 
     def pooled(self, output: Any, attention: torch.Tensor) -> torch.Tensor:
         """Makes one vector of the states of each text: float32 [texts, width], before `head`."""

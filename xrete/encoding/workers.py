@@ -9,8 +9,9 @@ scores, which NCCL does not allow.
 from __future__ import annotations
 
 import atexit
+import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.encoding.transformer import TransformerEncoder
-from xrete.model import refuse_string
+from xrete.model import Role, refuse_string
 
 Build = Callable[[], TransformerEncoder]
 """Opens a model; sent to the workers, so a `functools.partial` of a function that can be imported, no closure."""
@@ -77,14 +78,14 @@ class WorkerTeam:
     Attributes:
         rank: This process's number; the first one's is 0.
         size: How many there are.
-        holds: The encoder whose model every worker holds, as the first process knows it.
+        holds: What opened the model that every worker holds, as the first process knows it.
     """
 
     def __init__(self, group: Any, rank: int) -> None:
         self._group = group
         self.rank = rank
         self.size: int = group.size()
-        self.holds: SharedEncoder | None = None
+        self.holds: Build | None = None
 
     def tell(self, message: Any) -> Any:
         """Sends the first process's message to all; returns it everywhere."""
@@ -131,6 +132,7 @@ class SharedEncoder:
     def __init__(self, build: Build, team: WorkerTeam) -> None:
         self._build = build
         self._team = team
+        self._role: Role | None = None
         self.own = build()
         self._last: tuple[list[str], NDArray[np.float32], NDArray[np.bool_]] | None = None
         self.processes = team.size
@@ -149,8 +151,29 @@ class SharedEncoder:
         return self._ask(list(texts))[1]
 
     def limited(self, max_length: int | None, /) -> SharedEncoder:
-        """Returns one that reads at most `max_length` tokens of a text; every process opens the model again."""
-        return SharedEncoder(partial(_limited, self._build, max_length), self._team)
+        """Returns one that reads at most `max_length` tokens of a text; the workers open the model again."""
+        return self._changed("limited", max_length)
+
+    def prompted(self, prefix: str, prompts: Mapping[Role, str], /) -> SharedEncoder:
+        """Returns one that puts `prefix` before texts, or what a role has; the workers open the model again."""
+        return self._changed("prompted", prefix, dict(prompts))
+
+    def shortened(self, dimension: int, /) -> SharedEncoder:
+        """Returns one that keeps the first `dimension` numbers of each vector; the workers open the model again."""
+        return self._changed("shortened", dimension)
+
+    def for_role(self, role: Role, /) -> SharedEncoder:
+        """Returns one for texts of a role, of the model that every process holds."""
+        other = copy.copy(self)
+        other._role, other._last, other.own = role, None, self.own.for_role(role)
+        return other
+
+    def _changed(self, method: str, *arguments: Any) -> SharedEncoder:
+        """Returns one whose model was changed by a method of the engine that keeps its weights."""
+        other = copy.copy(self)
+        other._build = partial(_build_changed, self._build, method, arguments)
+        other._last, other.own = None, getattr(self.own, method)(*arguments)
+        return other
 
     def truncated(self, texts: Sequence[str], /) -> NDArray[np.bool_]:
         """Returns which texts are longer than what the model reads, bool [len(texts)]."""
@@ -165,7 +188,7 @@ class SharedEncoder:
         if self._last and self._last[0] == texts:
             return self._last
         self.own.on_progress = self.on_progress
-        answers = self._run(partial(_answer, texts, self._team.size))
+        answers = self._run(partial(_answer, texts, self._team.size, self._role))
         vectors = np.empty((len(texts), answers[0][0].shape[1]), dtype=np.float32)
         truncated = np.empty(len(texts), dtype=bool)
         for rank, (part, flags) in enumerate(answers):
@@ -184,7 +207,7 @@ class SharedEncoder:
 
     def _run(self, work: Work, here: Work | None = None) -> list[Any]:
         """Returns what each process found; an error of one is raised."""
-        build = None if self._team.holds is self else self._build
+        build = None if self._team.holds is self._build else self._build
         self._team.holds = None  # until all have answered: one that failed may hold another model than the rest
         self._team.tell((build, work))
         try:
@@ -195,17 +218,19 @@ class SharedEncoder:
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
-        self._team.holds = self
+        self._team.holds = self._build
         return answers
 
 
-def _limited(build: Build, max_length: int | None) -> TransformerEncoder:
-    return build().limited(max_length)
+def _build_changed(build: Build, method: str, arguments: Sequence[Any]) -> TransformerEncoder:
+    changed: TransformerEncoder = getattr(build(), method)(*arguments)
+    return changed
 
 
 def _answer(
-    texts: list[str], size: int, encoder: TransformerEncoder
+    texts: list[str], size: int, role: Role | None, encoder: TransformerEncoder
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Encodes this process's share: every `size`-th text, so that shares are alike whatever the order."""
     share = texts[int(os.environ["RANK"]) :: size]
-    return encoder.encode(share), encoder.truncated(share)
+    reader = encoder.for_role(role) if role else encoder
+    return reader.encode(share), reader.truncated(share)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from xrete.encoding.cache import DEFAULT_LIMIT_BYTES
 from xrete.encoding.embedder import Progress
 from xrete.errors import UsageError
 from xrete.files import digest
-from xrete.model import ModelIdentity
+from xrete.model import LoadedModel, ModelIdentity
 from xrete.protocols import Opening, ProtocolModule, Settings, Tuning, load_protocol
+from xrete.shapes.contract import roles_of
 from xrete.store import Outcome, Slot
 from xrete.training.finetune.job import StepWatch
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.task import TaskCard
+
+
+ReadModel = TypeVar("ReadModel", ModelIdentity, LoadedModel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class Plan:
             UsageError: the task has no such protocol, or none for such a model.
         """
         card = dataset.card
-        identity = identity.limited(card.max_length)
+        identity = as_task_reads(identity, dataset)
         name = _choose_protocol(identity, card, options.protocol)
         protocol = load_protocol(name)
         data = dataset.fingerprint()
@@ -138,6 +142,16 @@ class Plan:
         options = self.options
         told = replace(options, progress=progress or options.progress, watch=watch or options.watch)
         return replace(self, options=told)
+
+
+def as_task_reads(model: ReadModel, dataset: Dataset) -> ReadModel:
+    """Returns a model, or its identity, as it reads the texts of a task: no more than that wants, with its prompts.
+
+    Raises:
+        XreteError: the model's encoder cannot.
+    """
+    card = dataset.card
+    return model.limited(card.max_length).for_task(card.name, card.mteb_type, roles_of(dataset.shape))
 
 
 def _choose_protocol(identity: ModelIdentity, card: TaskCard, asked: str | None) -> str:

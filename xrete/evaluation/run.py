@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import XreteError
-from xrete.evaluation.plan import Plan, RunOptions
+from xrete.evaluation.plan import Plan, RunOptions, as_task_reads
 from xrete.evaluation.to_record import to_record
 from xrete.evaluation.xtreme import write_predictions
 from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
@@ -131,7 +131,7 @@ def _score(plan: Plan, load: LazyModel, slot: Slot | None) -> Record:
     """Scores what is not done yet, and writes the record, whatever happens."""
     started = time.perf_counter()
     outcomes = plan.finished(slot) if slot else {}
-    model = load().limited(plan.dataset.card.max_length)
+    model = as_task_reads(load(), plan.dataset)
     reader: Reader | None = None
     with ExitStack() as stack:
 

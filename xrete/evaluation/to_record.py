@@ -107,6 +107,7 @@ def _model_part(model: LoadedModel, dimension: int | None) -> ModelPart:
         dim=dimension,
         pooling=identity.pooling,
         prefix=identity.prefix,
+        prompts=dict(identity.prompts),
         max_length=identity.max_length,
         training=training if isinstance(training, dict) else None,  # a torch module has a flag of that name
     )

@@ -12,11 +12,13 @@ from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ScoringFunction
 from mteb.types import Licenses
 
-from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
+from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, Role, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mteb import TaskMetadata
+    from mteb.types import PromptType
     from numpy.typing import NDArray
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -35,17 +37,29 @@ class MtebEncoder(AbsEncoder):  # type: ignore[misc] # the library is not follow
         self.model = model
         self.mteb_model_meta = model_meta(model)
 
-    def encode(self, inputs: Iterable[Mapping[str, list[str]]], **kwargs: Any) -> NDArray[np.float32]:
+    def encode(
+        self,
+        inputs: Iterable[Mapping[str, list[str]]],
+        *,
+        task_metadata: TaskMetadata | None = None,
+        prompt_type: PromptType | None = None,
+        **kwargs: Any,
+    ) -> NDArray[np.float32]:
         """Returns the model's vectors as they are, float32 [texts, dimension], as MTEB scores those of any model.
 
         Args:
             inputs: MTEB's data loader, batches with a column `text`. Its batches are joined: the model makes its
                 own.
-            **kwargs: What MTEB says beside that (task, split, subset, prompt type, batch size). A model of XRETE
-                reads every text in one way, so none of it is used.
+            task_metadata: The task, whose name and type choose what the model puts before texts.
+            prompt_type: What the texts are, queries or documents; None where the task is symmetric.
+            **kwargs: What MTEB says beside that (split, subset, batch size); none of it is used.
         """
+        model = self.model
+        if task_metadata is not None:
+            role: Role | None = None if prompt_type is None else prompt_type.value
+            model = model.for_task(task_metadata.name, task_metadata.type, (role,) if role else ()).for_role(role)
         texts = [text for batch in inputs for text in batch["text"]]
-        return np.asarray(self.model.encode(texts), dtype=np.float32)
+        return np.asarray(model.encode(texts), dtype=np.float32)
 
 
 def as_encoder(model: Any) -> MtebEncoder:
@@ -86,10 +100,11 @@ def model_meta(model: LoadedModel) -> ModelMeta:
         public_training_data=None,
         framework=[],
         similarity_fn_name=ScoringFunction.COSINE,
-        use_instructions=False,
+        use_instructions=bool(identity.prefix or identity.prompts),
         training_datasets=None,
     )
 
 
 def _settings(identity: ModelIdentity) -> dict[str, Any]:
-    return {key: value for key, value in asdict(identity).items() if key not in ("name", "revision")}
+    fields = {key: value for key, value in asdict(identity).items() if key not in ("name", "revision")}
+    return {key: value for key, value in fields.items() if value or key not in ("prompts", "role")}

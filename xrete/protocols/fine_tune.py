@@ -306,7 +306,7 @@ def _scored(
 def _outcomes(dataset: Dataset, tuned: Tuned, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
     shape: Any = dataset.shape
     if tuned.is_encoder and isinstance(shape, ZeroShotShape):
-        yield from shape.zero_shot(dataset, tuned.encode, languages)
+        yield from shape.zero_shot(dataset, tuned, languages)
         return
     assert isinstance(shape, ProbeShape)
     for language in languages:

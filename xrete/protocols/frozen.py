@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xrete.encoding.cache import Cache, DiskCache, NoCache
 from xrete.encoding.embedder import Embedder, take_probe
 from xrete.files import cache_root
-from xrete.model import UNVERSIONED, LoadedModel
+from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity
 from xrete.protocols import Opening, Settings
 from xrete.record import FineTuning, ProbePart
 from xrete.shapes.metric import Items
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def open_model(model: LoadedModel, opening: Opening, stack: ExitStack) -> Embedder:
-    """Opens an encoder with its cache."""
-    embedder = Embedder(model.encoder, _open_cache(opening, stack), opening.progress)
+    """Opens an encoder with its cache, or those of its roles."""
+    embedder = Embedder.of(model, partial(_open_cache, opening, stack), opening.progress)
     embedder.probe = take_probe(model.encoder)
     return embedder
 
@@ -36,12 +37,12 @@ def fine_tuning(dataset: Dataset, settings: Settings, model: Any, items: Mapping
     return None
 
 
-def _open_cache(opening: Opening, stack: ExitStack) -> Cache:
-    """Opens the model's cache; objects without a revision have none, since their vectors may change."""
-    if not opening.use_cache or opening.identity.revision == UNVERSIONED:
+def _open_cache(opening: Opening, stack: ExitStack, identity: ModelIdentity) -> Cache:
+    """Opens a model's cache; objects without a revision have none, since their vectors may change."""
+    if not opening.use_cache or identity.revision == UNVERSIONED:
         return NoCache()
     try:
         folder = cache_root() / "embeddings"
-        return stack.enter_context(DiskCache(folder, opening.identity.digest, opening.cache_limit_bytes))
+        return stack.enter_context(DiskCache(folder, identity.digest, opening.cache_limit_bytes))
     except (OSError, sqlite3.Error):
         return NoCache()  # a read-only home or a full disk costs time, not the run

@@ -10,6 +10,7 @@ from xrete.lazy import NDArray, np
 from xrete.shapes.metric import Items, Metric
 
 if TYPE_CHECKING:
+    from xrete.model import Role
     from xrete.task import TaskCard
 
 
@@ -33,6 +34,14 @@ class Data(Protocol):
 
 Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to unit vectors, float32 [n, dimension]."""
+
+
+def as_role(encode: Encode, role: Role) -> Encode:
+    """Returns what encodes texts of a role: `encode` itself where its model reads all texts alike."""
+    of_role: Callable[[Role], Encode] | None = getattr(encode, "for_role", None)
+    return of_role(role) if of_role else encode
+
+
 Model = Any
 """What a protocol is handed: `Encode`, `protocols.prompt.Ask` for a chat model, or a `Tuner` of fine-tuning."""
 
@@ -74,6 +83,21 @@ class ZeroShotShape(Shape, Protocol):
     def zero_shot(self, dataset: Data, encode: Encode, languages: Sequence[str]) -> Iterator[tuple[str, Items]]:
         """Scores `languages` and yields each one's items as soon as they are there."""
         ...
+
+
+@runtime_checkable
+class RoledShape(Shape, Protocol):
+    """A shape whose two sides are unlike: it encodes texts with `as_role`."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What the first and the second texts of an item are."""
+        ...
+
+
+def roles_of(shape: Shape) -> tuple[Role, ...]:
+    """Returns what the texts of a shape are; empty where its sides are alike."""
+    return shape.roles if isinstance(shape, RoledShape) else ()
 
 
 @runtime_checkable

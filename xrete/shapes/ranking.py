@@ -10,7 +10,8 @@ from typing import Any
 
 from xrete.files import digest
 from xrete.lazy import NDArray, np
-from xrete.shapes.contract import Data, Encode, Segments
+from xrete.model import Role
+from xrete.shapes.contract import Data, Encode, Segments, as_role
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts, pick
 from xrete.vectors.search import device_of, top_k
@@ -157,6 +158,7 @@ class RankingShape:
     """
 
     name = "ranking"
+    roles: tuple[Role, ...] = ("query", "document")
     objectives: tuple[str, ...] = ("in-batch",)
     metrics: Mapping[str, Metric] = {
         "map@20": _average_precision(20),
@@ -232,8 +234,9 @@ class RankingShape:
         width = min(DEPTH, max(len(rows) for relevant in answers.values() for rows in relevant))
         for pool in {pools[language].digest: pools[language] for language in languages}.values():
             group = [language for language in languages if pools[language].digest == pool.digest]
-            vectors = encode([query for language in group for query in data[language].queries])
-            blocks = (encode(pool.texts[start : start + CHUNK]) for start in range(0, len(pool), CHUNK))
+            queries = [query for language in group for query in data[language].queries]
+            vectors, read = as_role(encode, "query")(queries), as_role(encode, "document")
+            blocks = (read(pool.texts[start : start + CHUNK]) for start in range(0, len(pool), CHUNK))
             candidates = top_k(vectors, blocks, DEPTH, device=device_of(encode)).indices
             for language in group:
                 here, candidates = np.split(candidates, [len(data[language].queries)])

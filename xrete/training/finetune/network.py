@@ -20,6 +20,7 @@ from xrete.training.finetune.objectives import OBJECTIVES, gather_with_gradients
 
 if TYPE_CHECKING:
     from xrete.encoding.transformer import TransformerEncoder
+    from xrete.model import Role
     from xrete.training.team import Team
 
 SCALE = 100.0
@@ -74,9 +75,21 @@ class Reader:
         lengths: Most tokens of first (or only) and of second texts that are read alone; of pairs, the first counts.
     """
 
-    def __init__(self, encoder: TransformerEncoder, stage: Stage, device: torch.device) -> None:
+    def __init__(
+        self, encoder: TransformerEncoder, stage: Stage, roles: Sequence[Role], device: torch.device
+    ) -> None:
+        """Takes over how a model reads.
+
+        Args:
+            encoder: The model.
+            stage: What it is trained for.
+            roles: What first and second texts are, which then have the model's own prompts; empty where they are
+                alike.
+            device: Where batches go.
+        """
         self._tokenizer = encoder.tokenizer
-        self._prefix = encoder.prefix
+        prompts = [encoder.prompts.get(role, encoder.prefix) for role in roles]
+        self._prefixes = prompts or [encoder.prefix] * 2
         self._objective = OBJECTIVES[stage.objective]
         self._device = device
         most = encoder.max_length or stage.max_length
@@ -93,12 +106,14 @@ class Reader:
         if self._objective.trains_encoder:
             ((first, second),) = segments
             assert second is not None
+            first, second = (
+                [prefix + text for text in side]
+                for prefix, side in zip(self._prefixes, (first, second), strict=True)
+            )
             if self._objective.reads == "alone":
                 # One pass of the transformer, which fills the gradient of its large table of tokens once.
                 return ItemTokens((self._tokens(_in_turn([first, second]), None, self.lengths[0]),), 2, aims)
-            sides = tuple(
-                self._tokens(x, None, most) for x, most in zip((first, second), self.lengths, strict=True)
-            )
+            sides = tuple(self._tokens(x, None, y) for x, y in zip((first, second), self.lengths, strict=True))
             return ItemTokens(sides, 1, aims)
         firsts = _in_turn([first for first, _ in segments])
         seconds = _in_turn([second for _, second in segments if second is not None])
@@ -123,7 +138,7 @@ class Reader:
         self, firsts: Sequence[str], seconds: Sequence[str] | None, most: int
     ) -> dict[str, list[list[int]]]:
         read = self._tokenizer(
-            [self._prefix + text for text in firsts] if self._objective.trains_encoder else list(firsts),
+            list(firsts),
             None if seconds is None else list(seconds),
             truncation=True, max_length=most, return_attention_mask=True, verbose=False,
         )  # fmt: skip

@@ -16,6 +16,8 @@ from torch import Tensor, distributed, nn
 
 from xrete.encoding.transformer import plan
 from xrete.errors import XreteError
+from xrete.shapes import load_shape
+from xrete.shapes.contract import roles_of
 from xrete.training.finetune.job import Examples, Job, StageJob, StageResult, StepWatch, TrainerStep
 from xrete.training.finetune.network import ItemTokens, Network, Reader, open_backbone
 from xrete.training.finetune.objectives import OBJECTIVES
@@ -128,7 +130,7 @@ class StageTrainer:
         self._state = state
         self._watch = watch
         self._device = torch.device(encoder.device)
-        self._reader = Reader(encoder, job.stage, self._device)
+        self._reader = Reader(encoder, job.stage, roles_of(load_shape(job.shape)), self._device)
         # The limit of a processor is about its cache, not its memory, and small batches fill gradients often.
         on_cpu = self._device.type == "cpu"
         self._batch_tokens = MOST_TOKENS if on_cpu else min(encoder.batch_tokens, MOST_TOKENS)

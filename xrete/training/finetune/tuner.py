@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from xrete.encoding.embedder import Embedder, Probe, Progress
+from xrete.encoding.cache import NoCache
+from xrete.encoding.embedder import Embedder, Probe, Progress, Side
 from xrete.encoding.transformer import TransformerEncoder
 from xrete.encoding.workers import SharedEncoder
 from xrete.errors import UsageError, XreteError
 from xrete.files import remove_abandoned, write_error
+from xrete.model import Role
 from xrete.quiet import quiet
 from xrete.shapes import load_shape
-from xrete.shapes.contract import Part, TrainShape
+from xrete.shapes.contract import Part, TrainShape, roles_of
 from xrete.training.finetune.job import Examples, Job, StageResult, StepWatch
 from xrete.training.finetune.network import Network, Reader
 from xrete.training.finetune.objectives import OBJECTIVES
@@ -103,7 +105,7 @@ class Tuned:
     """A trained model.
 
     Attributes:
-        is_encoder: It gives vectors (`encode`), else scores of items (`scores`).
+        is_encoder: It gives vectors (it is called), else scores of items (`scores`).
     """
 
     def __init__(self, tuner: Tuner, job: Job, folder: Path) -> None:
@@ -133,17 +135,23 @@ class Tuned:
         self._shape = last.shape
         self._network = network.to(before.device).eval()
         self._batch_tokens = before.batch_tokens
-        self._reader = Reader(before, last.stage, torch.device(before.device))
+        roles = roles_of(load_shape(last.shape))
+        self._reader = Reader(before, last.stage, roles, torch.device(before.device))
         self._encoder = before.limited(max(self._reader.lengths))  # it was trained on no more
         self._encoder.model = backbone.to(before.device, precision).eval()
         self._encoder.head = network.extra
         self._encoder.on_progress = None
-        self._embedder = Embedder(self._encoder)
+        sides = {role: Side(self._encoder.for_role(role), NoCache()) for role in self._encoder.prompts}
+        self._embedder = Embedder(self._encoder, roles=sides)
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns unit vectors, float32 [texts, dimension]."""
+    def for_role(self, role: Role) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+        """Returns what makes unit vectors, float32 [n, dimension], of texts of a role."""
+        return partial(self, role=role)
+
+    def __call__(self, texts: Sequence[str], role: Role | None = None) -> NDArray[np.float32]:
+        """Returns unit vectors, float32 [texts, dimension], of texts of a role, or of none."""
         self._tuner.count(len(texts))
-        return self._embedder(texts)
+        return self._embedder(texts, role)
 
     def scores(self, part: Part) -> NDArray[np.float64]:
         """Returns what the head says of each item: [items, classes, labels or alternatives], or [items]."""
