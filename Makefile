@@ -1,6 +1,7 @@
 # make install   a virtual environment in .venv with all that demo, tests and benchmarks need
 # make demo      the main job on the embedded defaults: a small EMMA-X pretrained, and scored beside real encoders
 # make test      lint, types and tests, as .ci/run does
+# make test-fast tests of up to ten seconds each
 # make bench     speed as ratios against peers, measured side by side
 # make release   a wheel in dist/, tested in a clean environment (CONTRIBUTING.md says what goes before)
 # make bench-gpu all that only a GPU can show, in nine minutes
@@ -9,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv/demo
 
-.PHONY: install demo test lint types bench bench-gpu release clean
+.PHONY: install demo test test-fast lint types bench bench-gpu release clean
 
 install: .venv/installed
 
@@ -31,6 +32,9 @@ demo: install
 
 test: lint types
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+test-fast: install
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
 
 lint: install
 	$(BIN)/ruff check .

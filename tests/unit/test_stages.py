@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.adapters import with_counts
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
@@ -517,13 +517,6 @@ def test_squad_on_the_hub(snapshot: MakeSnapshot, tmp_path: Path) -> None:
 # --- jobs --------------------------------------------------------------------------------------------------------
 
 
-def unlimited(name: str) -> Any:
-    """The adapter without the published counts, so that files may be small."""
-    found: Any = copy(registry.task(name))
-    found.card = replace(found.card, counts={})
-    return found
-
-
 def mewslix(root: Path) -> None:
     row = {"context": article("de"), "mentions": [found_mention("d1", 0)]}
     entities = lines([entity(x) for x in range(2)])
@@ -592,7 +585,7 @@ JOBS = pytest.mark.parametrize("case", CASES, ids=[f"{case.task} {case.recipe or
 
 
 def job_of(case: Case, root: Path, *changes: str, **settings: Any) -> Job:
-    dataset = Dataset(unlimited(case.task), Folder(root))
+    dataset = Dataset(with_counts(case.task), Folder(root))
     made = fine_tune.jobs(dataset, Settings(tuning=Tuning(recipe=case.recipe, changes=changes), **settings), 42)
     (job,) = made
     return job
@@ -630,7 +623,7 @@ def test_training_data_decides_what_a_job_is_called(case: Case, tmp_path: Path) 
 def test_what_is_trained_on_may_lie_elsewhere(case: Case, tmp_path: Path) -> None:
     case.files(tmp_path / "whole")
     whole = job_of(case, tmp_path / "whole")
-    scored = Dataset(unlimited(case.task), Folder(tmp_path / "whole"))
+    scored = Dataset(with_counts(case.task), Folder(tmp_path / "whole"))
     (tmp_path / "scored").mkdir()
     for file in scored.task.files(scored.languages[0], "test"):
         write(tmp_path / "scored", {file: (tmp_path / "whole" / file).read_text("utf-8")})
@@ -671,7 +664,7 @@ def test_stages_are_changed_by_name(tmp_path: Path) -> None:
 
 def test_what_notes_say(tmp_path: Path) -> None:
     multists(tmp_path)
-    dataset = Dataset(unlimited("multists"), Folder(tmp_path))
+    dataset = Dataset(with_counts("multists"), Folder(tmp_path))
     assert fine_tune.notes(dataset, Settings()) == (
         "fine-tune, nli: trained on SNLI, or what lies in its place (8 items, 1 left out)",
         "fine-tune, sts: trained on STS-b (5 items); best by dev (5 items, 1 left out)",
@@ -680,7 +673,7 @@ def test_what_notes_say(tmp_path: Path) -> None:
 
 def test_each_stage_is_read_from_its_own_repository(snapshot: MakeSnapshot, tmp_path: Path) -> None:
     """Not from the one of the task that is scored."""
-    task = unlimited("multists")
+    task = with_counts("multists")
     pairs = [{"sentence1": "a", "sentence2": "b", "score": 1.0}, {"sentence1": "c", "sentence2": "d", "score": 0.5}]
     snapshot(SCORED.repo, SCORED.revision, hub_files("en-en", test=pairs[:1]))
     nli = [{"premise": "p", "hypothesis": "h", "label": label} for label in (0, 1)]
@@ -702,7 +695,7 @@ COPA_ALONE = Tuning(changes=("siqa.epochs=0",))
 
 
 def test_own_training_data_may_come_from_the_hub(snapshot: MakeSnapshot, tmp_path: Path) -> None:
-    task = unlimited("xnli")
+    task = with_counts("xnli")
     rows = [{"premise": f"p {x}", "hypothesis": f"h {x}", "label": x % 3} for x in range(30)]
     features = CLASSES.replace("pair-class", "de")
     put_on_hub(snapshot, task, hub_files("de", features, train=rows, validation=rows[:6]))
@@ -718,7 +711,7 @@ def test_own_training_data_may_come_from_the_hub(snapshot: MakeSnapshot, tmp_pat
 
 def test_languages_that_no_stage_is_trained_on(tmp_path: Path) -> None:
     multists(tmp_path)
-    dataset = Dataset(unlimited("multists"), Folder(tmp_path))
+    dataset = Dataset(with_counts("multists"), Folder(tmp_path))
     (job,) = fine_tune.jobs(dataset, Settings(train_languages="en"), 42)
     assert [stage.languages for stage in job.stages] == [["en"], ["en"]]
     with pytest.raises(
@@ -738,7 +731,7 @@ def test_stages_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(SNLI, "from_folder", counted)
     settings = Settings(tuning=Tuning(seeds=(1, 2, 3)))
-    dataset = Dataset(unlimited("multists"), Folder(tmp_path))
+    dataset = Dataset(with_counts("multists"), Folder(tmp_path))
     fine_tune.fingerprint(dataset, settings)
     fine_tune.notes(dataset, settings)
     assert read == ["train"]
@@ -758,12 +751,12 @@ def test_a_stage_without_a_repository_says_which_files_it_needs(source: Any) -> 
 
 def test_translated_training_data_of_americasnli(tmp_path: Path) -> None:
     americasnli(tmp_path)
-    dataset = Dataset(unlimited("americasnli"), Folder(tmp_path))
+    dataset = Dataset(with_counts("americasnli"), Folder(tmp_path))
     (job,) = fine_tune.jobs(dataset, Settings(), 42)
     (stage,) = job.stages
     assert stage.stage.name == "train"
     assert len(stage.examples) + sum(part.used for part in stage.dev) == 20
-    train: Task = unlimited("americasnli")
+    train: Task = with_counts("americasnli")
     data = train.from_folder(Folder(tmp_path), "gn", "train")
     assert (data.first[1], data.second[1], data.labels[1]) == ("p 1", "h 1", "contradiction")
 
@@ -771,7 +764,7 @@ def test_translated_training_data_of_americasnli(tmp_path: Path) -> None:
 def test_a_task_without_training_data_of_its_own_names_other_recipes(tmp_path: Path) -> None:
     americasnli(tmp_path)
     (tmp_path / "americasnli/translate_train/train/gn.tsv").unlink()
-    dataset = Dataset(unlimited("americasnli"), Folder(tmp_path))
+    dataset = Dataset(with_counts("americasnli"), Folder(tmp_path))
     with pytest.raises(
         DataError, match=r"no 'train' to train on .*, or .* --recipe english or spanish or english\+sp"
     ):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.adapters import with_counts
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
@@ -201,15 +201,8 @@ def write(root: Path, files: Files) -> None:
         path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-def task(name: str, counts: Mapping[str, Any] | None = None) -> Any:
-    """The adapter; without the published counts, unless they are given, so that files may be small."""
-    found: Any = copy(registry.task(name))
-    found.card = replace(found.card, counts=counts or {})
-    return found
-
-
 def open_layout(root: Path, layout: Layout) -> Any:
-    dataset = Dataset(task(layout.task), Folder(root), split=layout.split, languages=[layout.language])
+    dataset = Dataset(with_counts(layout.task), Folder(root), split=layout.split, languages=[layout.language])
     return dataset[layout.language]
 
 
@@ -219,7 +212,7 @@ def test_it_is_read_as_it_is(layout: Layout, tmp_path: Path) -> None:
     data = open_layout(tmp_path, layout)
     assert len(data) == 12
     assert list(layout.gold(data))[:3] == pytest.approx(list(layout.expected))
-    shape = Dataset(task(layout.task), Folder(tmp_path), split=layout.split).shape
+    shape = Dataset(with_counts(layout.task), Folder(tmp_path), split=layout.split).shape
     assert isinstance(shape, TrainShape)
     assert shape.size(shape.take(data, [3, 5])) == 2
 
@@ -304,9 +297,9 @@ def test_the_published_number_of_items(layout: Layout, tmp_path: Path) -> None:
 
 def test_the_preferred_split_and_layout_win(tmp_path: Path) -> None:
     write(tmp_path, {"xnli/dev-sw.tsv": [tsv("a", "b", "neutral")] * 2})
-    assert Dataset(task("xnli"), Folder(tmp_path)).split == "dev"
+    assert Dataset(with_counts("xnli"), Folder(tmp_path)).split == "dev"
     write(tmp_path, xnli_rows(range(3)))
-    dataset = Dataset(task("xnli"), Folder(tmp_path))
+    dataset = Dataset(with_counts("xnli"), Folder(tmp_path))
     assert (dataset.split, len(dataset["sw"])) == ("test", 3)
     assert dataset["sw"].ids == ["0", "1", "2"]
     assert dataset["sw"].first[0] == 'sw "premise 0', "quotes are text"
@@ -324,7 +317,7 @@ def test_dropped_rows_are_counted_and_are_part_of_what_is_published(tmp_path: Pa
     lines = [tsv(f"p {row}", f"h {row}", "-" if row < 3 else NLI[row % 3]) for row in range(20)]
     write(tmp_path, {"xnli/dev-sw.tsv": lines})
     for counts, fits in (({"dev": 20}, True), ({"dev": 17}, True), ({"dev": 21}, False)):
-        dataset = Dataset(task("xnli", counts), Folder(tmp_path))
+        dataset = Dataset(with_counts("xnli", counts), Folder(tmp_path))
         if fits:
             assert dataset.dropped() == {"sw": 3}
         else:
@@ -337,12 +330,12 @@ def test_the_test_files_of_xtreme_are_not_read(tmp_path: Path) -> None:
     write(tmp_path, {"xnli/test-sw.tsv": [tsv("a", "b", "neutral")], "pawsx/test-de.tsv": [tsv("a", "b", "0")]})
     for name in ("xnli", "pawsx"):
         with pytest.raises(DataError, match=f"no data of {name}"):
-            Dataset(task(name), Folder(tmp_path))
+            Dataset(with_counts(name), Folder(tmp_path))
     write(tmp_path, json_lines("xcopa/data/et/test.et.jsonl", lambda row: {**copa(row), "label": 0})(range(9)))
     with pytest.raises(
         DataError, match=r"test\.et\.jsonl: every label is 0: XTREME's preparation has blanked them"
     ):
-        Dataset(task("xcopa"), Folder(tmp_path))["et"]
+        Dataset(with_counts("xcopa"), Folder(tmp_path))["et"]
 
 
 def test_a_file_of_another_language(tmp_path: Path) -> None:
@@ -350,19 +343,19 @@ def test_a_file_of_another_language(tmp_path: Path) -> None:
     path = "americasnli/anli_final/test/gn.tsv"
     write(tmp_path, {path: [header, tsv(1, "gn", "p", "h", "neutral"), tsv(2, "aym", "p", "h", "neutral")]})
     with pytest.raises(DataError, match=r"gn\.tsv: rows of aym in the file of gn"):
-        Dataset(task("americasnli"), Folder(tmp_path))["gn"]
+        Dataset(with_counts("americasnli"), Folder(tmp_path))["gn"]
     write(tmp_path, json_lines("multiarc/dataset_ja_test.json", review)(range(3)))
     with pytest.raises(DataError, match="item 1 is in 'de', in a file of ja"):
-        Dataset(task("multiarc"), Folder(tmp_path))["ja"]
+        Dataset(with_counts("multiarc"), Folder(tmp_path))["ja"]
 
 
 def test_a_table_without_the_column(tmp_path: Path) -> None:
     write(tmp_path, {"pawsx/x-final/de/test_2k.tsv": [tsv("id", "sentence1", "sentence2"), tsv(1, "a", "b")]})
     with pytest.raises(DataError, match=r"test_2k\.tsv, line 1: no column 'label' among 'id', 'sentence1', 'sen"):
-        Dataset(task("pawsx"), Folder(tmp_path))["de"]
+        Dataset(with_counts("pawsx"), Folder(tmp_path))["de"]
     (tmp_path / "pawsx/x-final/de/test_2k.tsv").write_bytes(b"id\tsentence1\tsentence2\tlabels\r\n1\ta\tb\t0\r\n")
     with pytest.raises(DataError, match=r"no column 'label' among .*, 'labels'"):
-        Dataset(task("pawsx"), Folder(tmp_path))["de"]
+        Dataset(with_counts("pawsx"), Folder(tmp_path))["de"]
 
 
 def test_items_without_a_key(tmp_path: Path) -> None:
@@ -376,7 +369,7 @@ def test_items_without_a_key(tmp_path: Path) -> None:
         ("multieurlex", "de", "item 1 has no 'text', 'celex_id' or 'eurovoc_concepts'"),
     ):
         with pytest.raises(DataError, match=sentence):
-            Dataset(task(name), Folder(tmp_path))[language]
+            Dataset(with_counts(name), Folder(tmp_path))[language]
 
 
 @pytest.mark.parametrize(
@@ -395,7 +388,7 @@ def test_a_value_that_is_no_text(
     good = {"xcopa": copa, "multiarc": review, "multieurlex": law}[name]
     write(tmp_path, {path: [json.dumps(good(0)), json.dumps(line), json.dumps(good(2))]})
     with pytest.raises(DataError, match=says) as error:
-        Dataset(task(name), Folder(tmp_path))[language]
+        Dataset(with_counts(name), Folder(tmp_path))[language]
     assert str(tmp_path / path) in str(error.value)
 
 
@@ -408,12 +401,12 @@ def test_a_file_of_dropped_rows_only_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, {"xnli/dev-sw.tsv": [tsv("p", "h", "-")] * 3})
     for counts, says in (({"dev": 3}, "0 items where the published xnli has 3;"), ({}, "0 items; the file")):
         with pytest.raises(DataError, match=says):
-            Dataset(task("xnli", counts), Folder(tmp_path))["sw"]
+            Dataset(with_counts("xnli", counts), Folder(tmp_path))["sw"]
 
 
 def test_placeholders_of_pawsx_are_kept_unless_asked(tmp_path: Path) -> None:
     write(tmp_path, {"pawsx/dev-de.tsv": [tsv("NS", "b", 0), tsv("a", "b", 1), tsv("a", "NS", 0)]})
-    kept = task("pawsx").from_folder(Folder(tmp_path), "de", "dev")
+    kept = with_counts("pawsx").from_folder(Folder(tmp_path), "de", "dev")
     assert (len(kept), kept.dropped) == (3, 0)
     variant = PawsX(drop_placeholders=True)
     assert variant.card.name == "pawsx-without-ns", "its records are not those of pawsx"
@@ -425,7 +418,7 @@ def test_training_pairs_with_an_empty_side_are_dropped(tmp_path: Path) -> None:
     header = tsv("id", "sentence1", "sentence2", "label")
     lines = [header, tsv(1, "a", "", 0), tsv(2, "a", "b", 1), tsv(3, " ", "b", 1)]
     write(tmp_path, {"pawsx/x-final/de/translated_train.tsv": lines})
-    data = task("pawsx").from_folder(Folder(tmp_path), "de", "train")
+    data = with_counts("pawsx").from_folder(Folder(tmp_path), "de", "train")
     assert (data.ids, data.dropped) == (["2"], 2)
 
 
@@ -450,7 +443,7 @@ def test_a_law_that_is_not_translated_is_no_item(tmp_path: Path) -> None:
         return {**law(row), "text": {"de": f"t {row}", "mt": None if row % 2 else f"m {row}"}}
 
     write(tmp_path, json_lines("multieurlex/dev.jsonl", partly)(range(6)))
-    data = task("multieurlex").from_folder(Folder(tmp_path), "mt", "dev")
+    data = with_counts("multieurlex").from_folder(Folder(tmp_path), "mt", "dev")
     assert (data.first, data.ids) == (["m 0", "m 2", "m 4"], ["c0", "c2", "c4"])
 
 
@@ -491,4 +484,4 @@ def test_the_sample_has_24_items_in_6_languages() -> None:
 
 def test_unknown_splits_are_named() -> None:
     with pytest.raises(UsageError, match="unknown split of xnli 'validation'"):
-        Dataset(task("xnli"), Folder(Path()), split="validation")
+        Dataset(with_counts("xnli"), Folder(Path()), split="validation")

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xrete import registry
+from tests.adapters import with_counts
 from xrete.dataset import Dataset
 from xrete.sources import Hub
 from xrete.tasks.multieurlex import CONCEPTS
 
 MakeSnapshot = Callable[..., Path]
-
-
-def unlimited(name: str) -> Any:
-    """The adapter without the published counts, so that files may be small."""
-    found: Any = copy(registry.task(name))
-    found.card = replace(found.card, counts={})
-    return found
 
 
 README = """---
@@ -95,7 +86,7 @@ def test_the_hub(
     gold: Sequence[Any],
     snapshot: MakeSnapshot,
 ) -> None:
-    found = unlimited(name)
+    found = with_counts(name)
     said = "\n".join(feature(*item) for item in features.items())
     readme = README.format(config=config, split=theirs, features=said)
     files = {"README.md": readme, "data.jsonl": "".join(f"{json.dumps(row)}\n" for row in rows)}
@@ -106,7 +97,7 @@ def test_the_hub(
 
 
 def test_the_hubs_laws_have_lists_of_labels(snapshot: MakeSnapshot) -> None:
-    found = unlimited("multieurlex")
+    found = with_counts("multieurlex")
     names = "\n".join(f"            '{number}': '{name}'" for number, name in enumerate(CONCEPTS))
     labels = f"  - name: label\n    list:\n      dtype:\n        class_label:\n          names:\n{names}"
     features = "\n".join((feature("id", "string"), feature("text", "string"), labels))
