@@ -217,3 +217,42 @@ def test_a_process_alone_exchanges_nothing() -> None:
     assert not team.any(False)
     module = torch.nn.Linear(2, 2)
     assert team.replicate(module) is module
+
+
+FAILS = """
+import sys
+from pathlib import Path
+from xrete.models.emmax import pretrain
+from xrete.models.emmax.config import read
+from xrete.models.emmax.training import Training
+
+whole_step = Training._step
+
+
+def step(run, name, number, share):
+    if (run.team.rank, number) == (int(sys.argv[3]), 1):
+        raise ValueError("no memory left")
+    return whole_step(run, name, number, share)
+
+
+Training._step = step
+pretrain.pretrain(read(None, Path(sys.argv[1]), []), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_that_fails_ends_the_others_at_once(
+    run_of: Callable[..., Config], tmp_path: Path, rank: str
+) -> None:
+    """They wait for it in the middle of a step, and connections time out after half an hour."""
+    script, settings = tmp_path / "fails.py", tmp_path / "run.toml"
+    script.write_text(FAILS, "utf-8")
+    settings.write_text(dump(run_of("plain")), "utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, str(script), str(settings), str(tmp_path / "run"), rank],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "no memory left" in done.stderr

@@ -107,3 +107,38 @@ def test_a_process_that_gets_sigkill_loses_nothing(
     files = [[file.read_bytes() for file in sorted(x.rglob("*.safetensors"))] for x in (whole, broken)]
     assert files[0] == files[1]
     assert files[0]
+
+
+BREAKS = """
+import os
+from pathlib import Path
+from xrete.training.finetune import trainer
+
+TASKS = {"unused": None}
+whole_step = trainer._StageTrainer._step
+
+
+def step(self, rows, number):
+    if number == 3 and os.environ["RANK"] == RANK:
+        raise ValueError("no memory left")
+    return whole_step(self, rows, number)
+
+
+trainer._StageTrainer._step = step
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_that_fails_ends_the_others_at_once(
+    toy_encoder: Path, toy_data: Path, tmp_path: Path, rank: str
+) -> None:
+    """They wait for it in the middle of a step, and connections time out after half an hour."""
+    plugin = tmp_path / "breaks.py"
+    plugin.write_text(BREAKS.replace("RANK:", f"'{rank}':"), "utf-8")
+    two = [*command(toy_encoder, toy_data, tmp_path / "results", "toy-pairs,toy-choose", processes=2)]
+    started = time.monotonic()
+    done = subprocess.run([*two, "--plugin", str(plugin)], check=False, timeout=150, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "no memory left" in done.stderr
+    assert time.monotonic() - started < 100

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import copy
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -20,10 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.encoding.transformer import TransformerEncoder
+from xrete.errors import XreteError
 from xrete.model import Role, refuse_string
 
 Build = Callable[[], TransformerEncoder]
 """Opens a model; sent to the workers, so a `functools.partial` of a function that can be imported, no closure."""
+
+PATIENCE = timedelta(seconds=20)
+"""How long processes wait for each other at the end of what they do together, which is the same for all."""
+FOREVER = timedelta(days=30)
+"""The first process may score for hours while the others have nothing to do."""
 
 Work = Callable[[TransformerEncoder], Any]
 """What a process does with its copy of the model."""
@@ -49,7 +56,8 @@ def serve_workers() -> bool:
     from torch import distributed
 
     state = PartialState(cpu=not torch.cuda.is_available())  # also gives this process its own GPU
-    team = WorkerTeam(distributed.new_group(backend="gloo", timeout=timedelta(days=30)), state.process_index)
+    patient, impatient = (distributed.new_group(backend="gloo", timeout=timeout) for timeout in (FOREVER, PATIENCE))
+    team = WorkerTeam(patient, impatient, state.process_index)
     if state.is_main_process:
         _team = team
         atexit.register(team.leave)
@@ -63,12 +71,15 @@ def _serve(team: WorkerTeam) -> None:
     """Does what the first process asks for, until it leaves."""
     encoder = None
     while request := team.tell(None):
-        build, work = request
+        build, work, together = request
         try:
             encoder = build() if build else encoder
             answer: Any = work(encoder)
         except Exception as error:  # the first process raises it for the user
             answer = error
+        if together and not team.meet():
+            print(f"error: process {team.rank}: {answer}", file=sys.stderr, flush=True)
+            os._exit(1)  # the launcher ends the others; to end connections would wait for them
         team.collect(answer)
 
 
@@ -79,13 +90,16 @@ class WorkerTeam:
         rank: This process's number; the first one's is 0.
         size: How many there are.
         holds: What opened the model that every worker holds, as the first process knows it.
+        is_broken: Whether a process waits in the middle of something for one that has failed.
     """
 
-    def __init__(self, group: Any, rank: int) -> None:
+    def __init__(self, group: Any, impatient: Any, rank: int) -> None:
         self._group = group
+        self._impatient = impatient
         self.rank = rank
         self.size: int = group.size()
         self.holds: Build | None = None
+        self.is_broken = False
 
     def tell(self, message: Any) -> Any:
         """Sends the first process's message to all; returns it everywhere."""
@@ -103,8 +117,25 @@ class WorkerTeam:
         distributed.gather_object(part, parts, dst=0, group=self._group)
         return parts or []
 
+    def meet(self) -> bool:
+        """Waits for the others at the end of what all do together; returns whether they came.
+
+        Where one has failed alone, the others wait for it in the middle of that, where no message reaches them.
+        """
+        from torch import distributed
+
+        try:
+            distributed.barrier(self._impatient)
+        except RuntimeError:  # they did not come, or have ended
+            self.is_broken = True
+        return not self.is_broken
+
     def leave(self) -> None:
         """Lets the workers go; the first process does this when it ends."""
+        if self.is_broken:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)  # the launcher ends the others; to end connections would wait for them
         self.tell(None)
         self.end()
 
@@ -117,7 +148,7 @@ class WorkerTeam:
         from torch import distributed
 
         distributed.destroy_process_group()
-        self._group = None
+        self._group = self._impatient = None
 
 
 _team: WorkerTeam | None = None
@@ -197,24 +228,31 @@ class SharedEncoder:
         return self._last
 
     def everywhere(self, work: Work, here: Work) -> Any:
-        """Has every process work with its copy of the model; returns what the first one found.
+        """Has every process work with its copy of the model, together; returns what the first one got.
+
+        Where one fails and the others wait for it in the middle of the work, the launch ends.
 
         Args:
             work: What the others do; sent to them, so no closure.
             here: What this process does.
         """
-        return self._run(work, here)[0]
+        return self._run(work, here, together=True)[0]
 
-    def _run(self, work: Work, here: Work | None = None) -> list[Any]:
-        """Returns what each process found; an error of one is raised."""
+    def _run(self, work: Work, here: Work | None = None, *, together: bool = False) -> list[Any]:
+        """Returns what each process got; an error of one is raised."""
+        if self._team.is_broken:
+            raise XreteError(
+                "a process of this launch has failed and the others cannot go on; run the command again"
+            )
         build = None if self._team.holds is self._build else self._build
         self._team.holds = None  # until all have answered: one that failed may hold another model than the rest
-        self._team.tell((build, work))
+        self._team.tell((build, work, together))
         try:
             own: Any = (here or work)(self.own)
         except Exception as error:  # the workers are waiting for this process's part
             own = error
-        answers = self._team.collect(own)
+        is_whole = not together or self._team.meet()
+        answers = self._team.collect(own) if is_whole else [own]
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
