@@ -36,6 +36,7 @@ from xrete.training.team import Team
 from .config import Config
 from .export import write_model
 from .folders import STATE, Progress, checkpoints
+from .guard import Guard
 from .ranks import ORDER
 from .start import Start
 from .state import RunState
@@ -117,6 +118,7 @@ class Checkpoints:
                 "schema": SCHEMA,
                 "rank_order": ORDER,
                 "progress": asdict(state.progress),
+                "guard": asdict(state.guard),
                 "queue": {"pointer": state.queue.pointer, "valid": state.queue.valid},
                 "aliases": aliases,
                 "optimisers": groups,
@@ -177,6 +179,7 @@ class Checkpoints:
         for alias, name in about["aliases"].items():
             tensors[alias] = tensors[name]
         state.progress = Progress(**about["progress"])
+        state.guard = Guard(**about.get("guard", {}))
         is_joint = self._config.warmup.order == "joint"
         for name, module in state.modules().items():
             if name in ("classifier", "typical") and state.begins("classifier") and not is_joint:

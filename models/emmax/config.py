@@ -262,6 +262,16 @@ class Watching(Section):
         description="Test data whose sentences are looked for in the corpora: mini, a folder, or auto, which is "
         "`data` where that is a folder, else mini. The card says what was found. Empty looks for none.",
     )
+    guard: Literal["stop", "best", "warn"] = Field(
+        "stop",
+        description="Where classifier and encoder confirm each other's false paraphrases: stop with an error, end "
+        "phase 2 so that the best checkpoint is what comes out, or only warn.",
+    )
+    guard_every: Count = Field(
+        25,
+        description="Steps of phase 2 between looks of the guard at random pairs and 256 held-out bitexts; 0 looks "
+        "never.",
+    )
     save_every: Size = Field(500, description="Steps between checkpoints.")
     keep: Size = Field(2, description="Checkpoints kept, the newest; the best is kept beside them.")
     trackers: tuple[Literal["tensorboard", "trackio"], ...] = Field((), description="Trackers, beside the log.")
@@ -300,6 +310,8 @@ class Config(Section):
             raise ValueError("there is nothing to do: every phase has 0 steps")
         if self.loss.candidates == "queue" and not self.loss.queue:
             raise ValueError("loss.candidates = 'queue' needs loss.queue above 0")
+        if self.watch.guard == "best" and not (self.watch.tasks and self.watch.score_every):
+            raise ValueError("watch.guard = 'best' needs scores: give watch.tasks, and watch.score_every above 0")
         if self.loss.low > self.loss.high:
             raise ValueError("loss.low must not be above loss.high: paraphrases have the lowest temperature")
         return self

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from .alarms import Alarms
 from .config import Config
 from .folders import LOG, PHASES
 from .folders import Progress as RunProgress
+from .guard import Look
 
 if TYPE_CHECKING:
     from .step import Step
@@ -131,6 +133,11 @@ class Watch:
             for text in self.alarms.look(step.number, values):
                 self.warn(f"step {done:,}: {text}")
         self._reset()
+
+    def add_look(self, phase: str, step: int, look: Look) -> None:
+        """Writes what the guard of phase 2 saw."""
+        if self._team.leads:
+            self._write({"event": "guard", "phase": phase, "step": step, **asdict(look)})
 
     def add_score(self, phase: str, step: int, tasks: dict[str, dict[str, float]]) -> bool:
         """Adds scores of held-out retrieval, and says whether they are the best so far.

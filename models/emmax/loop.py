@@ -17,7 +17,7 @@ from xrete.training.optim import seed_of
 
 from .classifier import GaussianMixture, start_similarities
 from .losses import classifier_loss, info_nce, ranking_info_nce
-from .monitors import watch_contrast, watch_em, watch_warm_up
+from .monitors import look_for_guard, watch_contrast, watch_em, watch_warm_up
 from .ranks import PARAPHRASE, rank_weights, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .step import Candidates, Step
 from .training import Training
@@ -125,6 +125,7 @@ def expectation_maximisation(run: Training) -> None:
         run.typical.update(team.sum(sums), team.sum(counts))  # Eq. 11
         run.queue.push(keys, step.ids)
         watch_em(run, step, similarities.detach(), by_classifier, by_encoder, candidates, known)
+        look_for_guard(run, step, by_classifier, candidates, known)
 
 
 @torch.no_grad()

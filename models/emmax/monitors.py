@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .classifier import LOG_VARIANCES, GaussianMixture
+from .guard import Look
 from .ranks import PARAPHRASE
 
 if TYPE_CHECKING:
@@ -97,6 +98,36 @@ def watch_em(
     }
     if golden:
         step.metrics |= {"golden_paraphrase": recognised / golden, "golden_retrieved": top / golden}
+
+
+@torch.no_grad()
+def look_for_guard(run: Training, step: Step, by_classifier: Tensor, candidates: Candidates, known: Tensor) -> None:
+    """Looks at random pairs of the step, and at held-out bitexts, on the steps at which the guard of phase 2 looks.
+
+    Args:
+        run: The run.
+        step: The step.
+        by_classifier: c_G [b, C].
+        candidates: Which cells count.
+        known: Cells whose rank is given, bool [b, C].
+    """
+    if not run.guards(step):
+        return
+    number = run.config.ranks.number
+    random = candidates.allowed & ~known
+    if run.config.em.parallel_fraction < 1:
+        random &= (step.partners < 0).unsqueeze(1)  # pairs of non-parallel text, which nothing holds in place
+    counts = run.team.sum(torch.stack([(random & (by_classifier == rank)).sum() for rank in range(number)]).float())
+    vectors, ids, partners = run.held_out()
+    half = len(vectors) // 2
+    ranks = torch.bincount(run.classifier.pairs(vectors[:half], vectors[half:]).argmax(0), minlength=number)
+    shares = ranks / max(half, 1)
+    nearest = (vectors @ vectors.T).fill_diagonal_(-2.0)
+    nearest[:half, :half] = nearest[half:, half:] = -2.0  # sources are compared with translations
+    hits = ids[nearest.argmax(dim=1)] == ids[partners]  # of equal texts, each is right
+    seen = run.team.sum(torch.cat([shares, hits.float().mean().unsqueeze(0)])) / run.team.size  # alike everywhere
+    *translations, retrieved = seen.tolist()
+    step.look = Look((counts / counts.sum().clamp(min=1)).tolist(), translations, retrieved, len(vectors))
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ def draw(log: Path, folder: Path) -> list[Path]:
         for axes in (losses, scores, typical, agreement):
             _phases(axes, starts)
         files += save(figure, folder / "curves", "Training", "")
-        judged = [entry for entry in steps if entry["phase"] == "em"]
+        judged = [entry for entry in steps if "ranks_encoder" in entry]
         if judged:
             figure = Figure((9.0, 3.6), layout="constrained")
             for axes, (key, title) in zip(

@@ -11,6 +11,7 @@ from .classifier import FullyConnected, GaussianMixture
 from .config import Config
 from .encoder import Query
 from .folders import PHASES, Progress
+from .guard import Guard
 from .momentum import KeyEncoder, KeyQueue
 from .ranks import TypicalSimilarity
 
@@ -26,6 +27,7 @@ class RunState:
         classifier: G.
         typical: s_r.
         progress: The phase and step that come next.
+        guard: What the guard of phase 2 remembers.
         optimisers: Those of the phase that runs, by what they train: "encoder" and "classifier".
     """
 
@@ -35,6 +37,7 @@ class RunState:
     classifier: GaussianMixture | FullyConnected
     typical: TypicalSimilarity
     progress: Progress = field(default_factory=lambda: Progress(PHASES[0], 0, {}))
+    guard: Guard = field(default_factory=Guard)
     optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
 
     @staticmethod

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .batches import Share
 from .gradient_cache import GradientCache
+from .guard import Look
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Step:
         seed: For everything else of this process.
         metrics: What is logged.
         gradient_cache: The encoder's passes, once they have run; `Training.learn` goes backwards through them.
+        look: What the guard of phase 2 sees, on the steps at which it looks.
     """
 
     phase: str
@@ -39,6 +41,7 @@ class Step:
     seed: int
     metrics: dict[str, Any] = field(default_factory=dict)
     gradient_cache: GradientCache | None = None
+    look: Look | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import math
 import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ from xrete.model import PretrainOptions
 from .checkpoint import leaves
 from .config import Config, read
 from .folders import STATE, checkpoints, clear
+from .guard import RunAwayError
 from .pretrain import pretrain
 
 LATER = (
@@ -101,7 +103,8 @@ def run(sweep: Sweep, options: PretrainOptions) -> None:
             siblings = [options.out / slug(other, seed) for other in sweep.variants]
             if not _fork(config, place, [*sweep.phase_1, *siblings]) and sweep.phase_1:
                 raise UsageError(_no_phase_1(variant, seed, config, sweep.phase_1))
-        pretrain(config, place, corpora=options.out / "corpora")
+        with suppress(RunAwayError):  # which it has said; its scores up to there are in the table
+            pretrain(config, place, corpora=options.out / "corpora")
     scores = collect(sweep, options.out)
     write_text(options.out / "sweep.json", json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
     Console().print(table(scores))

@@ -30,6 +30,7 @@ from .corpora import Batch, Prepared, Sampler
 from .encoder import Masked
 from .folders import Progress
 from .gradient_cache import GradientCache, in_order
+from .guard import PAIRS, RunAwayError
 from .log import Watch
 from .masking import TokenMasker
 from .scoring import Scorer
@@ -79,6 +80,7 @@ class Training:
         self._prepared = prepared
         self._scorer = scorer
         self.stopped = False
+        self._held_out: Batch | None = None
         self._sharded = config.compute.sharding == "fsdp" and team.size > 1
         most = config.compute.group_tokens or (CPU_BATCH_TOKENS if self.on_cpu else GPU_GROUP_TOKENS)
         most = min(most, config.compute.cache_tokens or most)
@@ -122,9 +124,15 @@ class Training:
 
         Raises:
             KeyboardInterrupt: the user, or the scheduler, wants the run to end; the state is saved.
+            RunAwayError: the guard of phase 2 stopped the run; the state is saved.
         """
         if self.state.is_past(name) or not steps:
             return
+        if name == "em" and self.state.guard.has_tripped and self.config.watch.guard == "stop":
+            raise RunAwayError(
+                f"phase 2 ran away up to step {self.progress.step:,}, where it was stopped; change settings with "
+                "--fresh or another --out, or go on as it is with --set watch.guard=warn"
+            )
         first = self.progress.step if self.progress.phase == name else 0
         self.state.progress = Progress(name, first, self.progress.position)
         self.make_optimisers(name, trains)
@@ -142,15 +150,19 @@ class Training:
 
     def shares(self, draw: Callable[[Sampler], Batch], count: int) -> Feed:
         """Returns a feed of batches that goes on where the last finished step ended."""
+        sampler = self.sampler()
+        return Feed(lambda: draw(sampler), count, self.team, self._grouping)
+
+    def sampler(self) -> Sampler:
+        """Returns a sampler that goes on where the last finished step ended."""
         data = self.config.data
-        sampler = Sampler(
+        return Sampler(
             self._prepared,
             seed=self.config.seed,
             parallel_exponent=data.parallel_exponent,
             monolingual_exponent=data.monolingual_exponent,
             position=self.progress.position or None,
         )
-        return Feed(lambda: draw(sampler), count, self.team, self._grouping)
 
     def score(self, phase: str, number: int) -> bool:
         """Scores held-out retrieval; every process calls it.
@@ -164,6 +176,19 @@ class Training:
         if self._scorer.tasks and (self.team.leads or self._sharded):
             best = self.watch.add_score(phase, number, self._scorer.score(self.encode_texts))
         return self.team.any(best)
+
+    def guards(self, step: Step) -> bool:
+        """Whether the guard of phase 2 looks at a step; the first is one, before which nothing was learned."""
+        every = self.config.watch.guard_every
+        return bool(every) and step.number % every == 0
+
+    def held_out(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the held-out bitexts: unit vectors [2n, d], ids and places of translations, both int64 [2n]."""
+        if self._held_out is None:
+            self._held_out = self.sampler().held_out(PAIRS)
+        batch, device = self._held_out, self.team.device
+        vectors = torch.from_numpy(self.encode_texts(batch.texts)).to(device)
+        return vectors, move(np.array(batch.ids), device), move(batch.partners, device)
 
     def encode(self, step: Step) -> Tensor:
         """Returns the vectors of this process's sentences, gamma(x) of the query encoder, unit rows [b, d].
@@ -379,18 +404,37 @@ class Training:
         if self.watch.is_due(step):
             self.watch.log(step, self._parameters)
         stopped = self.team.any(self.stopped)
+        runs_away = self._look(step)
         best = stale = False
         if last or (watch.score_every and done % watch.score_every == 0):
             best = self.score(step.phase, done)
             stale = step.phase == "em" and self.team.any(self.watch.is_stale())
+        stale |= bool(runs_away) and watch.guard == "best"
         if stale:
             self.state.progress = Progress(step.phase, steps, self.progress.position)
-        if best or last or stale or stopped or done % watch.save_every == 0:
+        ends = last or stale or stopped or bool(runs_away)
+        if best or ends or done % watch.save_every == 0:
             card = self.watch.card(self.start.source, self.progress)
             self.checkpoints.save(self.state, self.watch.scores, card, best=best)
+        if runs_away and watch.guard == "stop":
+            raise RunAwayError(runs_away)
         if stopped:
             raise KeyboardInterrupt
         return stale
+
+    def _look(self, step: Step) -> str:
+        """Lets the guard of phase 2 look; returns what it has to say when it trips, else nothing."""
+        if step.look is None:
+            return ""
+        guard = self.state.guard
+        before = guard.has_tripped
+        guard.look(step.look)
+        self.watch.add_look(step.phase, step.number + 1, step.look)
+        if before or not guard.has_tripped:
+            return ""
+        text = f"step {step.number + 1:,}: {guard.explain(step.look, self.config.em.parallel_fraction)}"
+        self.watch.warn(text)
+        return text
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:

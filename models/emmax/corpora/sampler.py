@@ -90,6 +90,21 @@ class Sampler:
         """Draws sentences of all languages [count]; no row has a partner."""
         return self._batch(0, count)
 
+    def held_out(self, pairs: int) -> Batch:
+        """Returns the pairs with which the first epochs end, of each corpus in proportion, fewer of a small one.
+
+        No batch has them before their corpus was gone through. Laid out as in `bitexts`; the position stays.
+        """
+        bounds = np.cumsum([self._shares[name] for name in self._parallel])
+        chosen = np.searchsorted(bounds[:-1], (np.arange(pairs) + 0.5) / pairs, side="right")
+        sizes = np.array([len(corpus) for corpus in self._parallel.values()])[chosen]
+        steps = sizes - 1 - (np.arange(pairs) - np.searchsorted(chosen, chosen))  # counted back in each corpus
+        sides = self._rows(self._parallel, chosen[steps >= 0], steps[steps >= 0])
+        drawn = [row[side] for side in (0, 1) for row in sides]
+        texts, languages = [text for text, _ in drawn], [language for _, language in drawn]
+        partners = np.roll(np.arange(len(drawn)), len(sides))
+        return Batch(texts, languages, partners, text_digests(texts), dict(self._position))
+
     def mixed(self, count: int, parallel_fraction: float) -> Batch:
         """Draws sentences, a share of which are sides of whole pairs; those come first, as in `bitexts` [count].
 
@@ -127,19 +142,31 @@ class Sampler:
         names = list(corpora)
         bounds = np.cumsum([self._shares[name] for name in names])
         chosen = np.searchsorted(bounds[:-1], random.random(count), side="right")
-        sizes = np.array([len(corpus) for corpus in corpora.values()])[chosen]
-        members = {number: np.flatnonzero(chosen == number) for number in np.unique(chosen).tolist()}
         steps = np.empty(count, dtype=np.int64)
-        for number, places in members.items():
-            drawn = self._position[names[number]]
+        for number in np.unique(chosen).tolist():
+            places, drawn = np.flatnonzero(chosen == number), self._position[names[number]]
             self._position[names[number]] = drawn + len(places)
             steps[places] = np.arange(drawn, drawn + len(places))
+        return self._rows(corpora, chosen, steps)
+
+    def _rows(
+        self, corpora: Mapping[str, Corpus], chosen: NDArray[np.int64], steps: NDArray[np.int64]
+    ) -> list[list[tuple[str, str]]]:
+        """Reads rows: text and language of each side.
+
+        Args:
+            corpora: All of one kind.
+            chosen: Which of them each row is of, int64 [n].
+            steps: When its turn is, counted from the start of the first epoch, int64 [n].
+        """
+        names = list(corpora)
+        sizes = np.array([len(corpus) for corpus in corpora.values()])[chosen]
         orders = zip(chosen.tolist(), (steps // sizes).tolist(), strict=True)
         keys = np.stack([order_key(f"{self._seed} {names[number]} {epoch}") for number, epoch in orders])
         permuted = permute(steps % sizes, sizes, keys)
-        rows: list[list[tuple[str, str]]] = [[]] * count
-        for number, places in members.items():
-            corpus = corpora[names[number]]
+        rows: list[list[tuple[str, str]]] = [[]] * len(chosen)
+        for number in np.unique(chosen).tolist():
+            corpus, places = corpora[names[number]], np.flatnonzero(chosen == number)
             for place, texts in zip(places.tolist(), corpus.rows(permuted[places]), strict=True):
                 rows[place] = list(zip(texts, corpus.languages, strict=True))
         return rows
