@@ -23,7 +23,18 @@ BYTE_ORDER_MARK = "\ufeff"
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a temporary file that replaces `path` when the block ends without an error.
+    """Opens a temporary file that replaces `path` when the block ends without an error, as `atomic_path` says.
+
+    Raises:
+        XreteError: the folder cannot be written or the disk is full; the sentence names the file.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Names a temporary file, for libraries that write by name; it replaces `path` when the block ends well.
 
     A reader sees the old file or the new one, never a part: the bytes are synced before the rename, and the
     folder after it. On any error, and on Ctrl-C, the temporary file is removed and `path` is untouched.
@@ -37,17 +48,18 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise write_error(path, error) from error
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; results are meant to be shared
-            temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise write_error(path, error) from error
+        with _written(path):
+            try:
+                yield temporary
+                _sync(temporary)
+                temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; results are meant to be shared
+                temporary.replace(path)
+            finally:
+                os.close(handle)
+            _sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that is read-only now: what went wrong is said already
+            temporary.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
@@ -84,19 +96,28 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     aside = path.with_name(f".{path.name}.part")
     try:
+        with _written(path):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            yield aside
+            shutil.rmtree(path, ignore_errors=True)
+            aside.rename(path)
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        yield aside
-        shutil.rmtree(path, ignore_errors=True)
-        aside.rename(path)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Says of any error of a file why `path` could not be written."""
+    try:
+        yield
     except OSError as error:
         raise write_error(path, error) from error
     except Exception as error:
-        if type(error).__name__ != "SafetensorError":  # which stands for any error of its files
+        # What libraries in Rust raise for any error of a file: their own class, or none at all.
+        if type(error).__name__ != "SafetensorError" and "(os error " not in str(error):
             raise
         raise write_error(path, OSError(str(error))) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -170,8 +191,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Has the disk keep what was written to a file, or which files a folder holds."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

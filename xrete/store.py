@@ -98,7 +98,10 @@ class Slot:
         except RecordError:
             self.record_file.replace(self.record_file.with_suffix(".damaged"))
             return None
-        return record if record.status == "complete" else None
+        if record.status != "complete":
+            return None
+        self.clear()  # of a run that was killed right after it had written the record
+        return record
 
     def load_outcomes(self) -> dict[str, Outcome]:
         """Returns the languages that an earlier, unfinished run of the same thing has done."""

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 import typer
 from rich import box
@@ -18,7 +18,6 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xrete.encoding.embedder import Progress as OnProgress
 from xrete.errors import XreteError
 
 if TYPE_CHECKING:
@@ -43,8 +42,20 @@ def debug() -> bool:
     return "--debug" in sys.argv[1:]
 
 
+class Shown(Protocol):
+    """What is to be told how far a run is."""
+
+    def __call__(self, encoded: int, cached: int, /) -> None:
+        """Notes how many sentences were just encoded, and just found in the cache."""
+        ...
+
+    def searched(self, done: int, total: int, /) -> None:
+        """Notes how many of all vectors a long search has gone through."""
+        ...
+
+
 @contextmanager
-def sentences(title: str, total: int, unit: str = "sentences") -> Iterator[OnProgress]:
+def sentences(title: str, total: int, unit: str = "sentences") -> Iterator[Shown]:
     """Shows how many sentences are done, at which rate, and the time left.
 
     Args:
@@ -53,13 +64,20 @@ def sentences(title: str, total: int, unit: str = "sentences") -> Iterator[OnPro
         unit: What is counted, where it is not sentences.
 
     Yields:
-        A function to be called with the number of sentences just encoded, and just found in the cache.
+        What is to be told of it.
     """
-    if console.is_terminal:
-        with _bar(title, total, unit) as step:
-            yield step
-    else:
-        yield _lines(title, total, unit)
+    if not console.is_terminal:
+        yield _Lines(title, total, unit)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress, title, total, unit)
 
 
 @contextmanager
@@ -215,42 +233,57 @@ def warn_mini(tasks: list[str], reason: str | None) -> None:
     )
 
 
-@contextmanager
-def _bar(title: str, total: int, unit: str) -> Iterator[OnProgress]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    started = time.perf_counter()
-    encoded = 0
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(escape(title), total=total, rate="")
+class _Bar:
+    """A bar for what is encoded, and one for each long search."""
 
-        def step(new: int, cached: int) -> None:
-            nonlocal encoded
-            encoded += new
-            rate = encoded / (time.perf_counter() - started)
-            progress.update(bar, advance=new + cached, rate=f"{rate:,.0f} {unit}/s" if encoded else "from cache")
+    def __init__(self, progress: Progress, title: str, total: int, unit: str) -> None:
+        self._progress, self._title, self._unit = progress, escape(title), unit
+        self._bar = progress.add_task(self._title, total=total, rate="")
+        self._search: TaskID | None = None
+        self._started = time.perf_counter()
+        self._encoded = 0
 
-        yield step
+    def __call__(self, encoded: int, cached: int, /) -> None:
+        self._encoded += encoded
+        rate = self._encoded / (time.perf_counter() - self._started)
+        shown = f"{rate:,.0f} {self._unit}/s" if self._encoded else "from cache"
+        self._progress.update(self._bar, advance=encoded + cached, rate=shown)
+
+    def searched(self, done: int, total: int, /) -> None:
+        if self._search is None:
+            self._search = self._progress.add_task(f"{self._title} · search", total=total, rate="")
+        self._progress.update(self._search, completed=done)
+        if done >= total:
+            self._progress.remove_task(self._search)
+            self._search = None
 
 
-def _lines(title: str, total: int, unit: str) -> OnProgress:
-    started = last = time.perf_counter()
-    done = encoded = 0
+class _Lines:
+    """A line now and then, where nobody watches a terminal."""
 
-    def step(new: int, cached: int) -> None:
-        nonlocal last, done, encoded
-        done, encoded, now = done + new + cached, encoded + new, time.perf_counter()
-        if now - last >= PLAIN_SECONDS and encoded:
-            last, rate = now, encoded / (now - started)
-            left = (total - done) / rate
-            console.print(
-                f"{title}: {done:,} of {total:,} {unit}, {rate:,.0f}/s, about {left / 60:,.0f} min left",
-                markup=False, highlight=False,
-            )  # fmt: skip
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._started = self._last = time.perf_counter()
+        self._done = self._encoded = 0
+        self._search: tuple[float, int] | None = None  # when it was first heard of, and how far it was then
 
-    return step
+    def __call__(self, encoded: int, cached: int, /) -> None:
+        self._done, self._encoded = self._done + encoded + cached, self._encoded + encoded
+        # What comes from the cache comes fast, and says nothing of what does not.
+        rate = self._encoded / (time.perf_counter() - self._started)
+        self._say(f"{self._done:,} of {self._total:,} {self._unit}", self._total - self._done, rate)
+
+    def searched(self, done: int, total: int, /) -> None:
+        now = time.perf_counter()
+        if self._search is None or done <= self._search[1]:
+            self._search = now, done
+            return
+        rate = (done - self._search[1]) / (now - self._search[0])
+        self._say(f"searched {done:,} of {total:,} {self._unit}", total - done, rate)
+
+    def _say(self, how_far: str, rest: int, rate: float) -> None:
+        now = time.perf_counter()
+        if now - self._last >= PLAIN_SECONDS and rate:
+            self._last = now
+            left = f"{rate:,.0f}/s, about {rest / rate / 60:,.0f} min left"
+            console.print(f"{self._title}: {how_far}, {left}", markup=False, highlight=False)

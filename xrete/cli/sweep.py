@@ -175,8 +175,8 @@ def _score(title: str, planned: Plan, request: ModelRequest) -> Record:
     row = forecast(planned)
     if row.tokens_in is not None:
         output.say_estimate(title, row)
-    with output.sentences(title, row.texts, unit) as progress:
-        return score(planned.watched(progress=progress), request.load)
+    with output.sentences(title, row.texts, unit) as shown:
+        return score(planned.watched(progress=shown, on_search=shown.searched), request.load)
 
 
 def _summary(record: Record) -> str:

@@ -16,6 +16,7 @@ from xrete.errors import XreteError
 from xrete.files import digest
 from xrete.model import ROLES, Encoder, LoadedModel, ModelIdentity, Role, refuse_string
 from xrete.record import Fingerprint
+from xrete.vectors.resume import OnSearch
 
 CHUNK = 1024
 """Texts handed to a model at once, and kept in the cache in one transaction."""
@@ -63,6 +64,7 @@ class Embedder:
         cache: Where vectors are kept.
         progress: Told after every step.
         roles: What stands in for the first two where the model reads a role differently.
+        on_search: Told how many of all vectors a long search has gone through.
         encoded: Texts encoded so far.
         cached: Texts found in the cache, or a second time in one call, so far.
         truncated: Texts so far that the model could not read in full, distinct ones of each call; None once it
@@ -75,6 +77,7 @@ class Embedder:
     cache: Cache = field(default_factory=NoCache)
     progress: Progress = lambda encoded, cached: None
     roles: Mapping[Role, Side] = field(default_factory=dict)
+    on_search: OnSearch = lambda done, total: None
     encoded: int = 0
     cached: int = 0
     truncated: int | None = 0
@@ -125,7 +128,12 @@ class Embedder:
         self._count(0, len(texts) - len(distinct), [])
         side = self.roles[role] if role and role in self.roles else Side(self.encoder, self.cache)
         size: int = getattr(side.encoder, "chunk_size", CHUNK)
-        rows = np.concatenate([self._chunk(distinct[i : i + size], side) for i in range(0, len(distinct), size)])
+        rows = self._chunk(distinct[:size], side)
+        if len(distinct) > size:  # a place for all of them: chunks that are joined would need it twice
+            first, rows = rows, np.empty((len(distinct), rows.shape[1]), np.float32)
+            rows[:size] = first
+            for start in range(size, len(distinct), size):
+                rows[start : start + size] = self._chunk(distinct[start : start + size], side)
         if len(distinct) == len(texts):
             return rows
         index = {text: row for row, text in enumerate(distinct)}

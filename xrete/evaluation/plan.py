@@ -16,6 +16,7 @@ from xrete.protocols import Opening, ProtocolModule, Settings, Tuning, load_prot
 from xrete.shapes.contract import roles_of
 from xrete.store import Outcome, Slot
 from xrete.training.finetune.job import StepWatch
+from xrete.vectors.resume import OnSearch
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -43,6 +44,7 @@ class RunOptions:
         command: What the user typed, for the record.
         price: Of a million tokens in and out, for what a chat model costs; None where nobody knows.
         progress: Told how many texts were encoded and found in the cache.
+        on_search: Told how many of all vectors a long search has gone through.
         watch: Told of every step of fine-tuning.
         predictions: Folder for predictions in XTREME's layout, below the model's name; needs `results`.
     """
@@ -60,6 +62,7 @@ class RunOptions:
     command: str | None = None
     price: tuple[float, float] | None = None
     progress: Progress = lambda encoded, cached: None
+    on_search: OnSearch = lambda done, total: None
     watch: StepWatch = lambda step: None
     predictions: Path | None = None
 
@@ -134,13 +137,25 @@ class Plan:
             use_cache=self.options.use_cache,
             cache_limit_bytes=self.options.cache_limit_bytes,
             progress=self.options.progress,
+            on_search=self.options.on_search,
             watch=self.options.watch,
         )
 
-    def watched(self, *, progress: Progress | None = None, watch: StepWatch | None = None) -> Plan:
+    def watched(
+        self,
+        *,
+        progress: Progress | None = None,
+        on_search: OnSearch | None = None,
+        watch: StepWatch | None = None,
+    ) -> Plan:
         """Returns the plan with somebody who is told how far it is."""
         options = self.options
-        told = replace(options, progress=progress or options.progress, watch=watch or options.watch)
+        told = replace(
+            options,
+            progress=progress or options.progress,
+            on_search=on_search or options.on_search,
+            watch=watch or options.watch,
+        )
         return replace(self, options=told)
 
 

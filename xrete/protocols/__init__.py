@@ -22,6 +22,7 @@ from xrete.record import Answers, FineTuning, ProbePart
 from xrete.shapes.contract import JointScores, Model
 from xrete.shapes.metric import Items
 from xrete.training.finetune.job import StepWatch
+from xrete.vectors.resume import OnSearch
 
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
@@ -81,6 +82,7 @@ class Opening:
         use_cache: Keep and use embeddings and answers on disk.
         cache_limit_bytes: Most bytes of all cached embeddings.
         progress: Told how many texts were encoded, and how many were in the cache.
+        on_search: Told how many of all vectors a long search has gone through.
         watch: Told of every step of training.
     """
 
@@ -89,6 +91,7 @@ class Opening:
     use_cache: bool = True
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     progress: Progress = lambda encoded, cached: None
+    on_search: OnSearch = lambda done, total: None
     watch: StepWatch = lambda step: None
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def open_model(model: LoadedModel, opening: Opening, stack: ExitStack) -> Embedder:
     """Opens an encoder with its cache, or those of its roles."""
     embedder = Embedder.of(model, partial(_open_cache, opening, stack), opening.progress)
+    embedder.on_search = opening.on_search
     embedder.probe = take_probe(model.encoder)
     return embedder
 

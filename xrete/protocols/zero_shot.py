@@ -11,7 +11,7 @@ from xrete.protocols import Opening, Settings, Work
 from xrete.protocols.frozen import fine_tuning as fine_tuning
 from xrete.protocols.frozen import open_model as open_model
 from xrete.protocols.frozen import trained_on as trained_on
-from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, ZeroShotShape
+from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, PoolingShape, ZeroShotShape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -42,7 +42,10 @@ def joint(dataset: Dataset, model: Embedder) -> JointScores | None:
 
 def work(dataset: Dataset, languages: Sequence[str], settings: Settings, opening: Opening) -> Work:
     """Counts the texts of the languages."""
-    return Work(texts=sum(dataset.shape.count_texts(dataset[language]) for language in languages))
+    shape, data = dataset.shape, [dataset[language] for language in languages]
+    if isinstance(shape, PoolingShape):
+        return Work(texts=shape.count_distinct_texts(data))
+    return Work(texts=sum(map(shape.count_texts, data)))
 
 
 def fingerprint(dataset: Dataset, settings: Settings) -> str:

@@ -100,6 +100,14 @@ def roles_of(shape: Shape) -> tuple[Role, ...]:
     return shape.roles if isinstance(shape, RoledShape) else ()
 
 
+class PoolingShape(Shape, Protocol):
+    """A shape whose languages may share texts, which are encoded once for all of them."""
+
+    def count_distinct_texts(self, data: Sequence[Any]) -> int:
+        """Number of texts that are encoded for several languages together, for progress bars."""
+        ...
+
+
 @runtime_checkable
 class NotedShape(Shape, Protocol):
     """A shape that has something to say of the data to a reader of the record."""

@@ -12,7 +12,7 @@ from xrete.shapes.contract import Data, Encode
 from xrete.shapes.metric import Items, Metric
 from xrete.shapes.texts import check_texts
 from xrete.vectors.margin import NEIGHBOURHOOD, Mined, Scoring, best_threshold, mine, reach
-from xrete.vectors.search import device_of, nearest_both
+from xrete.vectors.search import device_of, nearest_both, on_search_of
 
 SCORINGS: tuple[Scoring, ...] = ("margin", "cosine")
 
@@ -214,7 +214,9 @@ class _Outcome:
 def _mine(data: Corpora, encode: Encode) -> _Outcome:
     """Mines the distinct sentences of both sides, and keeps the pairs of sentences that occur once."""
     (left, left_rows), (right, right_rows) = _distinct(data.source), _distinct(data.target)
-    near = nearest_both(encode(left), encode(right), NEIGHBOURHOOD, device=device_of(encode))
+    near = nearest_both(
+        encode(left), encode(right), NEIGHBOURHOOD, device=device_of(encode), on_search=on_search_of(encode)
+    )
     mined: dict[Scoring, Mined] = {}
     for scoring in SCORINGS:
         pairs = mine(*near, scoring)

@@ -216,6 +216,11 @@ class RankingShape:
         """Queries and candidates."""
         return len(data.queries) + len(data.pool)
 
+    def count_distinct_texts(self, data: Sequence[Ranking]) -> int:
+        """Queries of all, and candidates of each pool once."""
+        pools = {id(ranking.pool): ranking.pool for ranking in data}
+        return sum(len(ranking.queries) for ranking in data) + sum(map(len, pools.values()))
+
     def notes(self, dataset: Data) -> tuple[str, ...]:
         """Says so where the candidates of some languages are missing from a pool of all languages."""
         here, all_ = len(dataset.languages), len(dataset.card.languages)

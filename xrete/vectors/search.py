@@ -8,9 +8,12 @@ exact scores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
+from xrete.files import digest
 from xrete.lazy import NDArray, np
+from xrete.vectors.resume import OnSearch, ResumableSearch, State
 from xrete.vectors.tiles import Tiles, make_tiles
 from xrete.vectors.top_k import Best, Neighbours, Score, slices
 
@@ -22,6 +25,9 @@ NEAR_TIE = 1e-5
 
 EXACT_NUMBERS = 2**22
 """Numbers of each side that are held at once while near ties are scored again."""
+
+CHUNK = 16_384
+"""Vectors that are digested at once."""
 
 PAIRS = 128
 """Pairs scored at once: 128 of 1,024 numbers in float64 are 1 MB, which stays in a core's cache."""
@@ -67,8 +73,11 @@ def nearest_both(
     *,
     device: str = "cpu",
     half: bool = False,
+    on_search: OnSearch = lambda done, total: None,
 ) -> tuple[Neighbours, Neighbours]:
     """Finds the k best on the other side, for both sides, from one pass over the tiles of scores.
+
+    A search of more than a minute that is killed goes on, when it is asked for again, where it was (`resume`).
 
     Args:
         left: Unit vectors [n, d].
@@ -76,6 +85,7 @@ def nearest_both(
         k: How many; fewer where the other side has fewer.
         device: See `top_k`.
         half: See `top_k`.
+        on_search: Told how many left vectors are searched, and how many there are.
 
     Returns:
         For left vectors their best right ones, and for right vectors their best left ones; exact as in `top_k`.
@@ -84,11 +94,18 @@ def nearest_both(
     tiles = make_tiles(left, device, half, shape)
     forward, backward = Best(len(left), k), Best(len(right), k)
     exact = _exact(left, right)
+    search = ResumableSearch(lambda: _search_key(left, right, k), len(left), on_search)
+    done = _restore(search, forward, backward)
 
     def exact_back(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
         return exact(others, rows)
 
-    for rows in slices(len(left), tiles.shape[0]):
+    def state() -> State:
+        backward.settle(exact_back)
+        return _state(done, forward, backward)
+
+    for start in range(done, len(left), tiles.shape[0]):
+        rows = slice(start, min(start + tiles.shape[0], len(left)))
         for columns in slices(len(right), tiles.shape[1]):
             tile = tiles.tile(rows, tiles.right(right[columns]))
             hits = tile.reaching(forward.limits(rows, lambda: tile.floors(k, 1)), 1)  # noqa: B023 - called now
@@ -99,14 +116,47 @@ def nearest_both(
             forward.relieve(exact)
             backward.relieve(exact_back)
         forward.settle(exact)
+        done = rows.stop
+        search.step(done, state)
     backward.settle(exact_back)
+    search.end()
     return forward.result(min(k, len(right))), backward.result(min(k, len(left)))
+
+
+def _search_key(left: NDArray[np.float32], right: NDArray[Any], k: int) -> str:
+    """Returns a digest of all that decides the answer, some megabytes of vectors at a time."""
+    parts = (side[rows].tobytes() for side in (left, right) for rows in slices(len(side), CHUNK))
+    return digest(chain([str((k, left.shape, right.shape, left.dtype, right.dtype))], parts))
+
+
+def _state(done: int, forward: Best, backward: Best) -> State:
+    """Names what a search of both directions has come to after `done` left vectors."""
+    state: State = {"done": np.array([done])}
+    for name, best in (("forward", forward), ("backward", backward)):
+        state |= zip([f"{name}_low", f"{name}_indices", f"{name}_scores"], best.state(), strict=True)
+    return state
+
+
+def _restore(search: ResumableSearch, forward: Best, backward: Best) -> int:
+    """Puts a search where a killed one was; returns how many left vectors are done."""
+    state: Any = search.restore()
+    if state is None:
+        return 0
+    for name, best in (("forward", forward), ("backward", backward)):
+        best.restore(state[f"{name}_low"], state[f"{name}_indices"], state[f"{name}_scores"])
+    return int(state["done"][0])
 
 
 def device_of(encode: object) -> str:
     """Returns where to search vectors that `encode` made: on the encoder's own GPU, else on the CPU."""
     device = str(getattr(getattr(encode, "encoder", encode), "device", "cpu"))
     return device if device.startswith("cuda") else "cpu"
+
+
+def on_search_of(encode: object) -> OnSearch:
+    """Returns who is told how far a search of vectors is that `encode` made."""
+    tell: OnSearch = getattr(encode, "on_search", lambda done, total: None)
+    return tell
 
 
 def _offer_block(tiles: Tiles, block: NDArray[Any], offset: int, best: Best, exact: Score) -> None:

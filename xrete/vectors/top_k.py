@@ -100,6 +100,14 @@ class Best:
         self._scores[all_rows[order], place] = scores[order]
         self._low[touched] = np.nextafter(self._scores[touched].astype(np.float32), np.float32(-np.inf))
 
+    def state(self) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        """Returns lower bounds, indices and scores of the best so far, [n, k] each; none may wait (`settle`)."""
+        return self._low, self._indices, self._scores
+
+    def restore(self, low: NDArray[np.float32], indices: NDArray[np.int64], scores: NDArray[np.float64]) -> None:
+        """Goes on from what `state` returned, [n, k] each."""
+        self._low[:], self._indices[:], self._scores[:] = low, indices, scores
+
     def result(self, k: int) -> Neighbours:
         """Returns what was found, the first k columns of it."""
         return Neighbours(self._indices[:, :k], self._scores[:, :k])

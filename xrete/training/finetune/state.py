@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xrete.errors import XreteError
-from xrete.files import atomic_folder, read_text, write_text
+from xrete.files import atomic_folder, atomic_path, read_text, write_text
 from xrete.quiet import quiet
 from xrete.training.finetune.job import StageResult
 from xrete.training.finetune.network import Network
@@ -110,8 +110,9 @@ class TrainerFolder:
 
     def keep_best(self, stage: int, network: Network) -> None:
         """Writes the best weights of a stage."""
-        with atomic_folder(self.folder / f"best-{stage:02}") as aside:
-            save_file(_trained(network), aside / WEIGHTS)
+        # A file, since no folder is replaced at once: a kill in between would lose what the state counts on.
+        with atomic_path(self.folder / f"best-{stage:02}" / WEIGHTS) as file:
+            save_file(_trained(network), file)
 
     def best(self, stage: int) -> dict[str, Tensor]:
         """Returns the best weights of a stage by their names, each of its own shape [...].
