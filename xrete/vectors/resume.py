@@ -49,7 +49,7 @@ class ResumableSearch:
         if not self._folder.is_dir() or not any(self._folder.iterdir()):
             return None
         self._file = self._folder / f"{self._key()}.safetensors"
-        return _read(self._file)
+        return read_state(self._file)
 
     def step(self, done: int, state: Callable[[], State]) -> None:
         """Tells that `done` rows are searched, and keeps the state where it is time to."""
@@ -75,8 +75,8 @@ def _write(file: Path, state: State) -> None:
         opened.write(save({**state, "digest": _digest(state)}))
 
 
-def _read(file: Path) -> State | None:
-    """Reads a state; a damaged one is None."""
+def read_state(file: Path) -> State | None:
+    """Reads what a search has come to, arrays [...] by their names; None where it is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
