@@ -96,7 +96,7 @@ def _count() -> Iterator[None]:
 
 
 def in_child(do: Callable[[], int]) -> tuple[int, str]:
-    """Runs something in a child process; returns what it returned (minus the signal that killed it), and its words."""
+    """Runs something in a child process; returns how it ended, or minus the signal that killed it, and words."""
     mouth, ear = FORK.Pipe(duplex=False)
 
     def run() -> None:

@@ -433,7 +433,7 @@ def unpack(source, folder):
     (folder / str(os.getpid())).touch()
 
 
-me5_small._unpack = unpack
+me5_small.unpack = unpack
 print(me5_small.unpacked())
 """
 

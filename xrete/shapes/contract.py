@@ -100,6 +100,7 @@ def roles_of(shape: Shape) -> tuple[Role, ...]:
     return shape.roles if isinstance(shape, RoledShape) else ()
 
 
+@runtime_checkable
 class PoolingShape(Shape, Protocol):
     """A shape whose languages may share texts, which are encoded once for all of them."""
 
