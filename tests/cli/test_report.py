@@ -152,7 +152,7 @@ def test_a_page_and_cards_go_into_a_folder(tmp_path: Path, format_: str) -> None
         assert type(run.invoke(app, wrong).exception) is UsageError
 
 
-@pytest.mark.parametrize("arguments", [["--table", "round"], ["--format", "pdf"], ["--reference", "others"]])
+@pytest.mark.parametrize("arguments", [["--table", "round"], ["--format", "pdf"]])
 def test_what_is_not_offered_is_wrong_usage(arguments: list[str]) -> None:
     assert run.invoke(app, arguments).exit_code == 2
 
@@ -185,6 +185,16 @@ def test_a_hostile_name_is_harmless_in_every_format(
         card = text.split("---\n", 2)[2] if format_ == "hub" else text  # before it is YAML
         assert ("<img" in card) == (format_ == "table")
         assert "xxx" in card
+
+
+def test_others_numbers_stand_beside_ours() -> None:
+    made = run.invoke(app, ["--table", "long-tail", "--reference", "paper,mteb", "--format", "markdown"])
+    assert made.exit_code == 0
+    assert "mteb: sentence-transformers/LaBSE" in made.output
+    assert "the paper has 95.7 for this model" in made.output
+    wrong = run.invoke(app, ["--reference", "others"])
+    assert isinstance(wrong.exception, UsageError)
+    assert "there are paper and mteb" in str(wrong.exception)
 
 
 def test_help_ends_with_commands_that_work() -> None:

@@ -160,6 +160,6 @@ def test_the_page_and_the_card_say_it_too(make_tuned: MakeTuned, make_entries: M
     assert run["speed"] is None
     assert known["cells"][0]["groups"]["all"]["spread"] == 0.5
     json.dumps(known, allow_nan=False)
-    card = hub.card("xlmr", entries)
+    card = hub.card("xlmr", entries, Request())
     assert "name: accuracy, fine-tune (LoRA 4), mean over 2 of 2 languages" in card
     assert "spread: 0.5" in card

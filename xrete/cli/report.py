@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xrete.cli import options
 from xrete.errors import UsageError
 
 if TYPE_CHECKING:
+    from xrete.published.numbers import Publication
     from xrete.reporting.collect import Entry
     from xrete.reporting.leaderboard import Leaderboard
     from xrete.reporting.tables.views import Request
@@ -23,7 +25,7 @@ View = Literal[
     "main", "zero-shot", "long-tail", "geometry", "ablation", "ablation-phases", "ablation-ranks", "per-language"
 ]
 DataKind = Literal["real", "mini"]
-Reference = Literal["paper"]
+REFERENCES = ("paper", "mteb")
 
 
 def report(
@@ -51,8 +53,11 @@ def report(
         str | None, typer.Option("--metric", help="Another metric of the records than their headline one.")
     ] = None,
     reference: Annotated[
-        Reference | None,
-        typer.Option("--reference", help="Adds the rows that the paper published, and the status of each number."),
+        str | None,
+        typer.Option(
+            "--reference",
+            help="Adds what was published: paper, mteb, or both with a comma; and whether ours reproduce it.",
+        ),
     ] = None,
     data: Annotated[
         DataKind | None,
@@ -69,24 +74,40 @@ def report(
         xrete report
         xrete report --protocol zero-shot --intervals
         xrete report --table long-tail --reference paper --format markdown
-        xrete report --format html --out leaderboard
+        xrete report --format html --reference paper,mteb --out leaderboard
         xrete report --table per-language --task tatoeba
     """
     from xrete.reporting.collect import without_collection
     from xrete.reporting.tables.views import Request
 
+    sources = [*(folders or ()), *(results or ())] or [DEFAULT_RESULTS]
+    references = _references(reference)
     request = Request(
         models=tuple(model or ()),
         tasks=tuple(task or ()),
         protocols=tuple(protocol or ()),
         metric=metric,
         kind=data,
-        with_paper=reference == "paper",
+        with_paper="paper" in references,
+        publications=_publications(sources) if "mteb" in references else (),
         intervals=intervals,
     )
-    sources = [*(folders or ()), *(results or ())] or [DEFAULT_RESULTS]
     with without_collection():
         _report(sources, request, table, format_, out)
+
+
+def _references(text: str | None) -> list[str]:
+    names = options.split_commas("--reference", [text]) if text is not None else []
+    for name in names:
+        if name not in REFERENCES:
+            raise UsageError(f"--reference: no numbers of '{name}' here; there are {' and '.join(REFERENCES)}")
+    return names
+
+
+def _publications(sources: list[Path]) -> tuple[Publication, ...]:
+    from xrete.published import store
+
+    return tuple(store.read_all(folder for folder in sources if folder.is_dir()))
 
 
 def _report(sources: list[Path], request: Request, table: View | None, format_: Format, out: Path | None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from xrete.files import digest
 from xrete.record import Interval
@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     from xrete.scores.comparison import Standing
 
 Mark = Literal["best", "second"]
-Origin = Literal["measured", "paper"]
+Origin = Literal["measured", "paper", "mteb"]
 Status = Literal["reproduced", "differs", "not reproducible", "not comparable", "not measured"]
 """What became of a published number. Where nobody can measure it again, it is not reproducible."""
 
 NOT_RUN = "not run"
 NOT_SCORED = "language not scored"
 NOT_PUBLISHED = "not in the paper"
+NO_NUMBER = "without a published number"
 ALL = "all"
 """The group of every language; its mean is the headline score."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Whose number it is: a measured model, or a row of the paper.
+    """Whose number it is: a measured model, or a row of the paper or of another source.
 
     Attributes:
         model: The model's name.
-        revision: Its revision; None for the paper's.
+        revision: Its revision; None of published ones.
         label: What tables print.
         origin: Who measured it.
         published: The name by which `results/paper` knows the model, None where it cannot be there.
@@ -62,21 +63,21 @@ class Measure:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a measured number rests on. Numbers on unequal evidence are never compared.
+    """What a number rests on. Numbers on unequal evidence are never compared.
 
     Attributes:
-        record: The record's file, below its results folder.
+        record: The record's file, below its results folder; None of a published number.
         split: The split that was scored.
-        source: "dir", "hub" or "mini".
+        source: "dir", "hub" or "mini"; of a published number, who published it.
         revision: The pinned revision of the data, where there is one.
-        fingerprint: Digest over every text and label that was scored.
+        fingerprint: Digest over every text and label that was scored; empty where nobody says it.
         languages: The languages that the number was taken over, sorted.
         missing: Those that it should have been taken over too.
         n: Number of items.
         tuned: How the model was fine-tuned, where it was.
     """
 
-    record: str
+    record: str | None
     split: str
     source: str
     revision: str | None
@@ -131,7 +132,7 @@ class TableCell:
         reason: Why there is no number.
         ci95: The 95 % interval, where the record holds one for this metric.
         higher_is_better: None where nobody says it; such cells are never marked.
-        evidence: What a measured number rests on; None for the paper's.
+        evidence: What a number rests on; None for the paper's.
         printed: The paper's number as printed, in the paper's unit.
         digits: Decimals to show, the same for every cell of a task and metric.
         mark: Best or second best among the cells that it may be compared with.
@@ -204,3 +205,33 @@ class Leaderboard:
     def cells(self) -> Iterator[TableCell]:
         """Every cell, row by row."""
         return (cell for row in self.rows for cell in row.cells)
+
+
+class Reference(Protocol):
+    """Numbers that others published, looked up like measured records."""
+
+    @property
+    def subjects(self) -> Sequence[Subject]:
+        """Whose numbers they are: one row each."""
+        ...
+
+    @property
+    def pairs(self) -> Iterable[tuple[str, str]]:
+        """The tasks and protocols that it has columns of."""
+        ...
+
+    def metrics(self, task: str, protocol: str) -> Iterable[str]:
+        """Returns the metrics of a column."""
+        ...
+
+    def measures(self, subject: Subject) -> Iterator[Measure]:
+        """Yields what a row has numbers of, without language or group."""
+        ...
+
+    def languages(self) -> set[str]:
+        """Returns every language that it has numbers of."""
+        ...
+
+    def cell(self, subject: Subject, measure: Measure) -> TableCell:
+        """Returns the published number, or that there is none."""
+        ...

@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from xrete.reporting.leaderboard import NOT_PUBLISHED, NOT_RUN, NOT_SCORED, Leaderboard, TableCell
+from xrete.reporting.leaderboard import NO_NUMBER, NOT_PUBLISHED, NOT_RUN, NOT_SCORED, Leaderboard, TableCell
 from xrete.reporting.paper.verdicts import sign
 from xrete.scores.comparison import Standing
 
 MISSING = "–"
-PLAIN_REASONS = (NOT_RUN, NOT_SCORED, NOT_PUBLISHED)
+PLAIN_REASONS = (NOT_RUN, NOT_SCORED, NOT_PUBLISHED, NO_NUMBER)
 """Reasons that a bare dash stands for; others get a numbered note."""
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -45,7 +45,7 @@ def write(
 
     Args:
         entries: The records.
-        request: Which of them, and whether the paper's rows are wanted in the cards' tables.
+        request: Which of them, and whose published numbers are wanted in the cards' tables.
         folder: Where the files go.
         sources: Results folders; records are found by their own paths.
 
@@ -63,24 +63,27 @@ def write(
     for model, own in by_model.items():
         yield from _copied(own, folder / "results" / safe_name(model))
         path = folder / "models" / safe_name(model) / "README.md"
-        write_text(path, card(model, own, with_paper=request.with_paper))
+        write_text(path, card(model, own, request))
         yield path
 
 
-def card(model: str, entries: Sequence[Entry], *, with_paper: bool = False) -> str:
+def card(model: str, entries: Sequence[Entry], request: views.Request) -> str:
     """Writes the card of one model.
 
     Args:
         model: Its name.
         entries: Its records.
-        with_paper: Whether the paper's rows stand in the table.
+        request: Whose published numbers stand in the table.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
     index = RecordIndex(entries)
     results = [EvalResult(**_result(cell, index)) for cell in _numbers(index)]
     known = ModelCardData(model_name=plain(model), tags=["xrete"], eval_results=results)
-    board = views.build(entries, views.Request(with_paper=with_paper, intervals=True))
+    wanted = views.Request(
+        models=(model,), intervals=True, with_paper=request.with_paper, publications=request.publications
+    )
+    board = views.build(entries, wanted)
     revisions = sorted({entry.record.model.revision for entry in entries})
     lines = [
         "---",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
-from xrete.reporting.leaderboard import ALL, Measure
-from xrete.reporting.paper.numbers import Paper
+from xrete.reporting.leaderboard import ALL, Measure, Reference
 from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
 
 ZERO_SHOT = "zero-shot"
@@ -31,20 +30,20 @@ Pair = tuple[str, str]
 
 
 def of_table(
-    table: str, index: RecordIndex, paper: Paper | None, metric: str | None, *, every: bool
+    table: str, index: RecordIndex, others: Sequence[Reference], metric: str | None, *, every: bool
 ) -> list[Measure]:
-    """Returns the measures across a table of models: what is measured here, and what the paper has numbers of.
+    """Returns the measures across a table of models: what is measured here, and what others have numbers of.
 
     Args:
         table: Its name.
         index: The records.
-        paper: The paper's table beside it.
+        others: Published numbers beside them.
         metric: In place of the headline metrics.
         every: Whether the main table shows all protocols of a task, not only those that speak for some model.
     """
     if table in _LAYOUTS:
-        return _LAYOUTS[table](index, paper, metric)
-    return _main(index, paper, metric, every=every)
+        return _LAYOUTS[table](index, others, metric)
+    return _main(index, others, metric, every=every)
 
 
 def task_order(task: str) -> tuple[int, str]:
@@ -71,22 +70,22 @@ def _pairs(index: RecordIndex, *, every: bool) -> set[Pair]:
     return wanted
 
 
-def _main(index: RecordIndex, paper: Paper | None, metric: str | None, *, every: bool) -> list[Measure]:
-    pairs = _pairs(index, every=every) | set(paper.pairs if paper else ())
+def _main(index: RecordIndex, others: Sequence[Reference], metric: str | None, *, every: bool) -> list[Measure]:
+    pairs = _pairs(index, every=every) | {pair for other in others for pair in other.pairs}
     ordered = sorted(pairs, key=lambda pair: (task_order(pair[0]), protocol_order(pair[1])))
-    return _measures(index, paper, ordered, (ALL,), metric)
+    return _measures(index, others, ordered, (ALL,), metric)
 
 
-def _zero_shot(index: RecordIndex, paper: Paper | None, metric: str | None) -> list[Measure]:
-    return _measures(index, paper, [(task, ZERO_SHOT) for task in ZERO_SHOT_TASKS], (ALL,), metric)
+def _zero_shot(index: RecordIndex, others: Sequence[Reference], metric: str | None) -> list[Measure]:
+    return _measures(index, others, [(task, ZERO_SHOT) for task in ZERO_SHOT_TASKS], (ALL,), metric)
 
 
-def _long_tail(index: RecordIndex, paper: Paper | None, metric: str | None) -> list[Measure]:
-    return _measures(index, paper, [(task, ZERO_SHOT) for task in LONG_TAIL_TASKS], LONG_TAIL_GROUPS, metric)
+def _long_tail(index: RecordIndex, others: Sequence[Reference], metric: str | None) -> list[Measure]:
+    return _measures(index, others, [(task, ZERO_SHOT) for task in LONG_TAIL_TASKS], LONG_TAIL_GROUPS, metric)
 
 
-def _geometry(index: RecordIndex, paper: Paper | None, metric: str | None) -> list[Measure]:
-    if GEOMETRY_TASK not in index.tasks and paper is None:
+def _geometry(index: RecordIndex, others: Sequence[Reference], metric: str | None) -> list[Measure]:
+    if GEOMETRY_TASK not in index.tasks and not others:
         return []
     return [
         Measure(task=GEOMETRY_TASK, protocol=ZERO_SHOT, metric=name, group=group)
@@ -95,7 +94,7 @@ def _geometry(index: RecordIndex, paper: Paper | None, metric: str | None) -> li
     ]
 
 
-_LAYOUTS: dict[str, Callable[[RecordIndex, Paper | None, str | None], list[Measure]]] = {
+_LAYOUTS: dict[str, Callable[[RecordIndex, Sequence[Reference], str | None], list[Measure]]] = {
     "zero-shot": _zero_shot,
     "long-tail": _long_tail,
     "geometry": _geometry,
@@ -103,16 +102,22 @@ _LAYOUTS: dict[str, Callable[[RecordIndex, Paper | None, str | None], list[Measu
 
 
 def _measures(
-    index: RecordIndex, paper: Paper | None, pairs: Iterable[Pair], groups: Sequence[str], metric: str | None
+    index: RecordIndex,
+    others: Sequence[Reference],
+    pairs: Iterable[Pair],
+    groups: Sequence[str],
+    metric: str | None,
 ) -> list[Measure]:
     return [
         Measure(task=task, protocol=protocol, metric=name, group=group)
         for task, protocol in pairs
-        for name in _metrics(index, paper, task, protocol, metric)
+        for name in _metrics(index, others, task, protocol, metric)
         for group in groups
     ]
 
 
-def _metrics(index: RecordIndex, paper: Paper | None, task: str, protocol: str, asked: str | None) -> Iterable[str]:
-    published = [name for name in (paper.metrics(task, protocol) if paper else ()) if asked in (None, name)]
+def _metrics(
+    index: RecordIndex, others: Sequence[Reference], task: str, protocol: str, asked: str | None
+) -> Iterable[str]:
+    published = [name for x in others for name in x.metrics(task, protocol) if asked in (None, name)]
     return dict.fromkeys([*index.metrics(task, protocol, asked), *published])

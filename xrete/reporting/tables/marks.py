@@ -37,7 +37,7 @@ def contest(cell: TableCell) -> Hashable | None:
     the same data, where it is known which direction is better.
     """
     evidence = cell.evidence
-    if cell.value is None or evidence is None or cell.higher_is_better is None:
+    if cell.subject.origin != "measured" or cell.value is None or evidence is None or cell.higher_is_better is None:
         return None
     data = (evidence.split, evidence.fingerprint, evidence.source == "mini")
     return (cell.measure, cell.higher_is_better, data, evidence.languages)

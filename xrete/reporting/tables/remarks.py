@@ -59,8 +59,10 @@ def tuned(cells: Sequence[TableCell]) -> Iterator[str]:
 
 def intervals(cells: Sequence[TableCell], index: RecordIndex) -> Iterator[str]:
     """Says how the intervals were made."""
-    chosen = (index.ranked(cell.subject, cell.measure)[0] for cell in cells if cell.ci95)
-    methods = sorted({entry.record.interval.method for entry in chosen})
+    own = (cell for cell in cells if cell.ci95 and cell.subject.origin == "measured")
+    methods = sorted({index.ranked(cell.subject, cell.measure)[0].record.interval.method for cell in own})
+    if any(cell.ci95 for cell in cells if cell.subject.origin != "measured"):
+        methods.append("of published numbers, from their size and the number of sentences")
     if methods:
         yield f"± is half the width of the 95 % interval ({'; '.join(methods)})."
 
@@ -74,7 +76,8 @@ def unknown_directions(cells: Sequence[TableCell]) -> Iterator[str]:
 
 def unequal_columns(cells: Sequence[TableCell]) -> Iterator[str]:
     """Says that models stand side by side that were scored on different data."""
-    data = {(cell.evidence.split, cell.evidence.fingerprint) for cell in cells if cell.evidence}
+    own = (cell.evidence for cell in cells if cell.evidence and cell.evidence.record)
+    data = {(evidence.split, evidence.fingerprint) for evidence in own}
     if len(data) > 1:
         yield "Models with other languages, another split or other data are not marked against each other."
 

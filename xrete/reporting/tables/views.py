@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from xrete import languages
 from xrete.errors import UsageError, XreteError, unknown_name
+from xrete.published.numbers import Publication
 from xrete.reporting.collect import HOW_TO_RUN, Entry, EntryKind, Narrowed, narrow
-from xrete.reporting.leaderboard import ALL, Column, Leaderboard, Measure, Row, Subject, TableCell
+from xrete.reporting.leaderboard import ALL, Column, Leaderboard, Measure, Reference, Row, Subject, TableCell
 from xrete.reporting.paper.numbers import LANGUAGE_TABLES, TABLES, Paper
 from xrete.reporting.paper.verdicts import judged
+from xrete.reporting.published import Published
 from xrete.reporting.tables import columns as columns_of
 from xrete.reporting.tables import remarks
 from xrete.reporting.tables.columns import VIEW_TASKS, ZERO_SHOT, protocol_order
@@ -39,7 +41,7 @@ TITLES: dict[Table, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for, in the words of the command line."""
+    """What the user asked for, in the words of the command line, and what others published."""
 
     table: Table = "main"
     models: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class Request:
     protocols: tuple[str, ...] = ()
     kind: EntryKind | None = None
     with_paper: bool = False
+    publications: tuple[Publication, ...] = field(default=(), repr=False)
     intervals: bool = False
 
     def narrowed(self, entries: Sequence[Entry], *, kind: EntryKind | None = None) -> Narrowed:
@@ -57,8 +60,25 @@ class Request:
             entries: All records.
             kind: Of data, in place of what the user says.
         """
-        return narrow(
-            entries, kind=kind or self.kind, models=self.models, tasks=self.tasks, protocols=self.protocols
+        names = {number.model for publication in self.publications for number in publication.numbers}
+        own = tuple(name for name in self.models if name not in names)
+        return narrow(entries, kind=kind or self.kind, models=own, tasks=self.tasks, protocols=self.protocols)
+
+    def published(self, measured: Sequence[Subject]) -> Published | None:
+        """Returns what others published of what is asked for, None where nothing of theirs is wanted.
+
+        Args:
+            measured: The models that were measured here.
+        """
+        if not self.publications:
+            return None
+        return Published(
+            self.publications,
+            measured=measured,
+            models=self.models,
+            tasks=self.tasks,
+            protocols=self.protocols,
+            metric=self.metric,
         )
 
     @property
@@ -71,7 +91,7 @@ class Request:
         return TABLES[self.table]
 
 
-_Track = tuple[RecordIndex | Paper, Subject, Measure]
+_Track = tuple[RecordIndex | Reference, Subject, Measure]
 """A column of a table of languages: where its numbers come from, whose they are, and which (but the language)."""
 
 
@@ -92,10 +112,10 @@ def build(entries: Sequence[Entry], request: Request) -> Leaderboard:
     if request.table == "per-language" and len(request.tasks) != 1:
         raise UsageError("the per-language table is of one task: name it with --task, as in --task tatoeba")
     narrowed = request.narrowed(entries)
-    if request.with_paper and narrowed.kind == "mini":
+    if (request.with_paper or request.publications) and narrowed.kind == "mini":
         raise XreteError(
-            "the paper's numbers cannot stand beside the mini sample, and there is nothing else here; "
-            "score real data with 'xrete run --data DIR', or leave out --reference paper"
+            "published numbers (the paper's numbers too) cannot stand beside the mini sample, and there is nothing "
+            "else here; score real data with 'xrete run --data DIR', or leave out --reference"
         )
     _check_metric(narrowed.entries, request.metric)
     index, number = RecordIndex(narrowed.entries), request.paper_table
@@ -103,10 +123,12 @@ def build(entries: Sequence[Entry], request: Request) -> Leaderboard:
     paper = (
         Paper(number, tasks=request.tasks, protocols=request.protocols, ablations=is_ablation) if number else None
     )
-    draft = _DRAFTS.get(request.table, _by_model)(index, paper, request)
+    published = None if is_ablation else request.published(index.subjects)
+    others: list[Reference] = [x for x in (paper, published) if x is not None]
+    draft = _DRAFTS.get(request.table, _by_model)(index, others, request)
     if not any(cell.subject.origin == "measured" for row in draft.rows for cell in row.cells):
         raise XreteError(_nothing(request.table))
-    return _finish(draft, index, paper, request, narrowed)
+    return _finish(draft, index, paper, published, request, narrowed)
 
 
 def _check_metric(entries: Sequence[Entry], metric: str | None) -> None:
@@ -124,10 +146,10 @@ def _nothing(table: Table) -> str:
     return f"no record here belongs in table {table}; {HOW_TO_RUN}"
 
 
-def _by_model(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft:
+def _by_model(index: RecordIndex, others: Sequence[Reference], request: Request) -> _Draft:
     """Models down, measures across."""
     every = len(request.protocols) > 1  # then they are to be seen side by side
-    measures = columns_of.of_table(request.table, index, paper, request.metric, every=every)
+    measures = columns_of.of_table(request.table, index, others, request.metric, every=every)
     is_ablation = request.table in ABLATIONS
     subjects = [
         subject
@@ -144,10 +166,10 @@ def _by_model(index: RecordIndex, paper: Paper | None, request: Request) -> _Dra
         Row((_row_label(subject, is_ablation),), tuple(cells), "measured")
         for subject, cells in zip(subjects, set_apart(grid), strict=True)
     ]
-    if paper:
-        published = [tuple(paper.cell(subject, measure) for measure in measures) for subject in paper.subjects]
+    for other in others:
+        published = [tuple(other.cell(subject, measure) for measure in measures) for subject in other.subjects]
         shown = [cells for cells in published if any(cell.value is not None for cell in cells)]
-        rows += [Row((cells[0].subject.label,), cells, "paper") for cells in shown]
+        rows += [Row((cells[0].subject.label,), cells, cells[0].subject.origin) for cells in shown]
     return _Draft(("model",), columns, tuple(rows))
 
 
@@ -155,7 +177,7 @@ def _row_label(subject: Subject, is_ablation: bool) -> str:
     return f"{subject.setting.label} {subject.label}" if is_ablation and subject.setting else subject.label
 
 
-def _per_language(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft:
+def _per_language(index: RecordIndex, others: Sequence[Reference], request: Request) -> _Draft:
     """Languages down, models across; the means over groups of languages below."""
     task = request.tasks[0]
     tracks = [
@@ -165,11 +187,11 @@ def _per_language(index: RecordIndex, paper: Paper | None, request: Request) -> 
         for name in index.metrics(task, protocol, request.metric)
     ]
     codes, groups = _scored(index, tracks)
-    codes |= paper.languages() if paper else set()
-    return _by_language([*tracks, *_published(paper, task, request.metric)], codes, groups)
+    codes = codes.union(*(other.languages() for other in others))
+    return _by_language([*tracks, *_published(others, task, request)], codes, groups)
 
 
-def _phases(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft:
+def _phases(index: RecordIndex, others: Sequence[Reference], request: Request) -> _Draft:
     """Table 5: the languages of one group down, the settings of phase 2 across."""
     tracks = [
         (index, subject, Measure(task=ABLATION_TASK, protocol=ZERO_SHOT, metric=name))
@@ -182,23 +204,27 @@ def _phases(index: RecordIndex, paper: Paper | None, request: Request) -> _Draft
     records = (entries[0].record for entries in ranked if entries)
     members = [group for record in records if (group := record.groups.get(ABLATION_GROUP))]
     codes = {code for group in members for code in (*group.languages, *group.missing)}
-    codes |= paper.languages() if paper else set()
+    codes = codes.union(*(other.languages() for other in others))
     return _by_language(
-        [*tracks, *_published(paper, ABLATION_TASK, request.metric)], codes if tracks else (), [ABLATION_GROUP]
+        [*tracks, *_published(others, ABLATION_TASK, request)], codes if tracks else (), [ABLATION_GROUP]
     )
 
 
-_DRAFTS: dict[Table, Callable[[RecordIndex, Paper | None, Request], _Draft]] = {
+_DRAFTS: dict[Table, Callable[[RecordIndex, Sequence[Reference], Request], _Draft]] = {
     "per-language": _per_language,
     "ablation-phases": _phases,
 }
 
 
-def _published(paper: Paper | None, task: str, metric: str | None) -> list[_Track]:
-    if paper is None:
-        return []
-    tracks = [(paper, subject, measure) for subject in paper.subjects for measure in paper.measures(subject)]
-    return [track for track in tracks if track[2].task == task and metric in (None, track[2].metric)]
+def _published(others: Sequence[Reference], task: str, request: Request) -> list[_Track]:
+    """Returns the columns of others: of hundreds of models only those that were measured here too, or are named."""
+    return [
+        (other, subject, measure)
+        for other in others
+        for subject in (other.beside if isinstance(other, Published) and not request.models else other.subjects)
+        for measure in other.measures(subject)
+        if measure.task == task and request.metric in (None, measure.metric)
+    ]
 
 
 def _by_language(tracks: Sequence[_Track], codes: set[str] | Sequence[str], groups: Sequence[str]) -> _Draft:
@@ -239,13 +265,18 @@ def _header(measure: Measure, cells: Sequence[TableCell], has_groups: bool) -> t
 
 
 def _finish(
-    draft: _Draft, index: RecordIndex, paper: Paper | None, request: Request, narrowed: Narrowed
+    draft: _Draft,
+    index: RecordIndex,
+    paper: Paper | None,
+    published: Published | None,
+    request: Request,
+    narrowed: Narrowed,
 ) -> Leaderboard:
-    """Marks the best cells, judges the paper's, and says below the table what there is to say."""
+    """Marks the best cells, judges the published ones, and says below the table what there is to say."""
     lines, problems = marked([row.cells for row in draft.rows], index)
     rows = tuple(replace(row, cells=cells) for row, cells in zip(draft.rows, lines, strict=True))
-    if paper:
-        rows = judged(rows, paper)
+    rows = judged(rows, paper) if paper else rows
+    rows = published.judged(rows) if published else rows
     cells = [cell for row in rows for cell in row.cells]
     is_mini, is_by_language = narrowed.kind == "mini", draft.rows[-1].section == "means"
     with_intervals = request.intervals or is_by_language
@@ -260,6 +291,7 @@ def _finish(
         remarks.tuned(cells),
         remarks.no_records(VIEW_TASKS.get(request.table, ()), index),
         remarks.reference(cells, paper) if paper else [],
+        published.remarks(cells) if published else [],
         problems,
         narrowed.remarks,
     ]
