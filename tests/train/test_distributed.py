@@ -226,7 +226,7 @@ from xrete.models.emmax import pretrain
 from xrete.models.emmax.config import read
 from xrete.models.emmax.training import Training
 
-whole_step = Training._step
+whole_step = Training.make_step
 
 
 def step(run, name, number, share):
@@ -235,7 +235,7 @@ def step(run, name, number, share):
     return whole_step(run, name, number, share)
 
 
-Training._step = step
+Training.make_step = step
 pretrain.pretrain(read(None, Path(sys.argv[1]), []), Path(sys.argv[2]))
 """
 

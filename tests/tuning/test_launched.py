@@ -115,7 +115,7 @@ from pathlib import Path
 from xrete.training.finetune import trainer
 
 TASKS = {"unused": None}
-whole_step = trainer._StageTrainer._step
+whole_step = trainer.StageTrainer.step
 
 
 def step(self, rows, number):
@@ -124,7 +124,7 @@ def step(self, rows, number):
     return whole_step(self, rows, number)
 
 
-trainer._StageTrainer._step = step
+trainer.StageTrainer.step = step
 """
 
 
