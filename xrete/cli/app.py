@@ -14,6 +14,7 @@ from xrete.cli.compare import compare
 from xrete.cli.export import export
 from xrete.cli.picture import picture
 from xrete.cli.pretrain import pretrain
+from xrete.cli.recommend import recommend
 from xrete.cli.report import report
 from xrete.cli.run import run
 from xrete.cli.verify import verify
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(pretrain)
 app.command()(report)
+app.command()(recommend)
 app.command()(compare)
 app.command()(verify)
 app.command()(picture)

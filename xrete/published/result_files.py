@@ -208,9 +208,10 @@ def _read_tables(path: Path, reading: Reading) -> None:
         for (model, revision, task, split, subset, evaluator, data), own in sorted(metrics.items())
     )
     if (path / MODELS).is_file():
-        for row in _rows(path / MODELS, ["model", "revision"]):
+        for row in _rows(path / MODELS, ["model", "revision", "trained_on"]):
             model, revision = row["model"], row["revision"] or None
-            reading.facts[model, revision] = _facts(row, model, revision)
+            meta = {**row, "training_datasets": row["trained_on"]}
+            reading.facts[model, revision] = _facts(meta, model, revision)
 
 
 def _value(file: Path, row: Mapping[str, str]) -> float:

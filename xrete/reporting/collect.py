@@ -57,6 +57,21 @@ def read_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
     Raises:
         XreteError: a folder is missing, there is no record, or none can be read.
     """
+    entries, unreadable = find_entries(folders)
+    if not entries:
+        where = ", ".join(map(str, folders))
+        if unreadable:
+            raise XreteError(f"no readable record below {where} ({len(unreadable)} damaged): {unreadable[0]}")
+        raise XreteError(f"no records below {where}; {HOW_TO_RUN}")
+    return entries, unreadable
+
+
+def find_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
+    """Reads the records below `folders`, which may have none; else as `read_entries`.
+
+    Raises:
+        XreteError: a folder is missing.
+    """
     entries: list[Entry] = []
     unreadable: list[str] = []
     with without_collection():
@@ -65,11 +80,6 @@ def read_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
                 entries.append(Entry(path.relative_to(folder).as_posix(), read_record(path), path))
             except RecordError as error:
                 unreadable.append(str(error))
-    if not entries:
-        where = ", ".join(map(str, folders))
-        if unreadable:
-            raise XreteError(f"no readable record below {where} ({len(unreadable)} damaged): {unreadable[0]}")
-        raise XreteError(f"no records below {where}; {HOW_TO_RUN}")
     return entries, unreadable
 
 

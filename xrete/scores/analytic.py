@@ -94,23 +94,20 @@ def of_mean(
     return centre - width(below) / len(values), centre + width(above) / len(values)
 
 
-def draws(metric: str, value: float, n: int, random: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """Draws scores that are as likely as what is known of a published one allows, float64 [size].
-
-    Of a share from the beta distribution that Jeffreys' prior gives, of a correlation by Fisher's transformation.
+def draws(
+    value: float, interval: tuple[float, float], random: np.random.Generator, size: int
+) -> NDArray[np.float64]:
+    """Draws scores that are as likely as an interval says, float64 [size]: normal on either side of the score.
 
     Args:
-        metric: One of `KINDS`.
-        value: The score, in XRETE's unit.
-        n: Number of sentences or pairs, above 3.
+        value: The score.
+        interval: Its 95 % interval.
         random: The generator.
         size: Number of draws.
     """
-    if KINDS[metric] == "share":
-        count = round(value * n / 100)
-        return 100 * random.beta(count + 0.5, n - count + 0.5, size)
-    centre, error = _transformed(value, n, ranks=KINDS[metric] == "spearman")
-    return 100 * np.tanh(random.normal(centre, error, size))
+    low, high = interval
+    deviations = random.standard_normal(size)
+    return value + deviations * np.where(deviations < 0, value - low, high - value) / NORMAL
 
 
 def _transformed(value: float, n: int, *, ranks: bool) -> tuple[float, float]:
