@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from xrete.version import __version__
 
-__all__ = ["MiniSampleWarning", "__version__", "evaluate", "load_model", "load_task"]
+__all__ = ["MiniSampleWarning", "__version__", "evaluate", "leaderboard", "load_model", "load_task"]
 
 if TYPE_CHECKING:
     from xrete.dataset import MiniSampleWarning
     from xrete.evaluation.run import evaluate
     from xrete.registry import load_model, load_task
+    from xrete.reporting.frames import leaderboard
 
 _here = Path(__file__).parent
 if not (_here / "tasks").is_dir():  # a checkout: tasks/, models/ and results/ lie beside xrete/
@@ -30,6 +31,7 @@ if not (_here / "tasks").is_dir():  # a checkout: tasks/, models/ and results/ l
 _LAZY = {
     "MiniSampleWarning": "xrete.dataset",
     "evaluate": "xrete.evaluation.run",
+    "leaderboard": "xrete.reporting.frames",
     "load_model": "xrete.registry",
     "load_task": "xrete.registry",
 }

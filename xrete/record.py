@@ -10,12 +10,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from xrete.errors import DataError, NewerRecordError, RecordError
-from xrete.files import read_text, write_text
+from xrete.files import file_digest, read_text, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = "xrete/record/1"
 
@@ -248,10 +251,36 @@ class Record(BaseModel):
     notes: tuple[str, ...] = ()
     created: str
     digest: str | None = None
+    _file: Path | None = PrivateAttr(None)
 
     def to_json(self) -> str:
         """The file's content."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=1) + "\n"
+
+    def __eq__(self, other: object) -> bool:
+        """Where a record lies is no part of what it says."""
+        return isinstance(other, Record) and self.__dict__ == other.__dict__
+
+    def located(self, file: Path) -> Record:
+        """Notes where the record lies, beside its items, and returns it."""
+        self._file = file
+        return self
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns the outcome of every item, one row each: `language`, and the columns of the shape.
+
+        Raises:
+            RecordError: the record was not saved, it has no items, or their file is missing or is not the one that
+                it was written with.
+        """
+        import pandas as pd
+
+        if self._file is None:
+            raise RecordError(
+                f"no items of {self.model.name} on {self.task} were kept; "
+                f"give a folder, as in xrete.evaluate(model, task, results=FOLDER)"
+            )
+        return pd.read_parquet(find_items(self._file, self)).astype({"language": str})
 
     def sealed(self) -> Record:
         """Returns the record with its digest."""
@@ -284,15 +313,33 @@ def read_record(path: Path) -> Record:
             or of the wrong type (which is named).
     """
     try:
-        return Record.model_validate_json(path.read_bytes())  # much faster than to read JSON first
+        return Record.model_validate_json(path.read_bytes()).located(path)  # much faster than to read JSON first
     except (OSError, ValidationError):
         content = read_content(path)
     try:
-        return Record.model_validate(content)
+        return Record.model_validate(content).located(path)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise RecordError(f"{path} is damaged: {where}: {first['msg']}; restore it or run again") from None
+
+
+def find_items(record_file: Path, record: Record) -> Path:
+    """Returns the file of a record's items, which lies beside it, once it is known to be the right one.
+
+    Raises:
+        RecordError: the record has none, or the file is missing or is not the one that the record was written with.
+    """
+    if record.items is None:
+        raise RecordError(f"{record_file} has no items ({record.status}); run it again")
+    file = record_file.parent / Path(record.items.file).name
+    if not file.is_file():
+        raise RecordError(f"missing items of {record_file}: {file.name!r}; run it again with --force")
+    if file_digest(file) != record.items.sha256:
+        raise RecordError(
+            f"{file} is not the file that {record_file.name} was written with; run again with --force"
+        )
+    return file
 
 
 def read_content(path: Path) -> dict[str, Any]:

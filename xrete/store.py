@@ -24,7 +24,7 @@ from filelock import FileLock
 from xrete.errors import NewerRecordError, RecordError
 from xrete.files import atomic_writer, digest, file_digest, remove_abandoned, write_error
 from xrete.lazy import NDArray, np
-from xrete.record import Answers, ItemsPart, Record, read_record, write_record
+from xrete.record import Answers, ItemsPart, Record, find_items, read_record, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +133,7 @@ class Slot:
             rows = sum(len(next(iter(outcome.items.values()))) for outcome in outcomes.values())
             part = ItemsPart(file=self.items_file.name, sha256=file_digest(self.items_file), rows=rows)
             record = record.model_copy(update={"items": part})
-        record = record.sealed()
+        record = record.sealed().located(self.record_file)
         write_record(self.record_file, record)
         if record.status == "complete":
             shutil.rmtree(self.journal, ignore_errors=True)
@@ -142,24 +142,6 @@ class Slot:
     def clear(self) -> None:
         """Forgets an earlier run (`--force`)."""
         shutil.rmtree(self.journal, ignore_errors=True)
-
-
-def find_items(record_file: Path, record: Record) -> Path:
-    """Returns the file of a record's items, which lies beside it, once it is known to be the right one.
-
-    Raises:
-        RecordError: the record has none, or the file is missing or is not the one that the record was written with.
-    """
-    if record.items is None:
-        raise RecordError(f"{record_file} has no items ({record.status}); run it again")
-    file = record_file.parent / Path(record.items.file).name
-    if not file.is_file():
-        raise RecordError(f"missing items of {record_file}: {file.name!r}; run it again with --force")
-    if file_digest(file) != record.items.sha256:
-        raise RecordError(
-            f"{file} is not the file that {record_file.name} was written with; run again with --force"
-        )
-    return file
 
 
 def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray[Any]]]:

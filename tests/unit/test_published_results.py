@@ -23,6 +23,8 @@ TASKS = "tatoeba flores flores-geometry lareqa multists qe xnli americasnli paws
 """Those whose public test files were at hand."""
 BLOCK = re.compile(r"```console\n(xrete report [^\n]+)\n```\n\n((?:\|[^\n]*\n)+)")
 
+ANSWER = re.compile(r"```console\n(xrete recommend [^\n]+)\n```\n\n```text\n(.*?)```", re.DOTALL)
+
 
 def test_there_are_published_records() -> None:
     names = {(record.model.name, record.task) for record in map(read_record, RECORDS)}
@@ -53,6 +55,14 @@ def test_the_readme_shows_what_the_records_say(xrete: Callable[..., Any]) -> Non
         done = xrete(*command.replace("results/", f"{ROOT / 'results'}/").split()[1:])
         assert done.returncode == 0
         assert table in done.stdout
+
+
+def test_the_readme_shows_what_is_recommended(xrete: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line but the ellipsis, in order."""
+    monkeypatch.chdir(ROOT)
+    ((command, text),) = ANSWER.findall((ROOT / "README.md").read_text("utf-8"))
+    printed = iter(xrete(*command.split()[1:]).stdout.splitlines())
+    assert [line for line in text.splitlines() if line != "…" and line not in printed] == []
 
 
 def test_the_page_on_fine_tuning_shows_what_the_records_say(xrete: Callable[..., Any]) -> None:

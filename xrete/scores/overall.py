@@ -83,7 +83,7 @@ def order(values: NDArray[np.float64], tasks: Sequence[str]) -> Order:
     places: list[Place | None] = [None] * len(values)
     if len(rows) > 1:
         own = values[rows]
-        rates, draws = _drawn_win_rates(own, _weights(members, drawn), _correction(members, drawn))
+        rates, draws = _drawn_win_rates(own, _weights(members, drawn), correction_of(members, drawn))
         better = rank_intervals.significantly_better(rates, draws)
         ranks, groups = rank_intervals.rank_intervals(better), rank_intervals.tie_groups(better)
         low, high = _limits(rates, draws.std(axis=1), own.shape[1] * (len(rows) - 1))
@@ -111,16 +111,15 @@ def win_rates(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def task_means(values: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Returns each model's mean over the cells that it has of each task [models, tasks], as MTEB takes it.
+    """Returns each model's mean over the cells of each task [models, tasks].
+
+    Not-a-number where it lacks one, as in MTEB: means over other languages are another number.
 
     Args:
         values: Scores, not-a-number where a model has none [models, cells].
         tasks: The number of each cell's task, from 0 [cells].
     """
-    member = (tasks[:, None] == np.arange(tasks.max() + 1)).astype(np.float64)
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((np.where(known, values, 0.0) @ member) / (known @ member))
+    return np.stack([values[:, tasks == task].mean(axis=1) for task in range(tasks.max() + 1)], axis=1)
 
 
 def borda(scores: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -152,8 +151,8 @@ def _weights(members: NDArray[np.int64], drawn: str) -> NDArray[np.float64]:
     return weights
 
 
-def _correction(members: NDArray[np.int64], drawn: str) -> float:
-    """Returns by how much resamples of few units lie too close together.
+def correction_of(members: NDArray[np.int64], drawn: str) -> float:
+    """Returns by how much resamples of few units lie too close together, for cells' tasks [cells].
 
     A resample of n units has (n - 1) / n of their variance, and the error of its estimate is that of Student's
     distribution (Davison and Hinkley 1997, Bootstrap Methods, section 2.4). Without it an interval over five tasks
@@ -185,13 +184,13 @@ def _limits(
 
 
 def _drawn_win_rates(
-    values: NDArray[np.float64], weights: NDArray[np.float64], correction: float
+    values: NDArray[np.float64], weights: NDArray[np.float64], factor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns win rates [models], and their replicates [models, resamples]."""
     rates = win_rates(values)
     draws = _weighted_win_rates(values, weights)
     draws = np.where(np.isfinite(draws), draws, rates[:, None])  # no cell in common in this resample
-    return rates, rates[:, None] + correction * (draws - rates[:, None])
+    return rates, rates[:, None] + factor * (draws - rates[:, None])
 
 
 def _weighted_win_rates(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ Each list is of one task, over languages that all of its models have, so that it
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xrete import languages, registry
@@ -180,9 +180,10 @@ def _allowed(models: Mapping[Who, Facts], question: Question) -> tuple[dict[Who,
     filters: list[tuple[str, bool, Callable[[Facts], bool | None]]] = [
         ("size", question.max_parameters is not None, lambda x: _at_most(x.parameters, question.max_parameters)),
         ("dimension", question.max_dimension is not None, lambda x: _at_most(x.dimension, question.max_dimension)),
-        ("licence", question.licence is not None, lambda x: x.licence and x.licence.casefold() in licences),
+        ("licence", question.licence is not None, lambda x: _is_among(x.licence, licences)),
     ]
-    allowed, unknown = dict(models), defaultdict(int)
+    allowed = dict(models)
+    unknown: dict[str, int] = defaultdict(int)
     for name, is_asked, passes in filters:
         if not is_asked:
             continue
@@ -196,6 +197,10 @@ def _allowed(models: Mapping[Who, Facts], question: Question) -> tuple[dict[Who,
 
 def _at_most(value: int | None, limit: int | None) -> bool | None:
     return None if value is None or limit is None else value <= limit
+
+
+def _is_among(licence: str | None, licences: Collection[str]) -> bool | None:
+    return None if licence is None else licence.casefold() in licences
 
 
 def _by_task(scores: Iterable[KnownScore]) -> dict[tuple[str, str, str | None], list[KnownScore]]:

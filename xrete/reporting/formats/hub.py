@@ -14,6 +14,7 @@ from typing import Any
 from xrete import __version__, registry
 from xrete.errors import XreteError
 from xrete.files import atomic_writer, write_text
+from xrete.record import find_items
 from xrete.reporting.collect import Entry
 from xrete.reporting.formats.markdown import escape, to_markdown
 from xrete.reporting.leaderboard import ALL, Measure, TableCell
@@ -21,7 +22,7 @@ from xrete.reporting.tables import columns, views
 from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
 from xrete.reporting.text import NAME_LIMIT, plain
 from xrete.reporting.tuning import Tuned
-from xrete.store import find_items, safe_name
+from xrete.store import safe_name
 
 TASK_TYPES = {
     "bitext": "sentence-similarity",

@@ -16,11 +16,10 @@ from pathlib import Path
 
 from xrete.errors import XreteError
 from xrete.files import cache_root, digest, write_text
-from xrete.record import ItemsPart
+from xrete.record import ItemsPart, find_items
 from xrete.scores import comparison, rank_intervals, resampling
 from xrete.scores.comparison import Run, Standing
 from xrete.shapes import load_shape
-from xrete.store import find_items
 
 checked_items: set[tuple[Path, ItemsPart | None]] = set()
 """Items that are those of their records: a page asks for them again with every group of languages."""
