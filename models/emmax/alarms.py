@@ -9,6 +9,8 @@ from .ranks import PARAPHRASE
 
 COLLAPSE = 0.995
 """Share of all pairs in one rank at which the classifier has collapsed; not so for the second rank of two."""
+IRRELEVANT = 0.999
+"""The same of the last rank, in which a sound classifier puts 99.4 % of the pairs of real text."""
 OWN = 0.5
 """Share of own keys that a classifier of two ranks must call paraphrases, or else it has collapsed."""
 RARE = 1e-4
@@ -66,7 +68,8 @@ class Alarms:
         shares, cosines, typical = metrics["ranks_classifier"], metrics["cosine"], metrics["typical"]
         self._agreement = metrics["agreement"]
         news = []
-        if max(shares) > COLLAPSE and not _is_irrelevance(metrics):
+        limit = IRRELEVANT if shares[-1] == max(shares) else COLLAPSE
+        if max(shares) >= limit and not _is_irrelevance(metrics):
             news.append(
                 (
                     "collapse",
@@ -91,6 +94,16 @@ class Alarms:
                 (
                     "drift",
                     f"typical similarities draw together: s_1 - s_N fell from {self._spread:.2f} to {spread:.2f}",
+                )
+            )
+        asked, room = metrics.get("asked_room", 0.0), 1.0 - (cosines[-1] or 0.0)
+        if asked > room:
+            news.append(
+                (
+                    "ladder",
+                    f"the temperatures ask for ranks whose cosines are {asked:.2f} apart in all, where irrelevant "
+                    f"pairs leave {room:.2f}, so related sentences are driven above translations; lower "
+                    "loss.rank_weight to 0.05, or else loss.low and loss.high",
                 )
             )
         return [text for key, text in news if self._is_new(key)]

@@ -96,8 +96,10 @@ class Watch:
         self._live = None
 
     def is_due(self, step: Step) -> bool:
-        """Whether a step will be logged."""
-        return (step.number + 1) % self._config.watch.log_every == 0 or step.number + 1 == self._steps
+        """Whether a step will be logged; the first of phase 2 is, since it shows what that starts from."""
+        done = step.number + 1
+        starts = step.phase == "em" and done == 1
+        return starts or done % self._config.watch.log_every == 0 or done == self._steps
 
     def count(self, step: Step) -> None:
         """Counts a step's work towards the rate."""

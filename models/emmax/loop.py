@@ -17,7 +17,7 @@ from xrete.training.optim import seed_of
 
 from .classifier import GaussianMixture, start_similarities
 from .losses import classifier_loss, info_nce, ranking_info_nce
-from .monitors import look_for_guard, watch_contrast, watch_em, watch_warm_up
+from .monitors import look_for_guard, watch_contrast, watch_em, watch_ladder, watch_warm_up
 from .ranks import PARAPHRASE, rank_weights, sums_by_rank, temperatures, virtual_examples, virtual_ranks
 from .step import Candidates, Step
 from .training import Training
@@ -108,14 +108,8 @@ def expectation_maximisation(run: Training) -> None:
         by_classifier_or_known = by_classifier.masked_fill(known, PARAPHRASE)
         by_encoder_or_known = by_encoder.masked_fill(known, PARAPHRASE)
         own = candidates.own if config.loss.self_positive else torch.zeros_like(candidates.own)
-        ranking = ranking_info_nce(
-            similarities,
-            by_classifier_or_known.masked_fill(own, PARAPHRASE),
-            candidates.allowed | own,
-            tau,
-            config.loss.ranking,
-            config.loss.average,
-        )
+        ranks, allowed = by_classifier_or_known.masked_fill(own, PARAPHRASE), candidates.allowed | own
+        ranking = ranking_info_nce(similarities, ranks, allowed, tau, config.loss.ranking, config.loss.average)
         taught = classifier_loss(scores, by_encoder_or_known, compared, config.ranks.smoothing)
         run.learn(
             step,
@@ -125,6 +119,7 @@ def expectation_maximisation(run: Training) -> None:
         run.typical.update(team.sum(sums), team.sum(counts))  # Eq. 11
         run.queue.push(keys, step.ids)
         watch_em(run, step, similarities.detach(), by_classifier, by_encoder, candidates, known)
+        watch_ladder(run, step, similarities.detach(), ranks, allowed, tau, weights)
         look_for_guard(run, step, by_classifier, candidates, known)
 
 

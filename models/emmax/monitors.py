@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .classifier import LOG_VARIANCES, GaussianMixture
 from .guard import Look
-from .ranks import PARAPHRASE
+from .ranks import AT_REST, PARAPHRASE, ladder
 
 if TYPE_CHECKING:
     from .step import Candidates, Step
@@ -98,6 +98,39 @@ def watch_em(
     }
     if golden:
         step.metrics |= {"golden_paraphrase": recognised / golden, "golden_retrieved": top / golden}
+
+
+@torch.no_grad()
+def watch_ladder(
+    run: Training,
+    step: Step,
+    similarities: Tensor,
+    ranks: Tensor,
+    allowed: Tensor,
+    temperatures: Tensor,
+    weights: Tensor,
+) -> None:
+    """Adds to the metrics of a step of phase 2 what its loss asks of each rank, means over anchors that have it.
+
+    Args:
+        run: The run.
+        step: The step.
+        similarities: Cosines [b, C].
+        ranks: By which the encoder learns, [b, C].
+        allowed: Which cells count, bool [b, C].
+        temperatures: Of the terms [N - 1].
+        weights: Of the terms [N - 1].
+    """
+    if not run.watch.is_due(step):
+        return
+    sums = ladder(similarities, ranks, allowed, temperatures)
+    rows = run.team.sum(torch.stack([sums.shares, sums.cosines, sums.steps, sums.anchors])).T.tolist()
+    pulling = (weights > 1.0 - AT_REST).tolist()  # a weaker term pulls less than one of full weight does at rest
+    step.metrics |= {
+        "share_of_rank": [row[0] / row[3] if row[3] else None for row in rows],
+        "asked_cosine": [row[1] / row[3] if row[3] else None for row in rows],
+        "asked_room": sum(row[2] / row[3] for row, pulls in zip(rows, pulling, strict=True) if pulls and row[3]),
+    }
 
 
 @torch.no_grad()

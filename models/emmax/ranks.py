@@ -6,6 +6,8 @@ official code counts from 0 the other way round. Mixing them up inverts the supe
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,6 +17,9 @@ ORDER = "paraphrase_first"
 """Written into every checkpoint."""
 
 PARAPHRASE = 0
+
+AT_REST = 0.9
+"""Share of the softmax that a rank's candidates have where its term of ranking InfoNCE counts as at rest."""
 
 
 def virtual_ranks(shares: Tensor, number: int, labels: Literal["ceil", "quantile"]) -> Tensor:
@@ -60,6 +65,52 @@ def rank_weights(weight: float, number: int) -> Tensor:
     weights = torch.full((number - 1,), weight)
     weights[PARAPHRASE] = 1.0
     return weights
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """What ranking InfoNCE asks of the cosines of each rank, summed over anchors that have a candidate of it.
+
+    Attributes:
+        shares: Q_r, how much of the softmax over ranks r and up the candidates of rank r have, float32 [N - 1].
+        cosines: The cosine of all of them at which the term comes to rest, float32 [N - 1].
+        steps: How far that is above where the others would be if all were alike, float32 [N - 1].
+        anchors: How many anchors each is summed over, float32 [N - 1].
+    """
+
+    shares: Tensor
+    cosines: Tensor
+    steps: Tensor
+    anchors: Tensor
+
+
+def ladder(similarities: Tensor, ranks: Tensor, allowed: Tensor, temperatures: Tensor) -> Ladder:
+    """Returns what the terms of ranking InfoNCE ask for.
+
+    The term of rank r pulls its candidates by 1 - Q_r, and so comes to rest, where Q_r is `AT_REST`, at
+
+        s_r = tau_r (log(Z_r / n_r) + log(Q / (1 - Q)))    Z_r = sum of exp(s / tau_r) over those of higher ranks
+
+    Were those all alike, that would be tau_r (log(n_{>r} / n_r) + log(Q / (1 - Q))) above them (`steps`). One rank
+    rests upon the next, so that all steps together must fit between s_N and 1.
+
+    Args:
+        similarities: Cosines [b, C].
+        ranks: c_G [b, C].
+        allowed: Which candidates count, bool [b, C].
+        temperatures: tau_1 to tau_{N-1}, [N - 1].
+    """
+    columns, logit = [], math.log(AT_REST / (1.0 - AT_REST))
+    for rank, temperature in enumerate(temperatures):
+        positive, others = allowed & (ranks == rank), allowed & (ranks > rank)
+        count, count_others = positive.sum(dim=1), others.sum(dim=1)
+        scaled = similarities / temperature
+        near, far = (torch.logsumexp(scaled.masked_fill(~cells, -1e30), dim=1) for cells in (positive, others))
+        cosine = temperature * (far - torch.log(count.clamp(min=1)) + logit)
+        step = temperature * (torch.log(count_others.clamp(min=1) / count.clamp(min=1)) + logit)
+        values = torch.stack([torch.sigmoid(near - far), cosine, step, torch.ones_like(near)])
+        columns.append(torch.where((count > 0) & (count_others > 0), values, 0.0).sum(dim=1))
+    return Ladder(*torch.stack(columns, dim=1))
 
 
 class TypicalSimilarity(nn.Module):

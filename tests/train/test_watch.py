@@ -57,7 +57,8 @@ def test_every_monitor_is_in_the_log(assemble: Callable[..., Training], log: Rea
     assert em.keys() == {
         "event", "phase", "step", "loss_encoder", "loss_classifier", "loss_mlm", "norm_encoder", "norm_classifier",
         "ranks_classifier", "ranks_encoder", "agreement", "cosine", "distance", "anchors", "typical", "prior",
-        "log_variance", "golden_paraphrase", "golden_retrieved", "own_paraphrase",
+        "log_variance", "golden_paraphrase", "golden_retrieved", "own_paraphrase", "share_of_rank", "asked_cosine",
+        "asked_room",
     }  # fmt: skip
     for key in ("ranks_classifier", "ranks_encoder", "prior"):
         assert len(em[key]) == RANKS
@@ -161,6 +162,7 @@ def test_a_healthy_run_raises_no_alarm() -> None:
     alarms = Alarms()
     assert looks(alarms, healthy()) == []
     assert looks(alarms, healthy(ranks_classifier=[0.002, 0.008, 0.03, 0.96])) == []  # most pairs are irrelevant
+    assert looks(alarms, healthy(ranks_classifier=[0.0004, 0.0006, 0.005, 0.994])) == []  # as on real text
     assert (
         looks(alarms, healthy(ranks_classifier=[0.0, 0.04, 0.06, 0.9], cosine=[None, 0.7, 0.4, 0.1]), range(900))
         == []
@@ -175,6 +177,7 @@ def test_a_healthy_run_raises_no_alarm() -> None:
     ("metrics", "sentence"),
     [
         (healthy(ranks_classifier=[0.0, 0.001, 0.997, 0.002]), "99.7% of all pairs into rank 3"),
+        (healthy(ranks_classifier=[0.0001, 0.0001, 0.0002, 0.9996]), "100.0% of all pairs into rank 4"),
         (healthy(ranks_classifier=[0.05, 0.0, 0.05, 0.9], cosine=[0.9, None, 0.4, 0.1]), "rank 2 has been empty"),
         (healthy(cosine=[0.9, 0.4, 0.7, 0.1]), "ranks have changed places"),
         (healthy(cosine=[0.1, None, None, 0.3]), "ranks have changed places"),
@@ -204,6 +207,31 @@ def test_a_collapse_is_told_from_pairs_that_are_irrelevant_by_right(
     metrics = healthy(ranks_classifier=shares, cosine=cosines, typical=cosines, own_paraphrase=own)
     said = Alarms().look(0, metrics)
     assert said == ([] if says is None else [f"the classifier puts {says}"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        (("loss.rank_weight=1", "loss.low=0.2", "loss.high=0.4"), False),
+        (("loss.rank_weight=1", "loss.low=0.005", "loss.high=0.01"), True),
+        (("loss.rank_weight=0.05", "loss.low=0.005", "loss.high=0.4"), True),  # lower ranks pull too little
+    ],
+)
+def test_a_ladder_of_temperatures_that_does_not_fit_is_warned_of_at_the_start(
+    assemble: Callable[..., Training], tmp_path: Path, log: ReadLog, changes: tuple[str, ...], fits: bool
+) -> None:
+    train(assemble(*changes, "em.steps=4", "watch.log_every=4", "em.parallel_fraction=0.5"))
+    entries = [entry for entry in log(tmp_path / "run") if entry.get("phase") == "em" and entry["event"] == "step"]
+    assert [entry["step"] for entry in entries] == [1, 4]
+    asked, room = entries[0]["asked_room"], 1 - entries[0]["cosine"][-1]
+    assert (asked <= room) is fits
+    said = [entry["text"] for entry in log(tmp_path / "run") if "temperatures ask" in entry.get("text", "")]
+    sentence = (
+        f"step 1: the temperatures ask for ranks whose cosines are {asked:.2f} apart in all, where irrelevant "
+        f"pairs leave {room:.2f}, so related sentences are driven above translations; lower loss.rank_weight to "
+        "0.05, or else loss.low and loss.high"
+    )
+    assert said == ([] if fits else [sentence])
 
 
 def test_an_empty_rank_must_be_empty_without_a_break() -> None:
@@ -267,7 +295,7 @@ def test_plain_lines_where_there_is_no_terminal(configure: Configure, tmp_path: 
     lines = [line for line in said if not line.startswith("warning: ")]
     assert [line.partition("  ")[0] for line in lines] == [
         "phase 1a: encoder: 3 steps", "encoder 2 of 3", "encoder 3 of 3", "phase 1b: classifier: 3 steps",
-        "classifier 2 of 3", "classifier 3 of 3", "phase 2: EM: 3 steps", "em 2 of 3", "em 3 of 3",
+        "classifier 2 of 3", "classifier 3 of 3", "phase 2: EM: 3 steps", "em 1 of 3", "em 2 of 3", "em 3 of 3",
     ]  # fmt: skip
     assert all(
         "sentences/s" in line and "tokens/s" in line and line.endswith(" min left")
