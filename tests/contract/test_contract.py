@@ -50,7 +50,7 @@ def failures(findings: Sequence[RuleFinding]) -> dict[str, str]:
 def test_our_tasks(name: str) -> None:
     findings = check_plugin(name)
     assert failures(findings) == {}
-    certified = {finding.rule.split(": a ")[1].split()[0] for finding in findings if ": a " in finding.rule}
+    certified = {finding.rule.split(": the ")[1].split()[0] for finding in findings if ": the " in finding.rule}
     assert certified >= {"constant", "random", "oracle", "shuffled-oracle"}, "the mini sample must certify it"
 
 
@@ -236,9 +236,11 @@ def test_a_sound_task(offer: Offer) -> None:
         (other_card(aliases={"ger": "fr"}), "aliases are of known languages"),
         (other_card(protocols=("zero-shot", "seance")), "protocols are known"),
         (other_card(protocols=()), "protocols are known"),
-        (other_card(protocols=("zero-shot", "prompt")), "a prompt goes with the protocol 'prompt'"),
-        (other_card(prompt=PROMPT), "a prompt goes with the protocol 'prompt'"),
-        (other_card(protocols=("prompt",), prompt=PROMPT), "the shape can be put into words"),
+        (other_card(protocols=("zero-shot", "prompt")), "'prompt' and the protocol 'prompt' go together"),
+        (other_card(prompt=PROMPT), "'prompt' and the protocol 'prompt' go together"),
+        (other_card(protocols=("zero-shot", "fine-tune")), "'recipes' and the protocol 'fine-tune' go together"),
+        (other_card(protocols=("prompt",), prompt=PROMPT), "the shape is one for the protocol 'prompt'"),
+        (other_card(protocols=("zero-shot", "probe")), "the shape is one for the protocol 'probe'"),
         (other_card(licence=""), "licence, citation and layout are said"),
         (other_card(hub=HubData(repo="mine/mine", revision="main")), "the hub revision is a full commit"),
         (other_card(counts={"dev": 3}), "counts are of known splits"),
@@ -246,7 +248,7 @@ def test_a_sound_task(offer: Offer) -> None:
         (Outside(), "files are relative paths inside the data folder"),
         (Absolute(), "files are relative paths inside the data folder"),
         (Fickle(), "reading twice gives the same"),
-        (Twins(), "a oracle model scores what theory says"),
+        (Twins(), "the oracle model scores what theory says"),
         (Raising(), "nothing raises an error"),
         (Sound, "files are relative paths inside the data folder"),  # the class, where an object is wanted
         (object(), "the plugin loads"),

@@ -59,7 +59,7 @@ def test_they_keep_the_contract(acme: Run) -> None:
         done = acme("check", name)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "FAIL" not in done.stdout
-    assert "a oracle model scores what theory says" in acme("check", "acme/animals").stdout
+    assert "the oracle model scores what theory says" in acme("check", "acme/animals").stdout
     torn = acme("check", "acme/torn")
     assert torn.returncode == 1
     assert "FAIL  the plugin loads" in torn.stdout

@@ -30,6 +30,7 @@ from xrete.shapes.metric import runs
 from xrete.sources import Folder
 from xrete.store import find_records, read_items
 from xrete.task import Objective
+from xrete.training.finetune import overrides
 from xrete.training.finetune.job import TrainerStep
 from xrete.training.finetune.objectives import OBJECTIVES, cosent
 from xrete.training.finetune.tuner import Tuner, trainable
@@ -88,6 +89,18 @@ def test_stars_are_learned(toy: Open, toy_model: Any) -> None:
     assert record.score is not None
     assert record.score < 0.05  # stars off on average
     assert record.groups["all"].variants["accuracy"] > 95
+
+
+def test_the_stages_are_chosen_once(toy: Open, toy_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose, chosen = overrides.choose, []
+
+    def spy(*arguments: Any) -> Any:
+        chosen.append(arguments)
+        return choose(*arguments)
+
+    monkeypatch.setattr(overrides, "choose", spy)
+    assert tuned(toy_model, toy("staged"), "epochs=1").fine_tuning is not None
+    assert len(chosen) == 1
 
 
 def test_low_rank_adapters_learn_and_leave_the_rest(

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+import xrete
+from xrete import registry
+from xrete.check.plugins import check_plugin
 from xrete.evaluation.forecast import forecast
 from xrete.evaluation.plan import Plan, RunOptions
 from xrete.evaluation.run import score
@@ -49,12 +52,26 @@ SHAPE = Order()
 PROTOCOL = '''
 """Shout: frozen embeddings of texts in capital letters."""
 
+import numpy as np
+
+from xrete.check.certificates.contract import Certificate
 from xrete.protocols import Settings, Work
-from xrete.protocols.frozen import fine_tuning, open_model
+from xrete.protocols.frozen import fine_tuning, open_model, trained_on
 
 KIND = "encoder"
 UNIT = "sentences"
 SELF_CONTAINED = False
+NEEDS = None
+
+
+def fits(shape):
+    return shape.name == "order"
+
+
+def certificates(dataset, language, settings):
+    """Every text is as near to all others, so the first of them is taken: only the second text comes next."""
+    count = len(dataset[language]) - 1
+    yield Certificate("constant", lambda texts: np.ones((len(texts), 1), np.float32), 100 / count, 100 / count)
 
 
 def settings(asked):
@@ -100,6 +117,9 @@ class Counting:
     def from_folder(self, folder, language, split):
         return folder.lines(f"counting/{language}.txt")
 
+    def from_mini(self, mini, language, split):
+        return {"de": "eins zwei drei vier", "sw": "moja mbili tatu nne"}[language].split()
+
 
 TASKS = {"counting": Counting()}
 """
@@ -122,9 +142,6 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_they_go_from_data_to_a_record(outside: Path, new_ngrams: Any, model_of: Any) -> None:
-    import xrete
-    from xrete import registry
-
     registry.add_plugin_file(outside / "plugin.py")
     dataset = xrete.load_task("counting", outside)
     encoder = new_ngrams()
@@ -141,6 +158,15 @@ def test_they_go_from_data_to_a_record(outside: Path, new_ngrams: Any, model_of:
     (file,) = (outside / "results").rglob("*.json")
     assert read_record(file).score == record.score
     assert f".shout.dir.{plan.key}" in file.name
+
+
+def test_they_are_held_to_the_contract(outside: Path) -> None:
+    registry.add_plugin_file(outside / "plugin.py")
+    findings = check_plugin("counting")
+    assert [finding for finding in findings if not finding.passed] == []
+    rules = [finding.rule for finding in findings]
+    assert "the shape is one for the protocol 'shout'" in rules
+    assert rules.count("de: the constant model scores what theory says") == 1
 
 
 def test_they_go_through_the_commands(outside: Path) -> None:

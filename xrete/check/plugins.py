@@ -22,7 +22,7 @@ from xrete.files import digest
 from xrete.model import ChatModel, LimitedEncoder, LoadedModel, ModelCard, Reply
 from xrete.protocols import PROTOCOLS, Settings, load_protocol
 from xrete.shapes import SHAPES, load_shape
-from xrete.shapes.contract import JointShape, PromptShape
+from xrete.shapes.contract import JointShape
 from xrete.sources import Mini
 from xrete.task import Task, TaskCard
 
@@ -158,11 +158,14 @@ def check_card(card: TaskCard) -> Iterator[RuleFinding]:
     yield RuleFinding("aliases are of known languages", not strangers, " ".join(strangers))
     protocols = [x for x in card.protocols if x not in PROTOCOLS]
     yield RuleFinding("protocols are known", bool(card.protocols) and not protocols, " ".join(protocols))
-    asks = "prompt" in card.protocols
-    yield RuleFinding("a prompt goes with the protocol 'prompt'", asks == (card.prompt is not None))
-    if asks and card.shape in SHAPES:
-        fits = isinstance(load_shape(card.shape), PromptShape)
-        yield RuleFinding("the shape can be put into words", fits, f"{card.shape} cannot")
+    for name in PROTOCOLS:
+        protocol = load_protocol(name)
+        if protocol.NEEDS is not None:
+            goes_together = bool(getattr(card, protocol.NEEDS)) == (name in card.protocols)
+            yield RuleFinding(f"'{protocol.NEEDS}' and the protocol '{name}' go together", goes_together)
+        if name in card.protocols and card.shape in SHAPES:
+            fits = protocol.fits(load_shape(card.shape))
+            yield RuleFinding(f"the shape is one for the protocol '{name}'", fits, f"{card.shape} is not")
     yield RuleFinding("licence, citation and layout are said", all((card.licence, card.citation, card.layout)))
     pinned = card.hub is None or re.fullmatch(r"[0-9a-f]{40}", card.hub.revision) is not None
     yield RuleFinding("the hub revision is a full commit", pinned, card.hub.revision if card.hub else "")
@@ -196,7 +199,7 @@ def _certified(task: Task, language: str, protocol_name: str) -> Iterator[RuleFi
         fits = certificate.low - 1e-9 <= score <= certificate.high + 1e-9
         bounds = f"{score:.4f}, theory says [{certificate.low:.4f}, {certificate.high:.4f}]"
         where = language if protocol_name == task.card.protocols[0] else f"{language}, {protocol_name}"
-        rule = f"{where}: a {certificate.name} model scores what theory says"
+        rule = f"{where}: the {certificate.name} model scores what theory says"
         yield RuleFinding(rule, fits, "" if fits else bounds)
 
 
@@ -213,7 +216,9 @@ def _certified_together(task: Task, languages: list[str]) -> Iterator[RuleFindin
             for name, (low, high) in certificate.bounds.items()
             if not low - 1e-9 <= values.get(name, math.nan) <= high + 1e-9
         ]
-        rule = f"all languages: a {certificate.name} model has the {', '.join(certificate.bounds)} that theory says"
+        rule = (
+            f"all languages: the {certificate.name} model has the {', '.join(certificate.bounds)} that theory says"
+        )
         yield RuleFinding(rule, not wrong, "; ".join(wrong))
 
 

@@ -19,7 +19,7 @@ from xrete.encoding.embedder import Probe, Progress
 from xrete.errors import unknown_name
 from xrete.model import Kind, LoadedModel, ModelIdentity
 from xrete.record import Answers, FineTuning, ProbePart
-from xrete.shapes.contract import JointScores, Model
+from xrete.shapes.contract import JointScores, Model, Shape
 from xrete.shapes.metric import Items
 from xrete.training.finetune.job import StepWatch
 from xrete.vectors.resume import OnSearch
@@ -161,11 +161,17 @@ class ProtocolModule(Protocol):
         KIND: Which models it is for.
         UNIT: What its progress is counted in.
         SELF_CONTAINED: Whether its `fingerprint` is empty, so that a record's key follows from the record alone.
+        NEEDS: The field of a task's card that it needs and that no other protocol reads; None: there is none.
     """
 
     KIND: Kind
     UNIT: Literal["sentences", "questions", "steps"]
     SELF_CONTAINED: bool
+    NEEDS: Literal["prompt", "recipes"] | None
+
+    def fits(self, shape: Shape) -> bool:
+        """Returns whether tasks of that shape can be scored under it."""
+        ...
 
     def settings(self, asked: Settings) -> Settings:
         """Returns what the protocol depends on of what was asked for; the rest makes no second record."""

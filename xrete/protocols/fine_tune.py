@@ -22,7 +22,7 @@ from xrete.protocols.material import TRAIN, Material, material, training_source
 from xrete.record import FineTuning, TrainingRun
 from xrete.scores.scoring import run_scores
 from xrete.shapes import load_shape
-from xrete.shapes.contract import Part, ProbeShape, TrainShape, ZeroShotShape, dropped_rows
+from xrete.shapes.contract import Part, ProbeShape, Shape, TrainShape, ZeroShotShape, dropped_rows
 from xrete.shapes.metric import Items, join_runs
 from xrete.task import Recipe, Stage
 from xrete.training.finetune import overrides
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 KIND: Kind = "encoder"
 UNIT: Literal["steps"] = "steps"
 SELF_CONTAINED = False
+NEEDS: Literal["recipes"] = "recipes"
 
 HELD_OUT = 10
 """One item of so many is held out to choose the best weights, where there is no other split for that."""
@@ -44,7 +45,7 @@ def outcomes(
     dataset: Dataset, tuner: Tuner, languages: Sequence[str], settings: Settings
 ) -> Iterator[tuple[str, Items]]:
     """Trains once for each seed, and for each half where one is trained on and the other scored; then scores."""
-    halves = _own(dataset, settings).halves
+    halves = _own(dataset, plan(dataset, settings), settings).halves
     runs: dict[int, dict[str, Items]] = {}
     for seed in seeds(settings):
         tuned = [tuner.train(job) for job in jobs(dataset, settings, seed)]
@@ -56,10 +57,10 @@ def outcomes(
 def jobs(dataset: Dataset, settings: Settings, seed: int) -> list[Job]:
     """Returns the training runs of one seed: one, or one for each half."""
     stages = plan(dataset, settings)
-    own = _own(dataset, settings)
+    own = _own(dataset, stages, settings)
     return [
         Job(
-            stages=tuple(_stage_job(dataset, stage, settings, own, half) for stage in stages),
+            stages=tuple(_stage_job(dataset, stages, stage, settings, own, half) for stage in stages),
             seed=seed,
             lora=settings.tuning.lora,
         )
@@ -72,8 +73,11 @@ def seeds(settings: Settings) -> tuple[int, ...]:
     return settings.tuning.seeds or (settings.seed,)
 
 
+_plans: WeakKeyDictionary[Dataset, dict[Settings, Recipe]] = WeakKeyDictionary()
+
+
 def plan(dataset: Dataset, settings: Settings) -> Recipe:
-    """Returns the stages.
+    """Returns the stages, which are chosen once.
 
     Where the user names a split of the task to train on, the last stage takes that in place of other data.
 
@@ -81,6 +85,13 @@ def plan(dataset: Dataset, settings: Settings) -> Recipe:
         UsageError: there is no such recipe or setting, an objective is not one of the data's, or nothing that is
             trained on is in the languages that the user named to train on.
     """
+    known = _plans.setdefault(dataset, {})
+    if settings not in known:
+        known[settings] = _choose(dataset, settings)
+    return known[settings]
+
+
+def _choose(dataset: Dataset, settings: Settings) -> Recipe:
     stages = overrides.choose(dataset.card, settings.tuning.recipe, settings.tuning.changes)
     if settings.train_split is not None:
         stages = (*stages[:-1], replace(stages[-1], task=None))
@@ -100,6 +111,11 @@ def plan(dataset: Dataset, settings: Settings) -> Recipe:
                 f"on {stage.task.card.title}, which is in {', '.join(stage.task.card.languages)}; leave it out"
             )
     return stages
+
+
+def fits(shape: Shape) -> bool:
+    """Returns whether a shape can be scored with a model that was trained."""
+    return isinstance(shape, ZeroShotShape | ProbeShape)
 
 
 def settings(asked: Settings) -> Settings:
@@ -165,16 +181,20 @@ def fingerprint(dataset: Dataset, settings: Settings) -> str:
 
 def notes(dataset: Dataset, settings: Settings) -> tuple[str, ...]:
     """Says what was trained on."""
-    own = _own(dataset, settings)
+    stages = plan(dataset, settings)
+    own = _own(dataset, stages, settings)
     notes = []
-    for stage in plan(dataset, settings):
+    for stage in stages:
         if stage.task is None:
             chosen = own.selection_note or f"a {HELD_OUT}th of them, held out by item"
             notes.append(f"fine-tune, {stage.name}: {own.note}" + (f"; best by {chosen}" if stage.select else ""))
         else:
-            items, chosen = _counted(_elsewhere(dataset, stage, settings, stage.split)), f"a {HELD_OUT}th of them"
+            items, chosen = (
+                _counted(_elsewhere(dataset, stages, stage, settings, stage.split)),
+                f"a {HELD_OUT}th of them",
+            )
             if _has_dev(stage):
-                chosen = f"dev ({_counted(_elsewhere(dataset, stage, settings, 'dev'))})"
+                chosen = f"dev ({_counted(_elsewhere(dataset, stages, stage, settings, 'dev'))})"
             split = "" if stage.split == "train" else f", {stage.split}"
             notes.append(
                 f"fine-tune, {stage.name}: trained on {stage.task.card.title}{split} ({items})"
@@ -198,33 +218,35 @@ def _uses_own(stages: Recipe) -> bool:
     return any(stage.task is None for stage in stages)
 
 
-def _own(dataset: Dataset, settings: Settings) -> Material:
+def _own(dataset: Dataset, stages: Recipe, settings: Settings) -> Material:
     """Returns what is there of the task's own training data; nothing where no stage needs it.
 
     Raises:
         DataError: it is not there.
     """
-    if not _uses_own(plan(dataset, settings)):
+    if not _uses_own(stages):
         return Material("", "", ((),))
     seed = replace(settings, tuning=replace(settings.tuning, seeds=()))  # the data is the same for all seeds
     try:
         return material(dataset, replace(seed, train_split=settings.train_split or TRAIN[0]), whole=True)
     except DataError as error:
-        others = [name for name, stages in dataset.card.recipes.items() if not _uses_own(stages)]
+        others = [name for name, recipe in dataset.card.recipes.items() if not _uses_own(recipe)]
         if not others or settings.train_split:
             raise
         raise DataError(f"{error}, or train on other data with --recipe {' or '.join(others)}") from None
 
 
-def _stage_job(dataset: Dataset, stage: Stage, settings: Settings, own: Material, half: int) -> StageJob:
+def _stage_job(
+    dataset: Dataset, stages: Recipe, stage: Stage, settings: Settings, own: Material, half: int
+) -> StageJob:
     card = dataset.card if stage.task is None else stage.task.card
     shape = load_shape(card.shape)
     assert isinstance(shape, TrainShape)
     if stage.task is None:
         train, dev = own.parts[half], own.selection
     else:
-        train = _elsewhere(dataset, stage, settings, stage.split)
-        dev = _elsewhere(dataset, stage, settings, "dev") if _has_dev(stage) else ()
+        train = _elsewhere(dataset, stages, stage, settings, stage.split)
+        dev = _elsewhere(dataset, stages, stage, settings, "dev") if _has_dev(stage) else ()
     if stage.select and not dev:
         train, dev = _held_out(train, shape, settings.seed)
     return StageJob(
@@ -240,7 +262,7 @@ def _stage_job(dataset: Dataset, stage: Stage, settings: Settings, own: Material
 _known: WeakKeyDictionary[Dataset, dict[tuple[Any, ...], tuple[Part, ...]]] = WeakKeyDictionary()
 
 
-def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -> tuple[Part, ...]:
+def _elsewhere(dataset: Dataset, stages: Recipe, stage: Stage, settings: Settings, split: str) -> tuple[Part, ...]:
     """Reads the training data of another task, once.
 
     Raises:
@@ -262,7 +284,7 @@ def _elsewhere(dataset: Dataset, stage: Stage, settings: Settings, split: str) -
         others = ""
         if split != stage.split:
             others = f", or keep the last weights with --set {stage.name}.select=false"
-        elif len(plan(dataset, settings)) > 1:
+        elif len(stages) > 1:
             others = f", or leave the stage out with --set {stage.name}.epochs=0"
         raise DataError(
             f"{dataset.card.name}, stage {stage.name}: {error}; name a folder that has it with --train-data{others}"

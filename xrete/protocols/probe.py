@@ -18,7 +18,7 @@ from xrete.protocols.frozen import open_model as open_model
 from xrete.protocols.heads import STRENGTHS, Head, fit_heads
 from xrete.protocols.material import Material, material
 from xrete.record import ProbePart
-from xrete.shapes.contract import Encode, Part, ProbeShape
+from xrete.shapes.contract import Encode, Part, ProbeShape, Shape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 KIND: Kind = "encoder"
 UNIT: Literal["sentences"] = "sentences"
 SELF_CONTAINED = False
+NEEDS = None
 
 FOLDS = 3
 """Of the cross-validation that chooses the regularisation where no other split is left for it."""
@@ -53,6 +54,11 @@ def outcomes(
         features = shape.features(data, encode)
         scores = np.stack([head(features) for head in heads])
         yield language, shape.items(data, scores[learnt.head_of(language), np.arange(len(features))])
+
+
+def fits(shape: Shape) -> bool:
+    """Returns whether a shape has features and labels for a head."""
+    return isinstance(shape, ProbeShape)
 
 
 def settings(asked: Settings) -> Settings:

@@ -13,7 +13,7 @@ from xrete.model import ChatModel, Kind, LoadedModel
 from xrete.prompts import Prompt
 from xrete.protocols import Opening, Settings, Work
 from xrete.record import FineTuning
-from xrete.shapes.contract import PromptShape
+from xrete.shapes.contract import PromptShape, Shape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Ask = Callable[[Sequence[str], Callable[[str], Any]], Sequence[Any]]
 KIND: Kind = "chat"
 UNIT: Literal["questions"] = "questions"
 SELF_CONTAINED = False
+NEEDS: Literal["prompt"] = "prompt"
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8. Tokenizers of large models put more into a token in most languages: the estimate is rather too high."""
@@ -48,6 +49,11 @@ def questions(dataset: Dataset, language: str) -> list[str]:
     """Returns the question about each item of a language."""
     prompt, shape = _parts(dataset)
     return [prompt.fill(fields) for fields in shape.fields(dataset[language])]
+
+
+def fits(shape: Shape) -> bool:
+    """Returns whether a shape can be put into words."""
+    return isinstance(shape, PromptShape)
 
 
 def settings(asked: Settings) -> Settings:

@@ -11,7 +11,7 @@ from xrete.protocols import Opening, Settings, Work
 from xrete.protocols.frozen import fine_tuning as fine_tuning
 from xrete.protocols.frozen import open_model as open_model
 from xrete.protocols.frozen import trained_on as trained_on
-from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, PoolingShape, ZeroShotShape
+from xrete.shapes.contract import Encode, JointScores, JointShape, NotedShape, PoolingShape, Shape, ZeroShotShape
 from xrete.shapes.metric import Items
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 KIND: Kind = "encoder"
 UNIT: Literal["sentences"] = "sentences"
 SELF_CONTAINED = True
+NEEDS = None
+
+
+def fits(shape: Shape) -> bool:
+    """Returns whether a shape is scored by vectors alone."""
+    return isinstance(shape, ZeroShotShape | JointShape)
 
 
 def settings(asked: Settings) -> Settings:

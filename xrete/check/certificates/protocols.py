@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from xrete.check.certificates import theory_of
 from xrete.check.certificates.contract import Certificate
 from xrete.check.certificates.encoders import codebook
-from xrete.protocols import Settings
+from xrete.protocols import Settings, load_protocol
 from xrete.protocols.material import material
 from xrete.protocols.prompt import Ask, questions
 
@@ -20,9 +20,24 @@ MUTE = "I cannot say."
 
 
 def certificates(protocol: str, dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
-    """Returns models whose score of that language is known from theory, under the protocol of that name."""
+    """Returns models whose score of that language is known from theory.
+
+    They are those that the protocol brings, else the table's.
+    """
+    own = load_protocol(protocol)
+    if isinstance(own, CertifiedProtocol):
+        return own.certificates(dataset, language, settings)
     by_protocol = {"zero-shot": _zero_shot, "probe": _probe, "prompt": _prompt}
     return by_protocol[protocol](dataset, language, settings) if protocol in by_protocol else ()
+
+
+@runtime_checkable
+class CertifiedProtocol(Protocol):
+    """A protocol that brings its own certificates, as one from outside XRETE does, and so stays one file."""
+
+    def certificates(self, dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
+        """Returns models whose score of a language is known from theory."""
+        ...
 
 
 def _zero_shot(dataset: Dataset, language: str, settings: Settings) -> Iterable[Certificate]:
