@@ -18,6 +18,8 @@ ONE_MEANING = "Team Recipe Finding Job Watch Step Cell Batch Tokens Training Par
 """Names that meant several things once: each belongs to one module."""
 EMPTY_WORDS = {"found", "said", "there"}
 """Names that say nothing of what they hold."""
+NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
+"""Public names of every named tuple, in spite of their underscore."""
 DOTTED = re.compile(r"[a-z]\w*(\.\w+)+")
 ARRAY = re.compile(r"\b(NDArray|ndarray|Tensor|FloatTensor|LongTensor)\b")
 ALIAS = re.compile(r"\b(Floats|Rows|Vectors)\b")
@@ -177,7 +179,7 @@ def reach_ins(tree: ast.Module) -> Iterator[tuple[int, str]]:
         else:
             continue
         for name in taken:
-            if name.startswith("_") and not name.startswith("__") and name not in own:
+            if name.startswith("_") and not name.startswith("__") and name not in own | NAMED_TUPLE:
                 yield node.lineno, name
 
 
