@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xrete.encoding.transformer import plan
 from xrete.training.team import Team
 
 from .corpora import Batch
@@ -96,8 +95,30 @@ class Grouping:
             count = math.ceil(len(ids) / max(1, self.group_tokens // self.max_length))
             places = np.array_split(np.argsort([-length for length in lengths], kind="stable"), count)
         else:
-            places = plan(lengths, self.group_tokens)
+            places = fill(lengths, self.group_tokens)
         return [Group(rows, [ids[row] for row in rows]) for rows in places]
+
+
+def fill(lengths: Sequence[int], budget: int) -> list[NDArray[np.intp]]:
+    """Decides the groups: longest sentences first, as many to a group as the budget holds of its longest.
+
+    There are as few as can be: where attention is packed, padding costs nothing, and each group costs calls.
+
+    Args:
+        lengths: Tokens of each sentence.
+        budget: Most padded tokens in a group.
+
+    Returns:
+        Indices into `lengths`, one array [sentences] a group, each exactly once.
+    """
+    order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
+    groups = []
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, lengths[order[start]]))
+        groups.append(order[start : start + size])
+        start += size
+    return groups
 
 
 class Feed:

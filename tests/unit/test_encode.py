@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from xrete.encoding.transformer import TransformerEncoder, pick_device, plan
+from xrete.encoding.transformer import BATCH_COST, CPU_BATCH_TOKENS, TransformerEncoder, pick_device, plan
 from xrete.errors import UsageError
 
 SENTENCES = [
@@ -114,6 +114,32 @@ def test_plan_holds_every_text_once_within_the_budget(lengths: list[int], budget
     for batch in batches:
         assert len(batch) == 1 or max(lengths[index] for index in batch) * len(batch) <= budget
     assert [batch.tolist() for batch in batches] == [batch.tolist() for batch in plan(lengths, budget)]
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(60, 200))
+def test_plan_costs_the_least_of_all_ways_to_cut(lengths: list[int], budget: int) -> None:
+    ordered = sorted(lengths, reverse=True)
+
+    def least(start: int) -> float:
+        """Tries every size of every batch."""
+        if start == len(ordered):
+            return 0
+        most = max(1, budget // ordered[start])
+        return min(
+            (end - start) * ordered[start] + budget * BATCH_COST + least(end)
+            for end in range(start + 1, min(start + most, len(ordered)) + 1)
+        )
+
+    batches = plan(lengths, budget)
+    cost = sum(len(batch) * max(lengths[index] for index in batch) + budget * BATCH_COST for batch in batches)
+    assert cost == pytest.approx(least(0))
+
+
+def test_little_of_what_is_computed_is_padding() -> None:
+    chance = np.random.default_rng(0)
+    lengths = (3 + chance.gamma(4, 3, 1024)).astype(int).tolist()
+    padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in plan(lengths, CPU_BATCH_TOKENS))
+    assert sum(lengths) / padded >= 0.96
 
 
 def test_no_texts_give_no_vectors(tokenizer: Any) -> None:

@@ -221,6 +221,15 @@ def _todo(row: Forecast) -> str:
     return ", ".join(parts)
 
 
+def advise_bfloat16() -> None:
+    """Says that this machine has faster products than those of float32."""
+    typer.echo(
+        "note: --dtype auto encodes faster here, in bfloat16: 1.7 times as many sentences a second, at a cosine of "
+        "0.9999 to float32, where docs/performance.md measured it",
+        err=True,
+    )
+
+
 def warn_mini(tasks: list[str], reason: str | None) -> None:
     """Says that the scores are of the mini sample."""
     why = f"\n{escape(reason)}" if reason else ""

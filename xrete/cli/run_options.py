@@ -15,7 +15,8 @@ Protocols = Annotated[
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder for records.")]
 Dtype = Annotated[
-    Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Precision of transformers.")
+    Literal["float32", "bfloat16", "float16", "auto"],
+    typer.Option("--dtype", help="Precision of transformers; auto is bfloat16 where the device multiplies it."),
 ]
 BatchTokens = Annotated[int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in a batch.")]
 Force = Annotated[bool, typer.Option("--force", help="Score again what is complete.")]

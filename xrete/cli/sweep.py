@@ -23,6 +23,7 @@ from xrete.record import Record
 if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.evaluation.plan import RunOptions
+    from xrete.model import LoadedModel
     from xrete.registry import ModelRequest
 
 
@@ -38,6 +39,7 @@ class Report:
         self._json = json_
         self._total = len(sweep.cells) + len(sweep.failures)
         self._failures: list[Failure] = []
+        self._advised = False
         for sentence in sweep.left_out:
             typer.echo(f"left out: {sentence}", err=True)
         for failure in sweep.failures:
@@ -72,6 +74,18 @@ class Report:
         output.say(error, cell.title)
         self._keep(Failure(cell, error))
 
+    def loader(self, request: ModelRequest) -> Callable[[], LoadedModel]:
+        """Returns what loads a model, and says, once, that another precision is faster where it is."""
+
+        def load() -> LoadedModel:
+            model = request.load()
+            if not self._advised and _has_slower_products(model):
+                self._advised = True
+                output.advise_bfloat16()
+            return model
+
+        return load
+
     def end(self) -> None:
         """Lists what failed.
 
@@ -90,6 +104,18 @@ class Report:
         self._failures.append(failure)
         if self._json:
             self.print(failure.to_json())
+
+
+def _has_slower_products(model: LoadedModel) -> bool:
+    """Returns whether a transformer runs in float32 on a device that has faster products in bfloat16."""
+    from xrete.encoding.transformer import TransformerEncoder, native_dtype
+
+    encoder = getattr(model.encoder, "own", model.encoder)  # this process's, where several share the work
+    return (
+        isinstance(encoder, TransformerEncoder)
+        and model.identity.dtype == "float32"
+        and native_dtype(encoder.device) != "float32"
+    )
 
 
 def plan(cells: Cells, settings: RunOptions, report: Report) -> dict[Cell, Plan]:
@@ -128,7 +154,8 @@ def run_here(cells: Cells, plans: Mapping[Cell, Plan], settings: RunOptions, rep
     for cell, (request, dataset) in cells.items():
         with report.attempt(cell):
             planned = plans.get(cell) or _plan(cell, request, dataset, settings)
-            report.done(_score(cell.title, planned, request))
+            frozen = planned.module.UNIT != "steps"
+            report.done(_score(cell.title, planned, report.loader(request) if frozen else request.load))
 
 
 def run_on_ray(context: typer.Context, cells: Cells, results: Path, gpus: int | None, report: Report) -> None:
@@ -166,17 +193,17 @@ def arguments_for(context: typer.Context, cell: Cell) -> list[str]:
     return [*words, "--debug"] if output.debug() else words
 
 
-def _score(title: str, planned: Plan, request: ModelRequest) -> Record:
+def _score(title: str, planned: Plan, load: Callable[[], LoadedModel]) -> Record:
     """Scores one planned cell, and shows how far it is."""
     unit = planned.module.UNIT
     if unit == "steps":
         with output.steps(title) as watch:
-            return score(planned.watched(watch=watch), request.load)
+            return score(planned.watched(watch=watch), load)
     row = forecast(planned)
     if row.tokens_in is not None:
         output.say_estimate(title, row)
     with output.sentences(title, row.texts, unit) as shown:
-        return score(planned.watched(progress=shown, on_search=shown.searched), request.load)
+        return score(planned.watched(progress=shown, on_search=shown.searched), load)
 
 
 def _summary(record: Record) -> str:

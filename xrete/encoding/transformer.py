@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +25,8 @@ CPU_BATCH_TOKENS = 1_024
 """Padded tokens in a batch on a CPU: the activations of more do not stay in its cache."""
 GPU_BATCH_TOKENS = 65_536
 """Padded tokens in a batch elsewhere: enough work to hide launches, about 1 GB of activations at 1,024 wide."""
+BATCH_COST = 1 / 32
+"""What a batch more costs, as a share of the time of a full one: calls, and products that fill the machine less."""
 
 
 class TransformerEncoder:
@@ -243,9 +247,11 @@ def move(array: NDArray[Any] | torch.Tensor, device: torch.device) -> torch.Tens
 
 
 def plan(lengths: Sequence[int], budget: int) -> list[NDArray[np.intp]]:
-    """Decides the batches: longest texts first, as many to a batch as the budget holds of its longest.
+    """Decides the batches: longest texts first, cut so that padding and batches together cost the least.
 
-    The longest come first so that a device too small fails at once, and so that the rate only rises.
+    A batch holds as many texts as the budget allows of its longest, or ends before that where texts get shorter and
+    another batch costs less than the padding that it saves. The longest come first so that a device too small fails
+    at once, and so that the rate only rises.
 
     Args:
         lengths: Tokens of each text.
@@ -255,13 +261,33 @@ def plan(lengths: Sequence[int], budget: int) -> list[NDArray[np.intp]]:
         Indices into `lengths`, one array [texts] a batch, each exactly once; the same for the same arguments.
     """
     order = np.argsort(-np.asarray(lengths, dtype=np.intp), kind="stable")
+    longest = np.asarray(lengths, dtype=np.intp)[order]
+    shorter = np.append(np.flatnonzero(np.diff(longest)) + 1, len(order))  # where a batch may end
+    cost, begin = {0: 0}, {}
+    waiting = [0]
+    while (start := heappop(waiting)) < len(order):
+        tokens = max(1, int(longest[start]))
+        full = min(start + max(1, budget // tokens), len(order))
+        for end in {
+            *shorter[np.searchsorted(shorter, start, "right") : np.searchsorted(shorter, full)].tolist(),
+            full,
+        }:
+            total = cost[start] + (end - start) * tokens + budget * BATCH_COST
+            if total < cost.get(end, math.inf):
+                if end not in cost:
+                    heappush(waiting, end)
+                cost[end], begin[end] = total, start
+    return _walk_back(order, begin)
+
+
+def _walk_back(order: NDArray[np.intp], begin: Mapping[int, int]) -> list[NDArray[np.intp]]:
+    """Cuts an order [n] into batches; `begin` says of each batch's end where it begins."""
     batches = []
-    start = 0
-    while start < len(order):
-        size = max(1, budget // max(1, lengths[order[start]]))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
+    end = len(order)
+    while end:
+        batches.append(order[begin[end] : end])
+        end = begin[end]
+    return batches[::-1]
 
 
 def pick_device(name: str) -> torch.device:
@@ -299,6 +325,22 @@ def pick_dtype(name: str) -> torch.dtype:
         raise UsageError(f"unknown dtype {name!r}; use one of {', '.join(DTYPES)}")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def native_dtype(device: str) -> str:
+    """Returns the precision that is fastest on a device: "bfloat16" where it has products for that, else "float32".
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    import torch
+
+    where = pick_device(device)
+    if where.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = where.type == "cpu" and multiplies_bfloat16()
+    return "bfloat16" if fast else "float32"
 
 
 def multiplies_bfloat16() -> bool:
