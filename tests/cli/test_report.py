@@ -187,6 +187,17 @@ def test_a_hostile_name_is_harmless_in_every_format(
         assert "xxx" in card
 
 
+def test_parquet_is_a_file(save_record: SaveRecord, tmp_path: Path) -> None:
+    save_record("labse")
+    out = tmp_path / "rows.parquet"
+    done = run.invoke(app, ["--format", "parquet", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes()[:4] == b"PAR1"
+    wrong = run.invoke(app, ["--format", "parquet"])
+    assert isinstance(wrong.exception, UsageError)
+    assert "name it with --out FILE" in str(wrong.exception)
+
+
 def test_others_numbers_stand_beside_ours() -> None:
     made = run.invoke(app, ["--table", "long-tail", "--reference", "paper,mteb", "--format", "markdown"])
     assert made.exit_code == 0

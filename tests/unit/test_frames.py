@@ -75,3 +75,9 @@ def test_the_items_of_a_record(tmp_path: Path, new_ngrams: Callable[..., Any]) -
     (path.parent / saved.items.file).write_bytes(b"other")
     with pytest.raises(RecordError, match="is not the file that"):
         saved.to_frame()
+
+
+def test_hostile_names_are_harmless(tmp_path: Path, make_record: MakeRecord) -> None:
+    write_record(tmp_path / "evil.json", make_record("evil\x1b[31m\u202e\nname"))
+    (name,) = set(xrete.leaderboard(tmp_path)["model"])
+    assert name.isprintable()

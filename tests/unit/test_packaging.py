@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = {"xrete": "xrete", "tasks": "xrete/tasks", "models": "xrete/models", "results": "xrete/results"}
 SHIPPED = {
     *(".py", ".typed", ".toml", ".css", ".js", ".j2", ".html"),
-    *(".tsv", ".jsonl", ".json", ".md", ".safetensors"),
+    *(".tsv", ".jsonl", ".json", ".md", ".parquet", ".safetensors"),
 }
 
 pytestmark = [
@@ -148,6 +148,7 @@ def test_it_installs_in_a_clean_environment_and_scores_a_model(
     here = xrete.evaluate(xrete.load_model("emmax"), xrete.load_task("tatoeba", "mini"))
     assert written["score"] == pytest.approx(here.score)
     assert "tatoeba" in run("xrete", "report", "results")
+    assert "by MTEB" in run("xrete", "recommend", "--for", "alignment", "--languages", "sw")
 
 
 def test_all_files_name_one_version(wheel_file: Path) -> None:

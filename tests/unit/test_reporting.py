@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from rich.console import Console
 
 from xrete.record import Record
 from xrete.reporting.collect import Entry
-from xrete.reporting.formats.csv_json import safe_cell, to_csv, to_json
+from xrete.reporting.formats.csv_json import safe_cell, to_csv, to_json, write_parquet
 from xrete.reporting.formats.latex import to_latex
 from xrete.reporting.formats.markdown import escape, to_markdown
 from xrete.reporting.formats.terminal import print_table, to_text
@@ -242,6 +243,18 @@ def test_plain_text_is_one_harmless_line(text: str, limit: int) -> None:
         assert "\n" not in made
     assert len(plain(text, limit)) <= limit
     assert not re.search(r"(?<!\\)(?:\\\\)*\|", escape(text))
+
+
+def test_parquet_holds_the_rows_of_the_csv(hostile: Leaderboard, records: list[Entry], tmp_path: Path) -> None:
+    made = board(records)
+    write_parquet(tmp_path / "rows.parquet", [made])
+    frame = pd.read_parquet(tmp_path / "rows.parquet")
+    rows = list(csv.DictReader(io.StringIO(to_csv([made]))))
+    assert list(frame.columns) == list(rows[0])
+    assert [str(x) for x in frame["model"]] == [row["model"] for row in rows]
+    assert frame["score"].dropna().tolist() == [float(row["score"]) for row in rows if row["score"]]
+    write_parquet(tmp_path / "rows.parquet", [hostile])
+    assert is_harmless("\n".join(pd.read_parquet(tmp_path / "rows.parquet")["model"]))
 
 
 def test_csv_and_json_hold_what_a_number_rests_on(records: list[Entry]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_RESULTS = Path("results")
 
 
-Format = Literal["table", "markdown", "csv", "latex", "json", "html", "hub"]
+Format = Literal["table", "markdown", "csv", "latex", "json", "parquet", "html", "hub"]
 View = Literal[
     "main", "zero-shot", "long-tail", "geometry", "ablation", "ablation-phases", "ablation-ranks", "per-language"
 ]
@@ -149,10 +149,16 @@ def _write(boards: list[Leaderboard], format_: Format, out: Path | None) -> None
     from rich.console import Console
 
     from xrete.files import write_text
+    from xrete.reporting.formats import csv_json
     from xrete.reporting.formats.terminal import print_table
 
     console = Console()
-    if out is not None:
+    if format_ == "parquet":
+        if out is None:
+            raise UsageError("--format parquet writes a file: name it with --out FILE")
+        csv_json.write_parquet(out, boards)
+        typer.echo(f"wrote {out}", err=True)
+    elif out is not None:
         write_text(out, _text(boards, format_))
         typer.echo(f"wrote {out}", err=True)
     elif format_ == "table" and console.is_terminal:

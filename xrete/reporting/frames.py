@@ -43,7 +43,9 @@ def leaderboard(*folders: str | Path, published: bool = False) -> pd.DataFrame:
     for sentence in unreadable:
         warnings.warn(plain(sentence), stacklevel=2)
     publications = [*store.read_all(paths), paper.publication()] if published else []
-    scores = known(entries, publications).scores
-    rows = [(x.model, x.cell.task, x.cell.protocol, x.cell.split, x.cell.language, *x[2:9]) for x in scores]
+    rows = [
+        (plain(x.model), x.cell.task, x.cell.protocol, x.cell.split, x.cell.language, *x[2:9])  # metric to revision
+        for x in known(entries, publications).scores
+    ]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype({"low": float, "high": float, "score": float, "n": "Int64"})

@@ -1,4 +1,4 @@
-"""The leaderboard for programs: one CSV row or JSON object a cell, with everything that is known of it."""
+"""The leaderboard for programs: one row (CSV, parquet) or JSON object a cell, with everything known of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from xrete.files import atomic_writer
 from xrete.reporting.leaderboard import Leaderboard, TableCell
 from xrete.reporting.text import plain
 
@@ -21,15 +23,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def to_csv(boards: Sequence[Leaderboard]) -> str:
     """Writes one line a cell; `notes` are joined by semicolons."""
     file = io.StringIO()
-    rows = [
-        {"table": board.table} | _fields(cell) | {"notes": "; ".join(cell.notes)}
-        for board in boards
-        for cell in board.cells
-    ]
+    rows = _rows(boards)
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: safe_cell(value) for name, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def write_parquet(path: Path, boards: Sequence[Leaderboard]) -> None:
+    """Writes the rows of the CSV as a parquet file, atomically: numbers as numbers, empty cells as nulls."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [{name: plain(x) if isinstance(x, str) else x for name, x in row.items()} for row in _rows(boards)]
+    with atomic_writer(path) as file:
+        pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd")
 
 
 def to_json(boards: Sequence[Leaderboard]) -> str:
@@ -56,6 +64,14 @@ def safe_cell(value: Any) -> Any:
         return value
     guard = "'" if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value) else ""
     return guard + plain(value)
+
+
+def _rows(boards: Sequence[Leaderboard]) -> list[dict[str, Any]]:
+    return [
+        {"table": board.table} | _fields(cell) | {"notes": "; ".join(cell.notes)}
+        for board in boards
+        for cell in board.cells
+    ]
 
 
 def _fields(cell: TableCell) -> dict[str, Any]:
