@@ -25,6 +25,7 @@ from xrete.training.team import Team
 
 from .alarms import Alarms
 from .config import Config
+from .corpora import Progress as Preparation
 from .folders import LOG, PHASES
 from .folders import Progress as RunProgress
 from .guard import Look
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "RTX 4090": 165e12}
 """Dense bfloat16 operations a second, as the makers' sheets say, by a part of the device's name."""
+PATIENCE = 10.0
+"""Seconds for which nothing need be said while corpora are prepared."""
 TITLES = {
     "mlm": "phase 0: masked language model",
     "encoder": "phase 1a: encoder",
@@ -74,6 +77,20 @@ class Watch:
         self._steps = self._first = 0
         self._sentences = self._tokens = 0
         self._since = self._began = time.perf_counter()
+
+    def preparing(self, progress: Preparation) -> None:
+        """Says how far the corpora are, every `PATIENCE` seconds."""
+        if time.perf_counter() - self._since < PATIENCE:
+            return
+        self._since = time.perf_counter()
+        self.tell(
+            f"preparing {progress.corpus} ({progress.number:,} of {progress.total:,}): {progress.read:,} rows "
+            f"read, {progress.kept:,} kept, {progress.rate:,.0f} rows/s"
+        )
+
+    def tell(self, text: str) -> None:
+        """Says what takes its time before the first step."""
+        self._say(text)
 
     def begin(self, phase: str, first: int, steps: int) -> None:
         """Shows a phase from now on, of which `first` of its `steps` are done."""
@@ -168,11 +185,16 @@ class Watch:
                 f"{name} " + ", ".join(f"{group} {value:.1f}" for group, value in groups.items())
                 for name, groups in tasks.items()
             )
-            self._say(f"{phase} {step:,}  {shown}{'  (best)' if best else ''}")
+            self._say(f"{phase} {step:,}  {shown}{self._mark(score) if best else ''}")
         if phase == "em":
             for text in self.alarms.score(score):
                 self.warn(text)
         return best
+
+    def _mark(self, score: float) -> str:
+        """Returns what is said of the best checkpoint: training may have made the encoder worse than it was."""
+        start = max((entry["score"] for entry in self.scores if entry["phase"] not in PHASES), default=score)
+        return "  (best)" if score >= start else f"  (best checkpoint; the start had {start:.1f})"
 
     def is_stale(self) -> bool:
         """Whether phase 2 has had no better score for as long as the config has patience."""

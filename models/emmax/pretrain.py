@@ -91,10 +91,11 @@ def pretrain(
 def set_up(config: Config, team: Team, folder: Path, watch: Watch, corpora: Path | None = None) -> Training:
     """Puts a run together: its text, its encoder, and the state of the newest checkpoint, if there is one."""
     corpora = corpora or folder / "corpora"
-    prepared = prepare(config.data, corpora)
+    prepared = prepare(config.data, corpora, watch.preparing)
     team.wait()
     watch.corpora = prepared.card()
     if team.leads and config.watch.test_data:
+        watch.tell("looking for test sentences in the corpora")
         watch.overlap = overlap(prepared, config.watch.test_data)
     torch.manual_seed(config.seed)
     start = open_start(
@@ -102,7 +103,7 @@ def set_up(config: Config, team: Team, folder: Path, watch: Watch, corpora: Path
         config.compute,
         mlm=config.mlm.weight > 0 or config.warmup.mlm_steps > 0,
         device=team.device,
-        tokenizer=None if config.encoder.start else _new_tokenizer(config, team, corpora, prepared),
+        tokenizer=None if config.encoder.start else _new_tokenizer(config, team, corpora, prepared, watch),
     )
     keeper = Checkpoints(folder, config, prepared.digest, start, team)
     run = Training(config, team, start, prepared, keeper, watch, Scorer(config.watch))
@@ -130,11 +131,12 @@ def _check_text(config: Config) -> None:
         )
 
 
-def _new_tokenizer(config: Config, team: Team, folder: Path, prepared: Prepared) -> Any:
+def _new_tokenizer(config: Config, team: Team, folder: Path, prepared: Prepared, watch: Watch) -> Any:
     """Opens the tokenizer of an encoder from random weights; the first process of the first start trains it."""
     vocabulary = config.encoder.scratch.vocabulary
     file = folder / f"tokenizer.{digest([prepared.digest, str(vocabulary)])[:16]}.json"
     if team.leads and not file.is_file():
+        watch.tell(f"training a tokenizer of {vocabulary:,} pieces")
         write_text(file, train_tokenizer(_sentences(prepared), vocabulary))
     team.wait()
     return read_tokenizer(file, config.encoder.max_length)

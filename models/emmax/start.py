@@ -16,12 +16,17 @@ from xrete.quiet import quiet
 
 from ..tokenizer import load_tokenizer
 from ..transformer import first_sentence, max_length, refuse_missing
-from ..weights import find_any, snapshot
+from ..weights import ADAPTER, find_any, settings, snapshot
 from .config import Compute, EncoderConfig, Scratch
 from .encoder import Query, SentenceEncoder
 from .tokens import Layout, layout_of, pick_attention
 
 CPU = torch.device("cpu")
+DROPOUTS = {
+    "dropout": ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout"),
+    "attention_dropout": ("attention_probs_dropout_prob", "attention_dropout"),
+}
+"""What kinds of encoders call dropout of states, and of attention."""
 MAY_BE_NEW = re.compile(r"^lm_head\.|^cls\.|\bpooler\.")
 """Weights that an encoder may lack, by name: those of a head, and of a pooler."""
 
@@ -66,18 +71,14 @@ def open_start(
         UsageError: there is no such folder, or the encoder does not run or pool in that way.
         XreteError: it does not load, or lacks weights.
     """
-    changes: dict[str, Any] = {}
-    if config.dropout != "own":
-        changes["hidden_dropout_prob"] = config.dropout
-    if config.attention_dropout != "own":
-        changes["attention_probs_dropout_prob"] = config.attention_dropout
     if config.start:
         folder, source = _find(config)
-        make = partial(_load, folder, changes)
+        make = partial(_load, folder, _dropouts(config, _open_config(folder)))
         transformer = make("AutoModel")
         tokenizer = load_tokenizer(folder, transformer.config)
         limit = min(config.max_length, max_length(folder) or config.max_length)
     else:
+        changes = _dropouts(config, transformers.XLMRobertaConfig())
         make = partial(_draw, config.scratch, tokenizer, changes, config.max_length)
         transformer, limit, source = make("AutoModel"), config.max_length, "random weights"
     head = None
@@ -85,7 +86,12 @@ def open_start(
         model = make("AutoModelForMaskedLM")
         setattr(model, model.base_model_prefix, transformer)
         model.tie_weights()
-        head = model.lm_head if hasattr(model, "lm_head") else model.cls
+        head = getattr(model, "lm_head", None) or getattr(model, "cls", None)
+        if head is None:
+            raise UsageError(
+                f"{source} is of type {transformer.config.model_type}, whose head of masked language modelling is "
+                "not known here; use --set mlm.weight=0 --set warmup.mlm_steps=0"
+            )
     if config.pooling != "pooler_dense":
         transformer.pooler = None  # nothing would train it, and processes would wait for its gradients
     elif not hasattr(getattr(transformer, "pooler", None), "dense"):
@@ -104,7 +110,52 @@ def _find(config: EncoderConfig) -> tuple[Path, str]:
     if config.revision:
         return snapshot(config.start, config.revision, weights=True), f"{config.start} ({config.revision})"
     place = find_any("encoder.start", config.start, weights=True)
+    if settings(place.folder, ADAPTER):
+        raise UsageError(
+            f"encoder.start = {config.start}: an adapter is no whole encoder; add it to its model with 'xrete "
+            f"export hf:{config.start} FOLDER', and start from FOLDER"
+        )
     return place.folder, f"{config.start} ({place.revision})"
+
+
+def _open_config(folder: Path) -> Any:
+    """Reads what kind of encoder a folder holds.
+
+    Raises:
+        XreteError: it does not say, or its vectors would depend on how sentences are padded.
+    """
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # transformers raises many kinds
+        raise XreteError(f"{folder}: the encoder does not load: {first_sentence(error)}") from error
+    if hasattr(config, "downsampling_rate"):
+        raise UsageError(
+            f"{folder}: an encoder of type {config.model_type} cannot be trained here, since its vectors depend on "
+            "padding; start from another one"
+        )
+    return config
+
+
+def _dropouts(config: EncoderConfig, kind: Any) -> dict[str, Any]:
+    """Returns the settings of dropout under the names that this kind of encoder has for them.
+
+    Args:
+        config: What is asked for.
+        kind: The encoder's transformers config.
+
+    Raises:
+        UsageError: it has none.
+    """
+    changes: dict[str, Any] = {}
+    for key, names in DROPOUTS.items():
+        value = getattr(config, key)
+        known = [name for name in names if hasattr(kind, name)]
+        if value != "own" and not known:
+            raise UsageError(
+                f"an encoder of type {kind.model_type} has no {key} to set; use --set encoder.{key}=own"
+            )
+        changes |= dict.fromkeys(known, value) if value != "own" else {}
+    return changes
 
 
 def _load(folder: Path, changes: dict[str, Any], kind: str) -> Any:

@@ -169,11 +169,11 @@ class Layout:
 
 def layout_of(transformer: Any, tokenizer: Any) -> Layout:
     """Returns how the transformer takes sentences: packed, where its attention is told so."""
-    config = transformer.config
+    config, fill = transformer.config, tokenizer.pad_token_id or 0
     if config._attn_implementation != "packed":
         ready = config._attn_implementation == "sdpa" and config.model_type in PACKABLE
-        return Layout(tokenizer.pad_token_id, None, ready)
-    return Layout(tokenizer.pad_token_id, config.pad_token_id + 1 if config.model_type in BEHIND_PADDING else 0)
+        return Layout(fill, None, ready)
+    return Layout(fill, config.pad_token_id + 1 if config.model_type in BEHIND_PADDING else 0)
 
 
 def pick_attention(compute: Compute, kind: str, device: torch.device) -> Attention:

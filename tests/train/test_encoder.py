@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -252,6 +253,54 @@ def test_a_pooler_that_is_not_bert_s_is_refused(start: Path, tmp_path: Path) -> 
     config = EncoderConfig(start=str(tmp_path / "electra"), pooling="pooler_dense")
     with pytest.raises(UsageError, match=r"pooler_dense' needs an encoder with BERT's pooler, and .*electra"):
         open_start(config, Compute(), mlm=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("DistilBert", {"dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}),
+        (
+            "ModernBert",
+            {
+                "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+                "bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2,
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_dropout_has_other_names_in_other_encoders(
+    start: Path, tmp_path: Path, kind: str, settings: dict[str, Any]
+) -> None:
+    shutil.copytree(start, tmp_path / kind)
+    made: Any = getattr(transformers, f"{kind}Config")(vocab_size=443, pad_token_id=1, **settings)
+    getattr(transformers, f"{kind}ForMaskedLM")(made).save_pretrained(tmp_path / kind)
+    config = EncoderConfig(start=str(tmp_path / kind), dropout=0.25, attention_dropout=0.125)
+    found = open_start(config, Compute(), mlm=False)
+    rates = {part.p for part in found.query.encoder.modules() if isinstance(part, torch.nn.Dropout)}
+    assert rates == {0.25, 0.125}
+    assert found.query.encoder.transformer.config.attention_dropout == 0.125
+    vectors = found.query.encoder([tokens_of(found, TEXTS)])
+    assert vectors.shape == (len(TEXTS), 8)
+    with pytest.raises(UsageError, match=r"is of type .*bert, whose head .* use --set mlm.weight=0"):
+        open_start(config, Compute(), mlm=True)
+
+
+def test_starts_that_cannot_be_trained_are_one_sentence(start: Path, tmp_path: Path) -> None:
+    for name, made in (
+        ("t5", transformers.T5Config(vocab_size=443, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2)),
+        ("canine", transformers.CanineConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2)),
+    ):
+        shutil.copytree(start, tmp_path / name)
+        made.save_pretrained(tmp_path / name)
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"base_model_name_or_path": "acme/base"}')
+    for name, words in (
+        ("t5", r"type t5 has no dropout to set; use --set encoder\.dropout=own"),
+        ("canine", "type canine cannot be trained here, since its vectors depend on padding"),
+        ("adapter", r"an adapter is no whole encoder; add it .* 'xrete export hf:.*adapter FOLDER', and start"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            open_start(EncoderConfig(start=str(tmp_path / name), dropout=0.1), Compute(), mlm=False)
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import io
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -393,6 +394,32 @@ def test_a_tracker_gets_metrics_and_scores(
     assert {("encoder/loss_encoder", 1), ("encoder/norm_encoder", 1), ("encoder/retrieved", 1)} <= keys
     assert {("score/fake/all", 0), ("score/fake/head", 1)} <= keys
     assert "encoder 1  fake all 50.0, head 60.0  (best)" in console.file.getvalue()
+
+
+def test_a_score_below_the_start_is_not_called_the_best(configure: Configure, tmp_path: Path, console: Any) -> None:
+    watch = Watch(configure(), Team.join("cpu"), tmp_path, console)
+    watch.add_score("start", 0, {"fake": {"all": 60.0}})
+    assert watch.add_score("em", 1, {"fake": {"all": 50.0}})  # whose checkpoint is kept all the same
+    assert watch.add_score("em", 2, {"fake": {"all": 60.0}})
+    assert "em 1  fake all 50.0  (best checkpoint; the start had 60.0)\n" in console.file.getvalue()
+    assert "em 2  fake all 60.0  (best)\n" in console.file.getvalue()
+
+
+def test_preparing_is_reported_every_few_seconds(
+    world: Path, configure: Configure, tmp_path: Path, console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a terminal too, and else not: a small corpus is ready at once."""
+    brief = ("em.steps=0", "warmup.classifier_steps=0", "warmup.encoder_steps=1")
+    pretrain(configure(*brief), tmp_path / "quiet", console=console)
+    assert "preparing" not in console.file.getvalue()
+    monkeypatch.setattr("xrete.models.emmax.log.PATIENCE", 0.0)
+    scratch = ("encoder.start=", "encoder.scratch.vocabulary=300")
+    pretrain(configure(*brief, *scratch), tmp_path / "run", console=console)
+    lines = console.file.getvalue()
+    assert re.search(
+        r"preparing parallel/[a-z-]+ \(1 of \d+\): [\d,]+ rows read, [\d,]+ kept, [\d,]+ rows/s\n", lines
+    )
+    assert "training a tokenizer of 300 pieces\n" in lines
 
 
 def test_trackio_gets_the_same(configure: Configure, tmp_path: Path, console: Any, monkeypatch: Any) -> None:

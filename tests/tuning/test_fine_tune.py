@@ -84,6 +84,16 @@ def test_every_objective_has_a_row() -> None:
     assert list(OBJECTIVES) == list(get_args(Objective))
 
 
+@pytest.mark.parametrize("name", ["pairs", "search"])
+def test_a_tokenizer_without_padding_trains_all_the_same(toy: Open, toy_encoder: Path, name: str) -> None:
+    model = xrete.load_model(f"hf:{toy_encoder}?pooling=mean", device="cpu")
+    encoder: Any = model.encoder
+    encoder.tokenizer.pad_token = None
+    score = tuned(model, toy(name)).score
+    assert score is not None
+    assert score > 95
+
+
 def test_stars_are_learned(toy: Open, toy_model: Any) -> None:
     record = tuned(toy_model, toy("single"))
     assert record.score is not None

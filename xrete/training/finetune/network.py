@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from xrete.errors import UsageError
 from xrete.shapes.contract import Segments
@@ -125,10 +126,13 @@ class Reader:
         rows = [row for item in items for row in range(item * step, (item + 1) * step)] or list(range(step))
         sides = tuple(
             {
-                name: value.to(self._device)
-                for name, value in self._tokenizer.pad(
-                    {name: [column[row] for row in rows] for name, column in side.items()}, return_tensors="pt"
-                ).items()
+                name: pad_sequence(
+                    [torch.tensor(column[row]) for row in rows],
+                    batch_first=True,
+                    # A tokenizer without a padding token has sentences all the same; the mask hides what is there.
+                    padding_value=(self._tokenizer.pad_token_id or 0) if name == "input_ids" else 0,
+                ).to(self._device)
+                for name, column in side.items()
             }
             for side in tokens.sides
         )
