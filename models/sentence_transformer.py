@@ -141,7 +141,8 @@ def read_modules(folder: Path) -> Modules:
     words = [_mode(pooling) if kind == "Pooling" else kind.lower() for kind in kinds[1:]]
     if "Pooling" not in kinds:
         words.insert(0, "mean of static embeddings" if kinds[0] == "StaticEmbedding" else kinds[0].lower())
-    prefix, prompts = _prompts(texts, is_routed="Router" in kinds)
+    own_ways = limits.keys() - APPLIED - PLAIN.keys() - {"processing_kwargs"}  # query_length and its kin
+    prefix, prompts = _prompts(texts, tells_roles="Router" in kinds or bool(own_ways))
     return Modules(
         EncodingRecipe(
             pooling=", ".join(words),
@@ -211,23 +212,23 @@ def _max_length(folder: Path, transformer: Mapping[str, Any]) -> int | None:
     return min((limit for limit in (asked, positions(folder), *less) if limit), default=None)
 
 
-def _prompts(texts: Mapping[str, Any], *, is_routed: bool) -> tuple[str, dict[str, str]]:
+def _prompts(texts: Mapping[str, Any], *, tells_roles: bool) -> tuple[str, dict[str, str]]:
     """Returns what is put before any text, and before those of roles, types of tasks and tasks.
 
     As `encode`, `encode_query` and `encode_document` do: the default prompt is for neither queries nor documents.
 
     Args:
         texts: Settings of the whole model.
-        is_routed: Roles are read by modules of their own, and so are listed whatever their prompts.
+        tells_roles: Roles are read in ways of their own, and so are listed whatever their prompts.
     """
     saved = {name: prompt for name, prompt in (texts.get("prompts") or {}).items() if prompt}
     prefix = saved.get(texts.get("default_prompt_name"), "")
     query = saved.get("query", "")
     document = next((saved[name] for name in DOCUMENT if name in saved), "")
-    roles = {
-        role: prompt for role, prompt in zip(ROLES, (query, document), strict=True) if is_routed or prompt != prefix
-    }
-    return prefix, {**{x: y for x, y in saved.items() if x not in (*ROLES, *DOCUMENT)}, **roles}
+    roles = dict(zip(ROLES, (query, document), strict=True))
+    differing = {role: prompt for role, prompt in roles.items() if tells_roles or prompt != prefix}
+    spoken_for = (*ROLES, *DOCUMENT, texts.get("default_prompt_name"))
+    return prefix, {**{x: y for x, y in saved.items() if x not in spoken_for}, **differing}
 
 
 def load(folder: Path, options: LoadOptions, card: ModelCard) -> Encoder:
@@ -291,13 +292,14 @@ class PlainSentenceTransformer:
         self._prefix = recipe.prefix
         self._prompts: Mapping[Role, str] = {}
         self._role: Role | None = None
-        self._max_length = None if self._is_static else recipe.max_length
+        own = None if self._is_static else self._model.max_seq_length
+        self._limit = min((limit for limit in (own, recipe.max_length) if limit), default=own)
         self._dimension: int | None = None
         self.parameters = sum(weight.numel() for weight in self._model.parameters())
 
     def limited(self, max_length: int | None, /) -> PlainSentenceTransformer:
         """Returns one with the same weights that reads no more than `max_length` tokens of a text."""
-        return self._changed(_max_length=max_length)
+        return self._changed(_limit=max_length)
 
     def prompted(self, prefix: str, prompts: Mapping[Role, str], /) -> PlainSentenceTransformer:
         """Returns one with the same weights that puts `prefix` before texts, or what a role has."""
@@ -327,8 +329,9 @@ class PlainSentenceTransformer:
         refuse_string(texts)
         more = {"batch_size": STATIC_BATCH} if self._is_static else {}
         try:
-            if self._max_length:
-                self._model.max_seq_length = self._max_length
+            # Only where it is another one: what is set holds for queries too, which may have a limit of their own.
+            if not self._is_static and self._model.max_seq_length != self._limit:
+                self._model.max_seq_length = self._limit
             vectors = self._model.encode(
                 list(texts),
                 prompt=self._prefix,

@@ -32,6 +32,7 @@ from xrete.store import find_records, read_items
 from xrete.task import Objective
 from xrete.training.finetune import overrides
 from xrete.training.finetune.job import TrainerStep
+from xrete.training.finetune.network import Reader
 from xrete.training.finetune.objectives import OBJECTIVES, cosent
 from xrete.training.finetune.tuner import Tuner, trainable
 from xrete.training.team import Team
@@ -82,6 +83,18 @@ def test_shapes_give_the_targets_that_the_objective_names(toy: Open, name: str) 
 
 def test_every_objective_has_a_row() -> None:
     assert list(OBJECTIVES) == list(get_args(Objective))
+
+
+def test_queries_and_documents_are_trained_with_their_own_prompts(toy: Open, toy_encoder: Path) -> None:
+    model = xrete.load_model(f"hf:{toy_encoder}?query=w1 &document=w2 ", device="cpu")
+    encoder: Any = model.encoder
+    (stage,) = toy("search").card.recipes["toy"]
+    reader = Reader(encoder, stage, ("query", "document"), torch.device("cpu"))
+    tokens = reader.tokenise([(["w5"], ["w6"])], np.zeros(1))
+    expected = [encoder.tokenizer([text])["input_ids"] for text in ("w1 w5", "w2 w6")]
+    assert [side["input_ids"] for side in tokens.sides] == expected
+    record = tuned(model, toy("search"), *BRIEF)
+    assert record.model.prompts == {"query": "w1 ", "document": "w2 "}
 
 
 @pytest.mark.parametrize("name", ["pairs", "search"])

@@ -1,6 +1,9 @@
 """Folders as people have them: each gives the vectors of its own library, or one sentence that says what is wrong.
 
-Most are layouts in which a wrapper silently gave other vectors, here or elsewhere.
+Most are layouts in which a wrapper silently gave other vectors, here or elsewhere. Run as a script, this writes the
+table of docs/encoders.md::
+
+    python tests/unit/test_layouts.py
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,16 +27,26 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
-from sentence_transformers.sentence_transformer.modules import LSTM, LayerNorm, Pooling, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import (
+    LSTM,
+    LayerNorm,
+    Pooling,
+    StaticEmbedding,
+    WordEmbeddings,
+)
+from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from xrete import load_model, registry
 from xrete.encoding.export import export
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.model import wrap
+from xrete.model import Role, wrap
 from xrete.models.weights import folder_digest
 
+BEGIN, END = "<!-- measured: python tests/unit/test_layouts.py -->", "<!-- measured, end -->"
+PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
 TEXTS = [
+    "",
     "The cat sleeps on the warm roof.",
     "Die Katze schläft auf dem warmen Dach, und der Hund bellt im Garten.",
     "Кошка спит на тёплой крыше.",
@@ -86,9 +100,9 @@ def change_weights(file: Path, leave_out: str = "nothing") -> None:
     save_file({x: y + 0.01 for x, y in weights.items() if leave_out not in x}, file, metadata={"format": "pt"})
 
 
-def transformer(folder: Path) -> Path:
+def transformer(folder: Path, seed: int = 0) -> Path:
     """XLM-R, tiny and random, as `save_pretrained` writes it."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = transformers.XLMRobertaConfig(
         vocab_size=200, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
         max_position_embeddings=66,
@@ -137,13 +151,13 @@ def early(folder: Path) -> Path:
     return old
 
 
-def routed(folder: Path) -> Path:
+def routed(folder: Path, **options: Any) -> Path:
     routes: dict[str, Any] = {
-        name: [Transformer(str(transformer(folder / name)), max_seq_length=40), Pooling(WIDTH, "mean")]
-        for name in ("query_modules", "document_modules")
+        name: [Transformer(str(transformer(folder / name, seed)), max_seq_length=40), Pooling(WIDTH, "mean")]
+        for seed, name in enumerate(("query_modules", "document_modules"))
     }
     router = Router.for_query_document(**routes, default_route="document")
-    SentenceTransformer(modules=[router], device="cpu").save(str(folder / "st"))
+    SentenceTransformer(modules=[router], device="cpu", **options).save(str(folder / "st"))
     return folder / "st"
 
 
@@ -155,6 +169,16 @@ def static(*modules: Any) -> Build:
         return folder / "st"
 
     return build
+
+
+def words(folder: Path) -> Path:
+    """Vectors of words and an LSTM, which read texts without a transformer."""
+    torch.manual_seed(0)
+    known = sorted({word.lower() for text in TEXTS for word in text.split()})
+    vectors = np.random.default_rng(0).normal(size=(len(known), 16))
+    table = WordEmbeddings(WhitespaceTokenizer(known, stop_words=[]), vectors)
+    SentenceTransformer(modules=[table, LSTM(16, 8), Pooling(16, "max")], device="cpu").save(str(folder / "st"))
+    return folder / "st"
 
 
 def dense_before_pooling(folder: Path) -> Path:
@@ -218,6 +242,7 @@ def other(kind: str, folder: Path, model_class: str = "Model", **settings: Any) 
     return folder
 
 
+PROMPTS = {"query": "ask: ", "document": " tell,  ", "all": "same: "}
 LAYOUTS: dict[str, Build] = {
     "cls": lambda folder: saved(folder, Pooling(WIDTH, "cls")),
     "mean, normalize": lambda folder: saved(folder, Pooling(WIDTH, "mean"), Normalize()),
@@ -227,6 +252,13 @@ LAYOUTS: dict[str, Build] = {
     "a default prompt with blanks": lambda folder: saved(
         folder, Pooling(WIDTH, "mean"), prompts={"q": " ask:  "}, default_prompt_name="q"
     ),
+    "prompts of queries and documents": lambda folder: saved(folder, Pooling(WIDTH, "mean"), prompts=PROMPTS),
+    "the same, and a default": lambda folder: saved(
+        folder, Pooling(WIDTH, "cls"), prompts=PROMPTS, default_prompt_name="all"
+    ),
+    "prompts that are not pooled": lambda folder: saved(
+        folder, Pooling(WIDTH, "mean", include_prompt=False), prompts=PROMPTS, default_prompt_name="all"
+    ),
     "truncate_dim": lambda folder: saved(folder, Pooling(WIDTH, "mean"), Normalize(), truncate_dim=16),
     "truncate_dim, max": lambda folder: saved(folder, Pooling(WIDTH, "max"), truncate_dim=16),
     "do_lower_case": cased_down,
@@ -235,11 +267,15 @@ LAYOUTS: dict[str, Build] = {
     "processing_kwargs, no special tokens": with_settings(
         processing_kwargs={"text": {"add_special_tokens": False}}
     ),
-    "a setting that nobody knows": with_settings(query_length=9),
+    "a limit for queries alone": with_settings(query_length=9),
     "a tokenizer's limit": with_settings(max_seq_length=None, tokenizer_args={"model_max_length": 11}),
     "a chat template": chat_template,
     "the early layout": early,
     "a router": routed,
+    "a router with prompts": lambda folder: routed(folder, prompts=PROMPTS, default_prompt_name="all"),
+    "last token": lambda folder: saved(folder, Pooling(WIDTH, "lasttoken")),
+    "cls and max, joined": lambda folder: saved(folder, Pooling(WIDTH, ("cls", "max"))),
+    "words and an LSTM": words,
     "static embeddings": static(),
     "static embeddings, normalize": static(Normalize()),
     "adapters": lora,
@@ -253,32 +289,64 @@ LAYOUTS: dict[str, Build] = {
 }
 ITSELF = {
     "max", "dense, mean", "truncate_dim, max", "processing_kwargs, max_length",
-    "processing_kwargs, no special tokens", "a setting that nobody knows", "a chat template", "a router",
-    "static embeddings", "static embeddings, normalize", "CANINE",
+    "processing_kwargs, no special tokens", "a limit for queries alone", "a chat template", "a router",
+    "static embeddings", "static embeddings, normalize", "CANINE", "a router with prompts", "last token",
+    "cls and max, joined", "words and an LSTM", "prompts that are not pooled",
 }  # fmt: skip
 """Layouts that sentence-transformers itself runs."""
 
 
-def lowest_cosine(folder: Path) -> float:
-    """Returns the lowest cosine of a text's vector to the one that sentence-transformers gives."""
-    ours = load_model(f"st:{folder}", device="cpu").encode(TEXTS)
-    theirs = SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
-    assert ours.shape == theirs.shape
-    return float(cosines(ours, theirs).min())
+SIDES: dict[str, tuple[Role | None, str]] = {
+    "symmetric": (None, "encode"),
+    "queries": ("query", "encode_query"),
+    "documents": ("document", "encode_document"),
+}
 
 
-def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+def lowest_cosines(folder: Path) -> dict[str, float]:
+    """Returns the lowest cosine of a text's vector to sentence-transformers' own, for each side of `SIDES`.
+
+    A text of which sentence-transformers gives no direction must have none here.
+    """
+    model = load_model(f"st:{folder}", device="cpu")
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    lowest = {}
+    for side, (role, method) in SIDES.items():
+        expected = np.asarray(getattr(theirs, method)(TEXTS), dtype=np.float64)
+        vectors = model.for_task("", None, ("query", "document")).for_role(role).encode(TEXTS).astype(np.float64)
+        assert vectors.shape == expected.shape
+        known, has_direction = (
+            (norms > 0) & np.isfinite(norms) for norms in (np.linalg.norm(x, axis=1) for x in (vectors, expected))
+        )
+        assert known.tolist() == has_direction.tolist()
+        lowest[side] = float(cosines(vectors[has_direction], expected[has_direction]).min())
+    return lowest
+
+
+def cosines(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return np.asarray((first * second).sum(axis=1) / norms, dtype=np.float32)
+    return np.asarray((first * second).sum(axis=1) / norms)
+
+
+def row_of(name: str, folder: Path) -> str:
+    """Returns a layout's row of the table."""
+    numbers = " | ".join(f"{value:.6f}" for value in lowest_cosines(folder).values())
+    return f"| {name} | {'sentence-transformers' if name in ITSELF else 'XRETE'} | {numbers} |"
 
 
 @pytest.mark.filterwarnings("ignore:.*engine does not know.*:UserWarning")
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_vectors_are_those_of_sentence_transformers(name: str, tmp_path: Path) -> None:
     folder = LAYOUTS[name](tmp_path)
-    assert lowest_cosine(folder) > 0.99999
+    lowest = lowest_cosines(folder)
+    assert min(lowest.values()) > 0.99999, lowest
     encoder = load_model(f"st:{folder}", device="cpu").encoder
     assert (type(encoder).__name__ == "PlainSentenceTransformer") is (name in ITSELF)
+    if PAGE.is_file():  # these tests may have been copied out of their checkout
+        (row,) = (line for line in PAGE.read_text("utf-8").splitlines() if line.startswith(f"| {name} |"))
+        written = [float(cell) for cell in row.split("|")[3:6]]
+        np.testing.assert_allclose(written, list(lowest.values()), atol=2e-6)
+        assert ("sentence-transformers" in row) is (name in ITSELF)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +395,28 @@ def test_no_more_is_read_than_there_are_positions_for(tmp_path: Path) -> None:
     short = SentenceTransformer(str(folder), device="cpu").encode(TEXTS[:4])
     np.testing.assert_allclose(vectors[:4], short, atol=1e-5)
     encoder: Any = model.encoder
-    assert encoder.truncated(TEXTS).tolist() == [False] * 15 + [True]
+    assert encoder.truncated(TEXTS).tolist() == [False] * 16 + [True]
+
+
+def test_a_passage_is_a_document(tmp_path: Path) -> None:
+    """As sentence-transformers documents it; version 6.2 puts nothing before documents of such a folder."""
+    folder = saved(tmp_path, Pooling(WIDTH, "mean"))
+    edit(folder / "config_sentence_transformers.json", prompts={"query": "q: ", "passage": "p: ", "corpus": "c: "})
+    assert registry.request_model(f"st:{folder}").identity.prompts == {"query": "q: ", "document": "p: "}
+
+
+def test_prompts_of_queries_and_documents_are_exported(tmp_path: Path) -> None:
+    transformer(tmp_path / "model")
+    model = load_model(f"hf:{tmp_path / 'model'}?prefix=a: &document=d, ", device="cpu")
+    export(model.encoder, tmp_path / "out")
+    theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu")
+    seen = model.for_task("lareqa", "Retrieval", ("query", "document"))
+    methods: dict[Role | None, Any] = {
+        None: theirs.encode, "query": theirs.encode_query, "document": theirs.encode_document
+    }  # fmt: skip
+    for role, encode in methods.items():
+        np.testing.assert_allclose(seen.for_role(role).encode(TEXTS), encode(TEXTS), atol=1e-5)
+    assert registry.request_model(f"st:{tmp_path / 'out'}").identity.prompts == {"document": "d, "}
 
 
 # Damaged and foreign folders
@@ -624,3 +713,25 @@ def test_a_bare_task_of_mteb_gets_a_hint() -> None:
         registry.task("STS17")
     with pytest.raises(UsageError, match=r"unknown task 'Tatoeba'; did you mean tatoeba\? .* mteb:Tatoeba\)$"):
         registry.task("Tatoeba")
+
+
+def write_table() -> None:
+    """Measures all layouts, and writes their table into the page."""
+    rows = ["| layout | run by | symmetric | queries | documents |", "| --- | --- | --: | --: | --: |"]
+    with TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+        places = {name: build(Path(folder) / str(number)) for number, (name, build) in enumerate(LAYOUTS.items())}
+        rows += [row_of(name, place) for name, place in places.items()]
+        refused = ["| layout | what is said |", "| --- | --- |"]
+        for number, (name, (build, _, _)) in enumerate(REFUSED.items()):
+            place = build(Path(folder) / f"refused{number}")
+            try:
+                load_model(f"st:{place}", device="cpu").encode(TEXTS)
+            except XreteError as error:
+                refused.append(f"| {name} | {str(error).replace(str(place), 'FOLDER')} |")
+    before, begin, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text("\n".join([f"{before}{begin}", *rows, "", *refused, f"{END}{after}"]), "utf-8")
+
+
+if __name__ == "__main__":
+    write_table()

@@ -278,6 +278,7 @@ def test_models_with_known_scores(most: int, candidates: int) -> None:
         ({"ids": ["q0", "q0"]}, "query 'q0' occurs twice"),
         ({"ids": ["q0"]}, "2 queries with 1 names and 2 lists of answers"),
         ({"queries": ["a", None]}, "'query' of item 2 is None, which is no text"),
+        ({"queries": ["a", "b\udc00c"]}, r"'query' of item 2 holds \\udc00, half of a pair, which is no character"),
         ({"relevant": [["c0"], ["c1", "c1"]]}, "query 'q1' names a right candidate twice"),
         ({"relevant": [["c0"], []]}, "query 'q1' has no right candidate"),
         ({"relevant": [["c0"], ["c9"]]}, "query 'q1' asks for 'c9', which is not among the candidates"),

@@ -378,6 +378,13 @@ def test_items_without_a_key(tmp_path: Path) -> None:
         ("xcopa", "et", "xcopa/data/et/test.et.jsonl", {**copa(1), "premise": None}, "'first' of item 2 is None"),
         ("xcopa", "et", "xcopa/data/et/test.et.jsonl", {**copa(1), "choice2": 5}, "'choice2' of item 2 is 5"),
         ("xcopa", "et", "xcopa/data/et/test.et.jsonl", {**copa(1), "label": [0]}, r"label of item 2 is \[0\]"),
+        (
+            "xcopa",
+            "et",
+            "xcopa/data/et/test.et.jsonl",
+            {**copa(1), "premise": "a\ud83d"},
+            r"'first' of item 2 holds \\ud83d, half of a pair, which is no character",
+        ),
         ("multiarc", "de", "multiarc/dataset_de_test.json", {**review(1), "review_title": None}, "is None, which"),
         ("multieurlex", "de", "multieurlex/test.jsonl", {**law(1), "text": {"de": 5}}, "'first' of item 2 is 5"),
     ],

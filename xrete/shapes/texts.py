@@ -82,16 +82,23 @@ class Texts:
 
 
 def check_texts(name: str, column: Iterable[object]) -> None:
-    """Makes sure that a column holds text only: JSON and the hub have null and numbers too, and NUL bytes.
+    """Makes sure that a column holds text only: JSON and the hub have null, numbers, NUL and surrogates, too.
 
     Raises:
-        ValueError: a value is no text, or holds a NUL byte.
+        ValueError: a value is no text, or holds what is no character.
     """
     for row, value in enumerate(column, start=1):
         if not isinstance(value, str):
             raise ValueError(f"{name!r} of item {row} is {value!r}, which is no text")
         if "\0" in value:
             raise ValueError(f"{name!r} of item {row} holds a NUL byte")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(value[error.start]):04x}"
+            raise ValueError(
+                f"{name!r} of item {row} holds {half}, half of a pair, which is no character"
+            ) from None
 
 
 def pick(column: Sequence[Any], rows: Sequence[int]) -> list[Any]:
