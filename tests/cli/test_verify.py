@@ -107,10 +107,10 @@ def test_a_pattern_may_find_the_items_too(xrete: Xrete, results: Path) -> None:
         (
             ["--sample", "2"],
             2,
-            "--sample '2' is no share of the items; write a percentage above 0, as in --sample 2%",
+            "--sample '2' is not a share of the items; give a percentage above 0, as in --sample 2%",
         ),
-        (["--sample", "0%"], 2, "--sample '0%' is no share"),
-        (["--sample", "101%"], 2, "--sample '101%' is no share"),
+        (["--sample", "0%"], 2, "--sample '0%' is not a share"),
+        (["--sample", "101%"], 2, "--sample '101%' is not a share"),
     ],
 )
 def test_wrong_usage_is_said(xrete: Xrete, results: Path, arguments: list[str], code: int, says: str) -> None:

@@ -241,7 +241,7 @@ def test_a_sound_task(offer: Offer) -> None:
         (other_card(protocols=("zero-shot", "fine-tune")), "'recipes' and the protocol 'fine-tune' go together"),
         (other_card(protocols=("prompt",), prompt=PROMPT), "the shape is one for the protocol 'prompt'"),
         (other_card(protocols=("zero-shot", "probe")), "the shape is one for the protocol 'probe'"),
-        (other_card(licence=""), "licence, citation and layout are said"),
+        (other_card(licence=""), "licence, citation and layout are given"),
         (other_card(hub=HubData(repo="mine/mine", revision="main")), "the hub revision is a full commit"),
         (other_card(counts={"dev": 3}), "counts are of known splits"),
         (other_card(splits=(), counts={}), "counts are of known splits"),

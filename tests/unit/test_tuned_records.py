@@ -97,7 +97,7 @@ def test_recipe_seeds_and_spread_are_seen(make_tuned: MakeTuned) -> None:
     assert "² fine-tuned by recipe translate-train on all languages, seeds 1, 2<br>" in text
     assert "mbert (trained on en, LoRA 4)" in text
     assert "¹ fine-tuned by recipe translate-train on en, seed 1<br>" in text
-    assert "what another seed of training changes is not in them" in text
+    assert "they leave out how much another training seed changes" in text
     rows = list(csv.DictReader(io.StringIO(to_csv([made]))))
     kept = [(x["label"], x["recipe"], x["recipe_changes"], x["seeds"], x["spread"]) for x in rows]
     assert kept == [

@@ -147,7 +147,7 @@ def test_a_probe_with_other_settings_is_caught(probed: Path, how: Change, tmp_pa
     for file in probed.parent.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     found = change(tmp_path / probed.name, how, sealed=True)
-    assert "named for another model, other data or other settings" in wrong(found)["file name"]
+    assert "that of another model, other data or other settings" in wrong(found)["file name"]
 
 
 def test_a_probe_without_a_key_is_taken_at_its_name(probed: Path, tmp_path: Path) -> None:
@@ -226,12 +226,16 @@ CHANGES = {
         "groups.head is taken over xyz",
     ),
     "metric": (put("metric", value="accuracy_en2xx"), "scores", "languages.deu.score is "),
-    "unknown metric": (put("metric", value="magic"), "scores", "metric is 'magic', which shape bitext has not"),
+    "unknown metric": (
+        put("metric", value="magic"),
+        "scores",
+        "metric is 'magic', which shape bitext does not have",
+    ),
     "shape": (put("shape", value="magic"), "scores", "unknown shape 'magic'"),
     "model": (put("model", "name", value="other-words"), "file name", "other-words"),
-    "revision": (put("model", "revision", value="2"), "file name", "named for another model"),
-    "prefix": (put("model", "prefix", value="query: "), "file name", "named for another model"),
-    "precision": (put("environment", "dtype", value="float16"), "file name", "named for another model"),
+    "revision": (put("model", "revision", value="2"), "file name", "that of another model"),
+    "prefix": (put("model", "prefix", value="query: "), "file name", "that of another model"),
+    "precision": (put("environment", "dtype", value="float16"), "file name", "that of another model"),
     "seed": (put("environment", "seed", value=43), "file name", "other settings"),
     "task": (put("task", value="flores"), "file name", "flores.zero-shot.mini."),
     "data": (put("data", "fingerprint", value="0" * 64), "file name", "other data"),

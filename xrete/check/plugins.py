@@ -166,7 +166,7 @@ def check_card(card: TaskCard) -> Iterator[RuleFinding]:
         if name in card.protocols and card.shape in SHAPES:
             fits = protocol.fits(load_shape(card.shape))
             yield RuleFinding(f"the shape is one for the protocol '{name}'", fits, f"{card.shape} is not")
-    yield RuleFinding("licence, citation and layout are said", all((card.licence, card.citation, card.layout)))
+    yield RuleFinding("licence, citation and layout are given", all((card.licence, card.citation, card.layout)))
     pinned = card.hub is None or re.fullmatch(r"[0-9a-f]{40}", card.hub.revision) is not None
     yield RuleFinding("the hub revision is a full commit", pinned, card.hub.revision if card.hub else "")
     splits = [x for x in card.counts if x not in (*card.splits, *card.training)]

@@ -91,7 +91,7 @@ class Case:
         """The metrics that the record holds, the headline one first; what another version dropped is left out."""
         known = self.shape.metrics
         if self.record.metric not in known:
-            raise XreteError(f"metric is {self.record.metric!r}, which shape {self.record.shape} has not")
+            raise XreteError(f"metric is {self.record.metric!r}, which shape {self.record.shape} does not have")
         held = {name for score in self.record.languages.values() for name in score.variants}
         return {name: known[name] for name in (self.record.metric, *sorted(held)) if name in known}
 
@@ -170,7 +170,7 @@ def _file_name(case: Case) -> Iterator[str]:
     record = case.record
     named = FILE_NAME.fullmatch(case.path.name)
     if not named:
-        raise UncheckedError("the file was renamed; its name would tie model, data and settings to each other")
+        raise UncheckedError("the file was renamed; only its original name ties model, data and settings together")
     key = named[2]
     alone = record.protocol in PROTOCOLS and load_protocol(record.protocol).SELF_CONTAINED
     if record.key or alone:
@@ -182,8 +182,8 @@ def _file_name(case: Case) -> Iterator[str]:
     slot = Slot(folder, record.model.name, record.task, record.protocol, record.data.source, key)
     if slot.record_file.name != case.path.name:
         yield (
-            f"the file was named for another model, other data or other settings than the record says: "
-            f"{record.model.name} with all that it says would be {slot.record_file.name}"
+            f"the file's name is that of another model, other data or other settings than the record's: for "
+            f"{record.model.name} as the record has it, it would be {slot.record_file.name}"
         )
 
 
@@ -196,7 +196,7 @@ def _means(case: Case) -> Iterator[str]:
     for name, group in record.groups.items():
         absent = [language for language in group.languages if language not in record.languages]
         if absent:
-            yield f"groups.{name} is taken over {absent[0]}, which languages has not"
+            yield f"groups.{name} is taken over {absent[0]}, which is not in languages"
         elif not isinstance(case.shape, JointShape):
             yield from _differences(f"groups.{name}", group, _mean([record.languages[x] for x in group.languages]))
 

@@ -79,7 +79,9 @@ class Models:
         read = card.name, card.mteb_type, roles_of(load_shape(card.shape))
         here = request.identity.limited(asked.max_length).for_task(*read)  # a task may want a model to read less
         if here.kind == "chat":
-            raise UncheckedError(f"{asked.name} answers in words, which are not asked for again: they cost money")
+            raise UncheckedError(
+                f"{asked.name} is a chat model, whose answers cost money and are not asked for again"
+            )
         for name in ("revision", "pooling", "prefix", "prompts", "max_length"):
             if getattr(here, name) != getattr(asked, name):
                 raise XreteError(
@@ -188,7 +190,7 @@ class Sample:
         if named and named[2] != key:
             raise XreteError(
                 "the file's name was made from other data to train on or other settings (such as "
-                "--train-languages) than can be had here"
+                "--train-languages) than are available here"
             )
 
     def _choose(self, case: Case) -> list[str]:

@@ -21,12 +21,10 @@ def compare(
         list[Path] | None,
         typer.Option("--results", help="A results folder; may be repeated.", show_default="results"),
     ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", help="Another metric of the records than their headline one.")
-    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="A metric other than the headline metric.")] = None,
     data: Annotated[
         DataKind | None,
-        typer.Option("--data", help="Records of real data or of the mini sample; real where there are any."),
+        typer.Option("--data", help="Records of real data or of the mini sample; default: real data, if any."),
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How it is written.")] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Writes to this file.")] = None,

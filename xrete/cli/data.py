@@ -50,7 +50,7 @@ def fetch(task: TaskName, plugin: options.Plugin = None) -> None:
 
     card = registry.task(task).card
     if card.hub is None:
-        raise UsageError(f"{task} is on no hub; put the upstream files into a folder: {card.layout}")
+        raise UsageError(f"{task} is not on the hub; put the upstream files into a folder: {card.layout}")
     typer.echo(Hub(card.hub).folder)
 
 

@@ -14,7 +14,7 @@ def export(
     model: Annotated[str, typer.Argument(help="NAME or NAME:CHECKPOINT.")],
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     dtype: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="What the weights are stored in.")
+        Literal["float32", "bfloat16", "float16"], typer.Option("--dtype", help="Number format of the weights.")
     ] = "float32",
     plugin: options.Plugin = None,
 ) -> None:

@@ -31,18 +31,16 @@ Plugin = Annotated[
     list[Path] | None,
     typer.Option("--plugin", callback=_load_plugins, help="A Python file with tables TASKS or MODELS; repeatable."),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Machine-readable lines on standard output, nothing else there.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines on standard output, and nothing else there.")]
 Device = Annotated[str, typer.Option("--device", callback=_known_device, help="auto, cpu, cuda, cuda:1, mps.")]
 Data = Annotated[
     str, typer.Option("--data", help="auto, hub, mini, or a folder of upstream files ('xrete data where TASK').")
 ]
 Languages = Annotated[
-    str | None, typer.Option("--languages", help="Only these, with commas: sw,de finds swh and deu_Latn too.")
+    str | None, typer.Option("--languages", help="Only these languages; sw,de selects swh and deu_Latn too.")
 ]
 Split = Annotated[
-    str | None, typer.Option("--split", help="One of the task's splits; else the first that is there.")
+    str | None, typer.Option("--split", help="One of the task's splits; default: the first one available.")
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first N items of each language; kept out of reports.")

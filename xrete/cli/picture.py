@@ -35,14 +35,19 @@ def picture(
     sentences: Annotated[int, typer.Option("--sentences", min=3, help="Most sentences in a picture.")] = 60,
     most: Annotated[
         int,
-        typer.Option("--most-languages", min=2, max=28, help="Most languages; drawn, English always among them."),
+        typer.Option(
+            "--most-languages",
+            min=2,
+            max=28,
+            help="Most languages to draw at random; English is always among them.",
+        ),
     ] = 20,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     seed: Annotated[int, typer.Option("--seed", help="For the sample and for t-SNE.")] = 42,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep embeddings on disk.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep embeddings on disk.")] = False,
     no_text: Annotated[
         bool,
-        typer.Option("--no-text", help="Name sentences by their numbers, where their words may not be shared."),
+        typer.Option("--no-text", help="Show numbers in place of sentences, which may not be shared."),
     ] = False,
     plugin: options.Plugin = None,
     json_: options.Json = False,

@@ -18,12 +18,14 @@ def pretrain(
     preset: Annotated[
         str | None, typer.Option("--preset", help="Named settings: mini, small, paper, official.")
     ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings, over the preset.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="TOML file of settings, which override the preset.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value, over the file; repeatable.")
+        list[str] | None, typer.Option("--set", help="key.path=value, which overrides the file; repeatable.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; else checkpoints/ and the preset's name.")
+        Path | None, typer.Option("--out", help="Folder of the run; default: checkpoints/PRESET.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--fresh", help="Go on with the run in the folder, or throw it away.")
@@ -32,7 +34,7 @@ def pretrain(
         Path | None, typer.Option("--sweep", help="TOML file of variants and seeds; each gets a run in the folder.")
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print all settings, every value explained, and do nothing.")
+        bool, typer.Option("--explain", help="Print all settings, each explained, and do nothing else.")
     ] = False,
     plugin: options.Plugin = None,
     json_: options.Json = False,

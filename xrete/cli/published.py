@@ -33,7 +33,7 @@ def mteb(
         "results/mteb"
     ),
     commit: Annotated[
-        str | None, typer.Option("--commit", help="The results' commit, where PATH is no clone that says it.")
+        str | None, typer.Option("--commit", help="Commit of the results, if PATH is not a git clone.")
     ] = None,
 ) -> None:
     """Read MTEB's results for Tatoeba, FLORES (to English) and STS17 (MultiSTS), whose numbers are the same here.

@@ -31,40 +31,39 @@ REFERENCES = ("paper", "mteb")
 def report(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(help="Results folders; every record below them counts.", show_default="results"),
+        typer.Argument(help="Results folders; all records below them are read.", show_default="results"),
     ] = None,
     results: Annotated[
-        list[Path] | None, typer.Option("--results", help="The same as an option, as 'xrete run' has it.")
+        list[Path] | None,
+        typer.Option("--results", help="Results folder, the same as the argument; may be repeated."),
     ] = None,
     table: Annotated[
         View | None,
-        typer.Option("--table", help="Which table; 'ablation' is both ablations.", show_default="main"),
+        typer.Option("--table", help="Which table; 'ablation' prints both ablation tables.", show_default="main"),
     ] = None,
     format_: Annotated[
         Format,
-        typer.Option("--format", help="How it is written; html is a page, hub a model card for each model."),
+        typer.Option("--format", help="Output format; html is a page, hub a model card for each model."),
     ] = "table",
     task: Annotated[list[str] | None, typer.Option("--task", help="Only this task; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option("--model", help="Only this model; may be repeated.")] = None,
     protocol: Annotated[
-        list[str] | None, typer.Option("--protocol", help="Only this protocol; several stand side by side.")
+        list[str] | None, typer.Option("--protocol", help="Only this protocol; may be repeated.")
     ] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", help="Another metric of the records than their headline one.")
-    ] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="A metric other than the headline metric.")] = None,
     reference: Annotated[
         str | None,
         typer.Option(
             "--reference",
-            help="Adds what was published: paper, mteb, or both with a comma; and whether ours reproduce it.",
+            help="Adds published numbers (paper, mteb or paper,mteb), and whether ours reproduce them.",
         ),
     ] = None,
     data: Annotated[
         DataKind | None,
-        typer.Option("--data", help="Records of real data or of the mini sample; real where there are any."),
+        typer.Option("--data", help="Records of real data or of the mini sample; default: real data, if any."),
     ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Shows 95 % intervals in every table.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Writes to this file; html, hub: folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write to; for html and hub, a folder.")] = None,
 ) -> None:
     """Leaderboards from records: tables, a page, cards for the hub.
 

@@ -27,7 +27,9 @@ def verify(
         str | None, typer.Option("--sample", help="Encodes this share of the items again, as in 2%.")
     ] = None,
     data: options.Data = "auto",
-    seed: Annotated[int | None, typer.Option("--seed", help="Of the sample; else another one each time.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of the sample; default: a new one each time.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     plugin: options.Plugin = None,
     json_: options.Json = False,
@@ -60,7 +62,7 @@ def _share(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)%", text.strip())
     if not match or not 0 < float(match[1]) <= 100:
         raise UsageError(
-            f"--sample '{text}' is no share of the items; write a percentage above 0, as in --sample 2%"
+            f"--sample '{text}' is not a share of the items; give a percentage above 0, as in --sample 2%"
         )
     return float(match[1]) / 100
 

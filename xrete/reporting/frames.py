@@ -24,7 +24,7 @@ def leaderboard(*folders: str | Path, published: bool = False) -> pd.DataFrame:
     the one with the most languages speaks for it.
 
     Args:
-        folders: Results folders; every record below them counts.
+        folders: Results folders; all records below them are read.
         published: With the numbers that come with XRETE (MTEB's, the paper's) and those imported into the folders.
 
     Returns:

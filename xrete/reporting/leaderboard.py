@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Mark = Literal["best", "second"]
 Origin = Literal["measured", "paper", "mteb"]
 Status = Literal["reproduced", "differs", "not reproducible", "not comparable", "not measured"]
-"""What became of a published number. Where nobody can measure it again, it is not reproducible."""
+"""Status of a published number. Where nobody can measure it again, it is not reproducible."""
 
 NOT_RUN = "not run"
 NOT_SCORED = "language not scored"

@@ -13,7 +13,7 @@ from xrete.record import FineTuning, Record
 from xrete.training.finetune import overrides
 
 TRAINABLE = "with-training-data"
-"""The group of languages that can be trained on, of tasks that have not such data in all."""
+"""The group of languages that can be trained on, of tasks without training data in some languages."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ MINI_REMARK = (
     "real tasks."
 )
 TUNED_REMARK = (
-    "Of fine-tuned models, intervals, ranks and p-values are over items: "
-    "what another seed of training changes is not in them."
+    "Intervals, ranks and p-values of fine-tuned models are over items: "
+    "they leave out how much another training seed changes."
 )
 PROTOCOLS = {
     "fine-tune": "the whole model is trained on the task",
