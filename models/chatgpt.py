@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from xrete.errors import UsageError, XreteError
+from xrete.files import parse_json
 from xrete.model import ChatIdentity, ChatModel, LoadOptions, ModelCard, ModelIdentity
 
 URL = "https://api.openai.com/v1"
@@ -104,7 +105,7 @@ def _read(options: LoadOptions) -> tuple[str, dict[str, Any]]:
 def _value(text: str) -> Any:
     """Reads a number, true, false or null, and takes everything else as text."""
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 

@@ -82,8 +82,8 @@ def read_model(path: Path) -> ModelFile:
     Raises:
         DataError: it is something else, a newer version, or cut short.
     """
-    reader = _Reader(path)
     try:
+        reader = _Reader(path)
         magic, _ = reader.numbers("4sI")
         hidden, layers, heads, ffn, vocabulary, positions, types, epsilon, block = reader.numbers("7ifi")
         if magic != b"E5S1" or block != 32:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xrete.errors import XreteError
+from xrete.errors import DataError, XreteError
 from xrete.model import SENTENCE, Encoder, LoadOptions, ModelCard, ModelIdentity
 from xrete.quiet import quiet
 
@@ -238,7 +238,7 @@ def first_sentence(error: Exception) -> str:
 
 def max_length(folder: Path) -> int | None:
     """Returns how many tokens the model in a folder reads, special tokens included; None where it says no limit."""
-    limit = settings(_tokenizer_folder(folder), "tokenizer_config.json").get("model_max_length")
+    limit = _number(_tokenizer_folder(folder), "tokenizer_config.json", "model_max_length")
     limits = [value for value in (positions(folder), limit) if value and value < 10**9]  # 10**30 stands for none
     return min(limits, default=None)
 
@@ -249,8 +249,22 @@ def positions(folder: Path) -> int | None:
     RoBERTa's kin number positions from the padding id on, so the first rows of their table are never used.
     """
     base = base_of(folder)
-    config = settings(base.folder if base else folder, "config.json")
-    rows: int | None = config.get("max_position_embeddings")
-    if rows and any(kin in config.get("model_type", "") for kin in ("roberta", "camembert", "mpnet", "xmod")):
-        rows -= config.get("pad_token_id", 1) + 1
+    place = base.folder if base else folder
+    rows = _number(place, "config.json", "max_position_embeddings")
+    kind = str(settings(place, "config.json").get("model_type", ""))
+    if rows and any(kin in kind for kin in ("roberta", "camembert", "mpnet", "xmod")):
+        padding = _number(place, "config.json", "pad_token_id")
+        rows -= (1 if padding is None else padding) + 1
     return rows if rows and rows > 0 else None
+
+
+def _number(folder: Path, name: str, key: str) -> int | None:
+    """Returns a whole number of a folder's settings; None where there is none.
+
+    Raises:
+        DataError: it is something else.
+    """
+    value = settings(folder, name).get(key)
+    if value is None or (isinstance(value, int | float) and float(value).is_integer()):
+        return None if value is None else int(value)
+    raise DataError(f"{folder / name}: {key} is {value!r}, not a whole number; fetch the model again")

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.files import digest, file_digest, read_text
+from xrete.files import digest, file_digest, parse_json, read_text
 
 MODULES = "modules.json"
 """What sentence-transformers lists a model's modules in."""
@@ -236,7 +236,7 @@ def settings(folder: Path, name: str) -> Any:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(read_text(path, kind="model file"))
+        content = parse_json(read_text(path, kind="model file"))
         if name != MODULES and not isinstance(content, dict):
             raise DataError(f"{path}: not a JSON object; fetch the model again")
         return content
@@ -248,11 +248,15 @@ def list_modules(folder: Path) -> list[dict[str, str]]:
     """Reads `modules.json`; empty where there is none.
 
     Raises:
-        DataError: it is no list of modules with a type and a path.
+        DataError: it is no list of modules with a type and a path, or names a class that is not one of
+            sentence-transformers, whose early versions run whatever Python code a folder names.
     """
     modules = settings(folder, MODULES)
     listed = modules if isinstance(modules, list) else [modules] if modules else []
-    if not all(isinstance(x, dict) and {"type", "path"} <= x.keys() for x in listed):
-        file = folder / MODULES
+    file = folder / MODULES
+    if not all(isinstance(x, dict) and all(isinstance(x.get(k), str) for k in ("type", "path")) for x in listed):
         raise DataError(f"{file} is no list of modules with type and path; fetch the model again")
+    for kind in (module["type"] for module in listed):
+        if not kind.startswith("sentence_transformers."):
+            raise DataError(f"{file} names {kind}: code of a model is never run; take a model without such modules")
     return listed

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import platformdirs
 
@@ -173,6 +175,39 @@ def decode(path: Path, raw: bytes) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Reads JSON; a depth or a number that Python refuses is a `json.JSONDecodeError` like any other damage.
+
+    Raises:
+        json.JSONDecodeError: it is not JSON, or not to be read.
+        UnicodeDecodeError: bytes are not UTF-8.
+    """
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", "", 0) from None
+    except ValueError:  # of a whole number with more than 4,300 digits
+        raise json.JSONDecodeError("a number with thousands of digits", "", 0) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Reads TOML; a depth or a number that Python refuses is a `tomllib.TOMLDecodeError` like any other damage.
+
+    Raises:
+        tomllib.TOMLDecodeError: it is not TOML, or not to be read.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
+    except ValueError:
+        raise tomllib.TOMLDecodeError("a number with thousands of digits") from None
 
 
 def digest(parts: Iterable[str | bytes]) -> str:

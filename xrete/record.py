@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from xrete.errors import DataError, NewerRecordError, RecordError
-from xrete.files import file_digest, read_text, write_text
+from xrete.files import file_digest, parse_json, read_text, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -349,7 +349,7 @@ def read_content(path: Path) -> dict[str, Any]:
         RecordError: missing, not JSON, or of a newer schema, which is named.
     """
     try:
-        content: Any = json.loads(read_text(path, kind="record"))
+        content: Any = parse_json(read_text(path, kind="record"))
     except json.JSONDecodeError as error:
         raise RecordError(
             f"{path} is not a record: not JSON at line {error.lineno}; restore or remove it"

@@ -62,7 +62,7 @@ class PluginEntry:
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(import_module(module), attribute)
-        except Exception as error:  # whatever a foreign module raises, the other plugins go on
+        except (Exception, SystemExit) as error:  # whatever a foreign module raises, the other plugins go on
             reason = f"{type(error).__name__}: {error}"
             raise XreteError(f"plugin '{self.name}' from {self.origin} does not load: {reason}") from error
 
@@ -86,12 +86,14 @@ def add_plugin_file(path: Path) -> None:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file may raise anything
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UsageError(f"plugin file {path} does not load: {type(error).__name__}: {error}") from error
     tables: dict[PluginKind, Mapping[str, Any]] = {
         "tasks": getattr(module, "TASKS", {}),
         "models": getattr(module, "MODELS", {}),
     }
+    if not all(isinstance(table, Mapping) for table in tables.values()):
+        raise UsageError(f"plugin file {path}: TASKS and MODELS must be tables of names to plugins")
     if not any(tables.values()):
         raise UsageError(f"plugin file {path} has neither a table TASKS nor a table MODELS")
     plugin_files[path.resolve()] = tables

@@ -35,6 +35,9 @@ WEIGHTS = ".weights"
 PICTURE = "picture.json"
 """What `xrete picture` calls the numbers of its pictures."""
 
+MOST_ITEMS = 10**7
+"""Of a record; the largest tasks have some hundred thousand."""
+
 _PAPER_TABLE = re.compile(r"table-\d+\.json")
 
 
@@ -148,14 +151,25 @@ def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray
     """Reads a record's items by language: columns [n], or [n, k], by name.
 
     Raises:
-        RecordError: the file is missing or is not the one that the record was written with.
+        RecordError: the file is missing, is not the one that the record was written with, or holds no items.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(find_items(record_file, record))
-    languages = table["language"].combine_chunks().dictionary_encode()
-    rows = languages.indices.to_numpy()
-    columns = {name: table[name].to_numpy() for name in table.column_names if name != "language"}
+    file = find_items(record_file, record)
+    try:
+        source = pq.ParquetFile(file)
+        stored, said = source.metadata.num_rows, record.items.rows if record.items else 0
+        if stored != said or stored > MOST_ITEMS:  # looked at before they are read: they may unpack to anything
+            raise RecordError(f"{record_file}: items.rows is {said}, {file.name} has {stored}; run it again")
+        table = source.read()
+        languages = table["language"].combine_chunks().dictionary_encode()
+        rows = languages.indices.to_numpy()
+        columns = {name: table[name].to_numpy() for name in table.column_names if name != "language"}
+        if not columns:
+            raise RecordError(f"{file} has no column but the language; run it again")
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise RecordError(f"{file} holds no items ({' '.join(str(error).split())}); run it again") from error
     return {
         language: {name: column[rows == place] for name, column in columns.items()}
         for place, language in enumerate(languages.dictionary.to_pylist())
@@ -169,7 +183,16 @@ def find_records(results: Path) -> Iterator[Path]:
     fine-tuned models settings: all these are none.
     """
     files = sorted(results.rglob("*.json"))
-    return (file for file in files if not (file.name == PICTURE or _is_paper_table(file) or _is_of_model(file)))
+    return (
+        file
+        for file in files
+        if not (file.name == PICTURE or _is_paper_table(file) or _is_of_model(file) or _is_special(file))
+    )
+
+
+def _is_special(file: Path) -> bool:
+    """Returns whether it is a pipe (which a reader would wait for), a device or a folder."""
+    return file.exists() and not file.is_file()
 
 
 def _is_of_model(file: Path) -> bool:

@@ -30,7 +30,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 import xrete
 from xrete.errors import UsageError, XreteError
-from xrete.files import atomic_folder, file_digest, read_text, write_text
+from xrete.files import atomic_folder, file_digest, parse_json, read_text, write_text
 from xrete.training.team import Team
 
 from .config import Config
@@ -216,7 +216,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         XreteError: it is damaged, or of a newer version.
     """
     try:
-        state: dict[str, Any] = json.loads(read_text(folder / STATE, kind="checkpoint"))
+        state: dict[str, Any] = parse_json(read_text(folder / STATE, kind="checkpoint"))
         if state["schema"] != SCHEMA:
             raise XreteError(f"checkpoint {folder} has schema {state['schema']}, this version reads {SCHEMA}")
         file = folder / TENSORS

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xrete.errors import UsageError, unknown_name
-from xrete.files import read_text
+from xrete.files import parse_toml, read_text
 
 from .corpora import DataConfig
 
@@ -398,14 +398,14 @@ def _toml(value: Any) -> str:
 
 def _open(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_text(file, kind="config file"))
+        return parse_toml(read_text(file, kind="config file"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is not TOML: {error}") from None
 
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 

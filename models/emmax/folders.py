@@ -8,7 +8,6 @@ checkpoints/RUN/corpora/              the prepared text, and the tokenizer of an
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from xrete.errors import DataError, UsageError
-from xrete.files import read_text
+from xrete.files import parse_json, read_text
 
 from ..weights import named_folder
 
@@ -61,7 +60,7 @@ def best_of(run: Path) -> str | None:
     """Returns the name of a run's best checkpoint by held-out retrieval, as the newest that can be read says."""
     for folder in reversed(checkpoints(run)):
         with suppress(DataError, ValueError, KeyError):
-            name = json.loads(read_text(folder / STATE))["best"]
+            name = parse_json(read_text(folder / STATE))["best"]
             return name if name and (run / name).is_dir() else None
     return None
 

@@ -20,7 +20,7 @@ from rich.table import Table
 
 import xrete
 from xrete.errors import XreteError
-from xrete.files import write_text
+from xrete.files import parse_json, write_text
 from xrete.training.team import Team
 
 from .alarms import Alarms
@@ -291,7 +291,7 @@ def _entries(file: Path) -> Iterator[dict[str, Any]]:
     """Yields the lines of a log but for one that was being written when the run was killed."""
     for line in file.read_text("utf-8").splitlines():
         with suppress(ValueError):
-            yield json.loads(line)
+            yield parse_json(line)
 
 
 def _is_done(entry: dict[str, Any], progress: RunProgress) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xrete.files import parse_json
 from xrete.reporting.pictures import COLOURS, STYLE, save
 
 from .folders import PHASES
@@ -37,7 +37,7 @@ def draw(log: Path, folder: Path) -> list[Path]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    entries = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    entries = [parse_json(line) for line in log.read_text("utf-8").splitlines()]
     steps = [entry for entry in entries if entry["event"] == "step"]
     starts = _starts(steps)
     files: list[Path] = []

@@ -31,7 +31,7 @@ from rich.table import Table
 from scipy import stats
 
 from xrete.errors import UsageError
-from xrete.files import atomic_folder, read_text, write_text
+from xrete.files import atomic_folder, parse_json, parse_toml, read_text, write_text
 from xrete.model import PretrainOptions
 
 from .checkpoint import leaves
@@ -68,7 +68,7 @@ def load(file: Path) -> Sweep:
         UsageError: it is missing, no TOML, or has other keys.
     """
     try:
-        return Sweep.model_validate(tomllib.loads(read_text(file, kind="sweep file")))
+        return Sweep.model_validate(parse_toml(read_text(file, kind="sweep file")))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is not TOML: {error}") from None
     except ValidationError as error:
@@ -119,7 +119,7 @@ def collect(sweep: Sweep, folder: Path) -> dict[str, list[list[dict[str, Any]]]]
     """Returns each variant's scores: for each seed, what was scored on the way."""
     return {
         variant: [
-            json.loads(read_text(checkpoints(folder / slug(variant, seed))[-1] / STATE))["scores"]
+            parse_json(read_text(checkpoints(folder / slug(variant, seed))[-1] / STATE))["scores"]
             for seed in sweep.seeds
         ]
         for variant in sweep.variants
@@ -171,7 +171,7 @@ def _fork(config: Config, place: Path, others: Sequence[Path]) -> bool:
         return False
     settings = config.model_dump(mode="json")
     for other in [other for other in others if (other / name).is_dir()]:
-        last = json.loads(read_text(other / name / STATE))
+        last = parse_json(read_text(other / name / STATE))
         if _early(last["config"]) == _early(settings):
             shutil.rmtree(place, ignore_errors=True)
             for kept in {last["best"] or name, name}:
@@ -179,7 +179,7 @@ def _fork(config: Config, place: Path, others: Sequence[Path]) -> bool:
                     continue  # another became the best later
                 with atomic_folder(place / kept) as aside:
                     shutil.copytree(other / kept, aside, dirs_exist_ok=True)
-                    state = json.loads(read_text(aside / STATE)) | {"config": settings}
+                    state = parse_json(read_text(aside / STATE)) | {"config": settings}
                     write_text(aside / STATE, json.dumps(state, indent=1, ensure_ascii=False) + "\n")
             return True
     return False
@@ -197,7 +197,7 @@ def _no_phase_1(variant: str, seed: int, config: Config, runs: Sequence[Path]) -
     name, mine = _end_of_phase_1a(config), _early(config.model_dump(mode="json"))
     for run in runs:
         if (run / name / STATE).is_file():
-            theirs = _early(json.loads(read_text(run / name / STATE))["config"])
+            theirs = _early(parse_json(read_text(run / name / STATE))["config"])
             key = next(key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key))
             return (
                 f"variant '{variant}', seed {seed}: {run} was made with {key} = {theirs.get(key)!r}, not "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from xrete.encoding.embedder import Progress
 from xrete.errors import XreteError
-from xrete.files import cache_root, digest
+from xrete.files import cache_root, digest, parse_json
 from xrete.model import ChatModel, ModelIdentity, Reply
 from xrete.record import Answers
 
@@ -69,7 +69,7 @@ class AnswerCache:
                 key = self._key(question)
                 row = self._db.execute("SELECT reply, checksum FROM answers WHERE key = ?", (key,)).fetchone()
                 if row and row[1] == _checksum(key, row[0]):
-                    replies[question] = Reply(*json.loads(row[0]))
+                    replies[question] = Reply(*parse_json(row[0]))
         return replies
 
     def put(self, question: str, reply: Reply) -> None:

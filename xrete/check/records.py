@@ -145,6 +145,9 @@ def run_check(name: str, check: Callable[[Case], Iterable[str]], case: Case) -> 
         return Finding(name, "unchecked", str(reason))
     except XreteError as error:
         return Finding(name, "wrong", str(error))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # of items that no scorer made
+        kind = type(error).__name__
+        return Finding(name, "wrong", f"its parts do not fit each other ({kind}: {error}); run the task again")
     if not wrong:
         return Finding(name, "right")
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

@@ -8,7 +8,6 @@ apart. All nodes therefore see the results folder under the same path.
 from __future__ import annotations
 
 import ctypes
-import json
 import logging
 import os
 import signal
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
-from xrete.files import write_error
+from xrete.files import parse_json, write_error
 
 if TYPE_CHECKING:
     from xrete.evaluation.sweep import Cell
@@ -239,7 +238,7 @@ def _next(ray: Any, cell: Cell, stream: Any) -> Started | Ended:
 def why(line: str, log: str) -> str:
     """Returns why a command failed: what it printed as JSON, else its last error, else its last words."""
     try:
-        error = json.loads(line)["error"]
+        error = parse_json(line)["error"]
     except (ValueError, TypeError, KeyError):
         error = None
     if error:

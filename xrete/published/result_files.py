@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xrete.errors import DataError
-from xrete.files import read_text
+from xrete.files import parse_json, read_text
 from xrete.published.mteb import NOT_THE_SAME, SAME, Reading, Result
 from xrete.published.numbers import ModelFacts
 
@@ -101,11 +101,9 @@ def _json(file: Path) -> dict[str, Any]:
     if file.stat().st_size > LARGEST:
         raise DataError(f"{file.stat().st_size:,} bytes, which no result file has")
     try:
-        content = json.loads(read_text(file))
+        content = parse_json(read_text(file))
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON at line {error.lineno}") from None
-    except RecursionError:
-        raise DataError("nested too deeply for a result file") from None
     if not isinstance(content, dict):
         raise DataError("no result of MTEB: it is no JSON object")
     return content

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import DataError
-from xrete.files import atomic_writer
+from xrete.files import atomic_writer, parse_json
 from xrete.published.numbers import ModelFacts, Publication, PublishedNumber
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read(folder: Path) -> Publication:
     numbers, notes = _read(folder / NUMBERS, PublishedNumber)
     facts, _ = _read(folder / MODELS, ModelFacts)
     try:
-        about = json.loads(notes.get(_KEY, b"{}"))
+        about = parse_json(notes.get(_KEY, b"{}"))
     except ValueError:
         about = {}
     if about.get("schema") != SCHEMA:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from xrete.errors import DataError
-from xrete.files import BYTE_ORDER_MARK, decode, reading
+from xrete.files import BYTE_ORDER_MARK, decode, parse_json, reading
 
 NOTHING = re.compile("[\\s\u00ad\u200b-\u200f\u2060\ufeff]*")
 """A line in which nothing can be seen: blanks of all kinds, marks without width, soft hyphens."""
@@ -120,7 +120,7 @@ class Folder:
         file = self.locate(path)
         text = _read(file)
         try:
-            document = json.loads(text)
+            document = parse_json(text)
         except json.JSONDecodeError as error:
             raise DataError(f"{file}, line {error.lineno}: not JSON ({error.msg})") from None
         if (place := text.find(NUL)) >= 0 and _holds_nul(document):
@@ -142,7 +142,7 @@ class Folder:
         for number, line in enumerate(_raw_lines(file), start=1):
             where = f"{file}, line {number}"
             try:
-                row = json.loads(line.decode("utf-8").removeprefix(BYTE_ORDER_MARK))
+                row = parse_json(line.decode("utf-8").removeprefix(BYTE_ORDER_MARK))
             except UnicodeDecodeError as error:
                 raise DataError(f"{where}: not UTF-8 (byte {error.start} of it); save the file as UTF-8") from None
             except json.JSONDecodeError as error:
@@ -184,6 +184,13 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
 
 def _holds_nul(value: Any) -> bool:
     """Returns whether a text of a JSON value, however deep, holds a NUL byte."""
-    if isinstance(value, dict):
-        return any(map(_holds_nul, (*value, *value.values())))
-    return any(map(_holds_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case dict() as pairs:
+                waiting += [*pairs, *pairs.values()]
+            case list() as values:
+                waiting += values
+            case str() as text if "\0" in text:
+                return True
+    return False

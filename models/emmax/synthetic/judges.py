@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 import xrete
-from xrete.files import read_text
+from xrete.files import parse_json, read_text
 
 from ..classifier import FullyConnected, GaussianMixture
 from ..config import Config, validated
@@ -59,4 +58,4 @@ def judge(folder: Path, texts: Sequence[str]) -> Judgement:
 
 def config_of(folder: Path) -> Config:
     """Returns the settings that a checkpoint was made with."""
-    return validated(json.loads(read_text(folder / STATE))["config"])
+    return validated(parse_json(read_text(folder / STATE))["config"])

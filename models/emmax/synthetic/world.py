@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xrete.errors import DataError, UsageError
-from xrete.files import digest, read_text, write_text
+from xrete.files import digest, parse_json, read_text, write_text
 from xrete.lazy import NDArray, np
 
 from .config import WorldConfig
@@ -173,7 +173,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     file = folder / CARD
     try:
-        card = json.loads(read_text(file, kind="world"))
+        card = parse_json(read_text(file, kind="world"))
     except json.JSONDecodeError as error:
         raise DataError(f"{file}, line {error.lineno}: not JSON ({error.msg}); make the world again") from None
     if not isinstance(card, dict) or card.get("schema") != SCHEMA:

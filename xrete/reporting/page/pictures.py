@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xrete.errors import DataError
-from xrete.files import read_text
+from xrete.files import parse_json, read_text
 from xrete.reporting.text import plain
 from xrete.store import PICTURE
 
@@ -77,7 +77,7 @@ def read_pictures(folders: Sequence[Path]) -> Iterator[Picture]:
     """
     for path in dict.fromkeys(path.resolve() for folder in folders for path in sorted(folder.rglob(PICTURE))):
         try:
-            yield _picture(_File.model_validate(json.loads(read_text(path, kind="picture"))))
+            yield _picture(_File.model_validate(parse_json(read_text(path, kind="picture"))))
         except (json.JSONDecodeError, ValidationError) as error:
             raise DataError(f"{path} is damaged; draw it again with 'xrete picture' or remove it") from error
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from xrete.errors import XreteError
-from xrete.files import cache_root, digest, write_text
+from xrete.files import cache_root, digest, parse_json, write_text
 from xrete.record import ItemsPart, find_items
 from xrete.scores import comparison, rank_intervals, resampling
 from xrete.scores.comparison import Run, Standing
@@ -54,7 +54,7 @@ def standings(
 
 def _kept(path: Path, count: int) -> list[Standing] | None:
     try:
-        kept = [Standing(*map(int, place)) for place in json.loads(path.read_bytes())]
+        kept = [Standing(*map(int, place)) for place in parse_json(path.read_bytes())]
     except (OSError, TypeError, ValueError):  # none, or a damaged one
         return None
     return kept if len(kept) == count else None

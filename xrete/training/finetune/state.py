@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xrete.errors import XreteError
-from xrete.files import atomic_folder, atomic_path, read_text, write_text
+from xrete.files import atomic_folder, atomic_path, parse_json, read_text, write_text
 from xrete.quiet import quiet
 from xrete.training.finetune.job import StageResult
 from xrete.training.finetune.network import Network
@@ -70,7 +70,7 @@ class TrainerFolder:
         """Returns the newest state that is whole, or None; damaged ones are passed over."""
         for place in sorted(self.folder.glob("state-*"), reverse=True):
             try:
-                progress = json.loads(read_text(place / PROGRESS))
+                progress = parse_json(read_text(place / PROGRESS))
                 done = [StageResult(**stage) for stage in progress.pop("done")]
                 weights, moments = load_file(place / WEIGHTS), load_file(place / OPTIMISER)
                 return TrainerState(**progress, done=done, weights=weights, moments=moments)
@@ -146,7 +146,7 @@ class TrainerFolder:
     def finished(self) -> list[StageResult] | None:
         """Returns what each stage came to, where the run is done."""
         try:
-            return [StageResult(**stage) for stage in json.loads(read_text(self.folder / TUNED))]
+            return [StageResult(**stage) for stage in parse_json(read_text(self.folder / TUNED))]
         except (XreteError, ValueError, TypeError):
             return None
 
