@@ -159,9 +159,9 @@ def read_items(record_file: Path, record: Record) -> dict[str, dict[str, NDArray
     file = find_items(record_file, record)
     try:
         source = pq.ParquetFile(file)
-        stored, said = source.metadata.num_rows, record.items.rows if record.items else 0
-        if stored != said or stored > MOST_ITEMS:  # looked at before they are read: they may unpack to anything
-            raise RecordError(f"{record_file}: items.rows is {said}, {file.name} has {stored}; run it again")
+        stored, recorded = source.metadata.num_rows, record.items.rows if record.items else 0
+        if stored != recorded or stored > MOST_ITEMS:  # looked at before they are read: they may unpack to anything
+            raise RecordError(f"{record_file}: items.rows is {recorded}, {file.name} has {stored}; run it again")
         table = source.read()
         languages = table["language"].combine_chunks().dictionary_encode()
         rows = languages.indices.to_numpy()

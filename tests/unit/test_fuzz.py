@@ -57,14 +57,14 @@ def adapter(name: str, language: str) -> Parser:
     """Reads a file as a task does, by the place that it has in a folder of upstream files."""
 
     def parse(file: Path) -> None:
-        found = task(name)
-        split = found.card.splits[0]
-        for path in found.files(language, split):
+        adapted = task(name)
+        split = adapted.card.splits[0]
+        for path in adapted.files(language, split):
             place = file.parent / "data" / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(file.read_bytes())
         with contextlib.suppress(ValueError):  # of which `Dataset` makes a sentence
-            found.from_folder(Folder(file.parent / "data"), language, split)
+            adapted.from_folder(Folder(file.parent / "data"), language, split)
 
     return parse
 
@@ -92,14 +92,12 @@ def journal(file: Path) -> None:
 
 def mo() -> bytes:
     """A compiled catalogue of two messages."""
-    ids, texts = [b"", b"Hello"], [b"Content-Type: text/plain; charset=UTF-8\n", b"Hallo"]
-    offset, keys, values, blob = 28 + 32, [], [], b""
-    for part, where in ((ids, keys), (texts, values)):
-        for text in part:
-            where.append((len(text), offset + len(blob)))
-            blob += text + b"\0"
-    table = b"".join(struct.pack("<II", *entry) for entry in keys + values)
-    return struct.pack("<7I", 0x950412DE, 0, 2, 28, 44, 0, 60) + table + blob
+    keys, values = (b"", b"Hello"), (b"Content-Type: text/plain; charset=UTF-8\n", b"Hallo")
+    table, blob, start = b"", b"", 28 + 8 * len(keys + values)
+    for text in keys + values:
+        table += struct.pack("<II", len(text), start + len(blob))
+        blob += text + b"\0"
+    return struct.pack("<7I", 0x950412DE, 0, len(keys), 28, 28 + 8 * len(keys), 0, start) + table + blob
 
 
 def parquet() -> bytes:
