@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xrete.errors import DataError, UsageError, XreteError, unknown_name
+from xrete.errors import DataError, HubError, UsageError, XreteError, unknown_name
 from xrete.files import cache_root, digest
 from xrete.languages import same_language
 from xrete.shapes import load_shape
@@ -143,7 +144,10 @@ class Dataset:
             name = split or MINI_SPLIT
             return name, {x for x in wanted if read_mini(self.task, x, name) is not None}
         if isinstance(self.source, Hub):
-            return split or self.card.splits[0], set(wanted)
+            held = self.source.data
+            splits = held.splits or (*self.card.splits, *self.card.training)
+            name = split or splits[0]
+            return name, set(held.languages or wanted) if name in splits else set()
         for candidate in [split] if split else self.card.splits:
             complete = {x for x in wanted if self._complete(x, candidate)}
             if complete:
@@ -184,7 +188,13 @@ class Dataset:
             return DataError(
                 f"the mini sample of {self.card.name} has none of {', '.join(wanted[:5])}; leave out --languages"
             )
-        assert isinstance(self.source, Folder)
+        if isinstance(self.source, Hub):
+            held = self.source.data
+            has = ", ".join(held.splits or held.languages)
+            return DataError(
+                f"{held.repo} on the hub has no {self.split} of {self.card.name} in {', '.join(wanted[:5])}; it "
+                f"has {has}; use --data DIR with {self.card.layout}"
+            )
         if not self.source.root.is_dir():
             return DataError(f"missing data folder: {self.source.root}; name a folder with {self.card.layout}")
         example = self.source.root / self.task.files(wanted[0], self.split)[0]
@@ -234,10 +244,15 @@ def open_dataset(
         return Dataset(task, _hub(task), **options)
     try:
         hub = _hub(task)
-        hub.folder  # noqa: B018 - downloads now, so that the choice of source is made before anything is scored
-    except XreteError as error:
+    except UsageError as error:
         return Dataset(task, Mini(), fallback=str(error), **options)
-    return Dataset(task, hub, **options)
+    dataset = Dataset(task, hub, **options)
+    try:
+        with contextlib.suppress(DataError):  # which whoever reads it gets
+            _ = dataset[dataset.languages[0]]  # so that the source is chosen before anything is scored
+    except HubError as error:
+        return Dataset(task, Mini(), fallback=str(error), **options)
+    return dataset
 
 
 def read_mini(task: Task, language: str, split: str = MINI_SPLIT) -> Any:

@@ -22,6 +22,10 @@ class DataError(XreteError):
     """A data file is missing, damaged or not what the task's card says."""
 
 
+class HubError(XreteError):
+    """What is on the hub is not on this machine, and the hub cannot be reached."""
+
+
 class RecordError(XreteError):
     """A record cannot be read."""
 

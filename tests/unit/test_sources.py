@@ -233,7 +233,7 @@ def hub(snapshot: MakeSnapshot) -> Hub:
 
 
 def test_the_hub_is_read_from_its_cache(hub: Hub) -> None:
-    assert hub.local_folder() == hub.folder
+    assert sorted(hub.local()) == sorted(hub.listing)
     first, second = hub.columns("sqi-eng", "test", ("sentence1", "sentence2"))
     assert first == [row["sentence1"] for row in PAIRS]
     assert second == [row["sentence2"] for row in PAIRS]
@@ -273,11 +273,11 @@ def test_what_the_hub_has_not_is_named(hub: Hub, config: str, split: str, column
 
 def test_another_revision_is_not_the_pinned_one(hub: Hub) -> None:
     other = Hub(HubData(repo=hub.data.repo, revision="0" * 40))
-    assert other.local_folder() is None
+    assert not other.local()
     with pytest.raises(
         XreteError, match=r"cannot get data set mteb/tatoeba-bitext-mining at 00000000 from the hub"
     ):
-        _ = other.folder
+        _ = other.listing
 
 
 def test_without_a_network_the_hub_fails_at_once_and_says_the_way_out(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_without_a_network_the_hub_fails_at_once_and_says_the_way_out(tmp_path: 
         "from xrete.sources import Hub\n"
         "from xrete.task import HubData\n"
         "try:\n"
-        f"    Hub(HubData(repo='mteb/tatoeba-bitext-mining', revision='{REVISION}')).folder\n"
+        f"    Hub(HubData(repo='mteb/tatoeba-bitext-mining', revision='{REVISION}')).listing\n"
         "except XreteError as error:\n"
         "    print(error)\n"
     )

@@ -140,20 +140,32 @@ class Folder:
         """Reads one JSON object a line, as `json_lines`, without holding the file in memory."""
         file, number = self.locate(path), 0
         for number, line in enumerate(_raw_lines(file), start=1):
-            where = f"{file}, line {number}"
-            try:
-                row = parse_json(line.decode("utf-8").removeprefix(BYTE_ORDER_MARK))
-            except UnicodeDecodeError as error:
-                raise DataError(f"{where}: not UTF-8 (byte {error.start} of it); save the file as UTF-8") from None
-            except json.JSONDecodeError as error:
-                raise DataError(f"{where}: not JSON ({error.msg})") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{where}: not a JSON object")
-            if NUL.encode() in line and _holds_nul(row):
-                raise DataError(f"{where}: a NUL byte in the text; fetch the file again")
-            yield row
+            yield json_row(line, f"{file}, line {number}")
         if not number:
             raise DataError(f"{file} is empty; fetch it again")
+
+
+def json_row(line: bytes, where: str) -> dict[str, Any]:
+    """Reads one line of JSON lines.
+
+    Args:
+        line: With its line feed or without.
+        where: The file and the number of the line, for the error sentence.
+
+    Raises:
+        DataError: not UTF-8, not a JSON object, or with a NUL byte in a text.
+    """
+    try:
+        row = parse_json(line.decode("utf-8").removeprefix(BYTE_ORDER_MARK))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 (byte {error.start} of it); save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not JSON ({error.msg})") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: not a JSON object")
+    if NUL.encode() in line and _holds_nul(row):
+        raise DataError(f"{where}: a NUL byte in the text; fetch the file again")
+    return row
 
 
 def _read(file: Path) -> str:
