@@ -133,8 +133,8 @@ class Reading:
     def publication(self, version: str, command: str) -> Publication:
         """Returns all of it, in order."""
         numbers = sorted(self.numbers.values(), key=lambda x: tuple(map(str, x)))
-        models = {(number.model, number.revision) for number in numbers}
-        facts = {key: self.facts[key] for key in sorted(models & self.facts.keys(), key=str)}
+        models = {number.model for number in numbers}
+        facts = {key: self.facts[key] for key in sorted(self.facts, key=str) if key[0] in models}
         return Publication(
             source=SOURCE, version=version, licence=LICENCE, command=command, numbers=tuple(numbers), facts=facts
         )

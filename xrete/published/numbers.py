@@ -113,6 +113,21 @@ def expected(task: str, language: str, split: str) -> int | None:
     return counts[0] if len(counts) == 1 else None
 
 
+def speaking(publications: Iterable[Publication]) -> list[PublishedNumber]:
+    """Returns the numbers of languages that speak for the models of one source, as `current` chooses them.
+
+    Args:
+        publications: Of the source; of a number that several have, the last one's counts.
+    """
+    numbers = {
+        (x.model, x.revision, x.task, x.protocol, x.metric, x.language, x.split): x
+        for publication in publications
+        for x in publication.numbers
+        if x.language
+    }
+    return current(numbers.values())
+
+
 def current(numbers: Iterable[PublishedNumber]) -> list[PublishedNumber]:
     """Keeps, for each model on each task, the revision and split that speak for it.
 

@@ -14,7 +14,7 @@ from statistics import fmean
 from xrete import registry
 from xrete.errors import XreteError
 from xrete.model import OnHub
-from xrete.published.numbers import Publication, PublishedNumber, current
+from xrete.published.numbers import Publication, PublishedNumber, speaking
 from xrete.published.paper import NUMBERS, paper_cells
 from xrete.reporting.leaderboard import (
     ALL,
@@ -79,14 +79,8 @@ class Published:
         self._version = publications[-1].version
         self.elsewhere = {subject: name_elsewhere(subject.model) for subject in measured if not subject.variant}
         known = {own: subject for subject, own in self.elsewhere.items() if own}
-        numbers = {
-            (x.model, x.revision, x.task, x.protocol, x.metric, x.language, x.split): x
-            for publication in publications
-            for x in publication.numbers
-            if x.language
-        }
         self._numbers: dict[tuple[str, str, str, str], Languages] = defaultdict(dict)
-        for number in current(numbers.values()):
+        for number in speaking(publications):
             here = known.get(number.model)
             if (
                 (not models or number.model in models or (here is not None and here.model in models))

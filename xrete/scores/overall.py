@@ -202,16 +202,18 @@ def _weighted_win_rates(values: NDArray[np.float64], weights: NDArray[np.float64
     """
     known = np.isfinite(values)
     counted = weights.T.astype(np.float32)
-    patterns, pattern_of = np.unique(known, axis=0, return_inverse=True)  # many models have the same cells
+    # Many models have the same cells: their wins are added before they are weighted.
+    patterns, pattern_of = np.unique(known, axis=0, return_inverse=True)
+    member = (pattern_of == np.arange(len(patterns))[:, None]).astype(np.float32)
+    common = [(patterns & pattern).astype(np.float32) @ counted for pattern in patterns]
     rates = np.empty((len(values), len(weights)))
-    others = np.ones(len(values), dtype=bool)
     for model, own in enumerate(values):
-        common = ((patterns & known[model]).astype(np.float32) @ counted)[pattern_of]
         wins = np.where(known & known[model], (own > values) + 0.5 * (own == values), 0.0).astype(np.float32)
+        wins[model] = 0.0
+        others = member.sum(axis=1)
+        others[pattern_of[model]] -= 1
+        shared = common[pattern_of[model]]
         with np.errstate(invalid="ignore", divide="ignore"):
-            share = (wins @ counted) / common
-            others[model] = False
-            met = np.isfinite(share[others])
-            rates[model] = np.where(met, share[others], 0.0).sum(axis=0) / met.sum(axis=0)
-        others[model] = True
+            shares = np.where(shared > 0, ((member @ wins) @ counted) / shared, 0.0)
+            rates[model] = shares.sum(axis=0) / (others @ (shared > 0))
     return rates

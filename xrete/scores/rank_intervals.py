@@ -29,15 +29,15 @@ def significantly_better(
         [models, models]: the model of the row is better than the model of the column.
     """
     signed, drawn = (scores, draws) if higher_is_better else (-scores, -draws)
+    centred = drawn - signed[:, None]
     errors = np.zeros((len(signed), len(signed)))
     largest = np.zeros(drawn.shape[1])
-    for row, (score, draw) in enumerate(zip(signed, drawn, strict=True)):
-        deviation = (draw - drawn) - (score - signed)[:, None]
-        errors[row] = deviation.std(axis=1)
-        varies = errors[row] > ROUNDING
-        if varies.any():
-            studentised = np.abs(deviation[varies]) / errors[row, varies, None]
-            np.maximum(largest, studentised.max(axis=0), out=largest)
+    for row in range(len(signed) - 1):
+        deviation = centred[row] - centred[row + 1 :]
+        error = deviation.std(axis=1)
+        errors[row, row + 1 :] = errors[row + 1 :, row] = error
+        deviation *= np.divide(1, error, out=np.zeros_like(error), where=error > ROUNDING)[:, None]
+        np.maximum(largest, np.abs(deviation, out=deviation).max(axis=0), out=largest)
     critical = np.quantile(largest, LEVEL)
     return np.asarray(signed[:, None] - signed > critical * errors + ROUNDING)
 

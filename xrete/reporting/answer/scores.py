@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from xrete import registry
 from xrete.errors import XreteError
-from xrete.published.numbers import ModelFacts, Publication, PublishedNumber, current
+from xrete.published.numbers import ModelFacts, Publication, PublishedNumber, speaking
 from xrete.record import Record
 from xrete.reporting.collect import Entry
 from xrete.reporting.leaderboard import ALL, Measure, Subject
@@ -121,25 +122,26 @@ def known(entries: Sequence[Entry], publications: Iterable[Publication]) -> Know
     real = [entry for entry in entries if not entry.is_mini]
     index = RecordIndex(real)
     records = dict(_records(index))
-    scores = {
-        (score.source, score.model, score.cell, score.metric): score
-        for scores_of in (
-            *(_measured(model, entry.record) for (model, _, _), entry in records.items()),
-            *(_published(_of_languages(publication)) for publication in publications),
-        )
-        for score in scores_of
-    }
-    facts = {key: own for publication in publications for key, own in _published_facts(publication)}
-    facts |= {(MEASURED, subject.label): _measured_facts(subject, records) for subject in index.subjects}
-    return Known(tuple(scores.values()), facts, records)
+    sources: dict[str, list[Publication]] = defaultdict(list)
+    for publication in publications:
+        sources[publication.source].append(publication)
+    scores = [score for (model, _, _), entry in records.items() for score in _measured(model, entry.record)]
+    facts = {(MEASURED, subject.label): _measured_facts(subject, records) for subject in index.subjects}
+    for source, parts in sources.items():
+        numbers = speaking(parts)
+        scores += _published(numbers)
+        facts |= {(source, own.model): own for own in _published_facts(source, numbers, parts)}
+    return Known(tuple(scores), facts, records)
 
 
 def _records(index: RecordIndex) -> Iterator[tuple[tuple[str, str, str], Entry]]:
+    metrics: dict[tuple[str, str], str] = {}
     for subject in index.subjects:
         for task in sorted(index.tasks):
             for protocol in sorted(index.protocols(subject, task)[0]):
-                metric = index.metrics(task, protocol, None)[0]
-                measure = Measure(task=task, protocol=protocol, metric=metric, group=ALL)
+                if (task, protocol) not in metrics:
+                    metrics[task, protocol] = index.metrics(task, protocol, None)[0]
+                measure = Measure(task=task, protocol=protocol, metric=metrics[task, protocol], group=ALL)
                 if ranked := index.ranked(subject, measure):
                     yield (subject.label, task, protocol), ranked[0]
 
@@ -164,10 +166,6 @@ def _measured(model: str, record: Record) -> Iterator[KnownScore]:
         )
 
 
-def _of_languages(publication: Publication) -> list[PublishedNumber]:
-    return current(number for number in publication.numbers if number.language)
-
-
 def _published(numbers: Iterable[PublishedNumber]) -> Iterator[KnownScore]:
     upwards: dict[str, bool] = {}
     for number in numbers:
@@ -189,20 +187,20 @@ def _published(numbers: Iterable[PublishedNumber]) -> Iterator[KnownScore]:
         )
 
 
-def _published_facts(publication: Publication) -> Iterator[tuple[Who, Facts]]:
-    """Yields what is known of each model, of the revision that has numbers first."""
-    revisions: dict[str, list[ModelFacts]] = {}
-    speaking = {(number.model, number.revision) for number in _of_languages(publication)}
-    for key, own in sorted(publication.facts.items(), key=lambda x: x[0] not in speaking):
-        revisions.setdefault(key[0], []).append(own)
+def _published_facts(
+    source: str, numbers: Iterable[PublishedNumber], publications: Iterable[Publication]
+) -> Iterator[Facts]:
+    """Yields what is known of each model: of the revision that has numbers, else of another one."""
+    facts = {key: own for publication in publications for key, own in publication.facts.items()}
+    scored = {(number.model, number.revision) for number in numbers}
+    revisions: dict[str, list[ModelFacts]] = defaultdict(list)
+    for key, own in sorted(facts.items(), key=lambda x: x[0] not in scored):
+        revisions[key[0]].append(own)
     for model, all_of in revisions.items():
-        parts = {name: _first(all_of, name) for name in _SHARED}
         names = _first(all_of, "trained_on")
         trained = None if names is None else frozenset(_tasks(names.split()))
-        yield (
-            (publication.source, model),
-            Facts(model=model, source=publication.source, trained_on=trained, **parts),
-        )
+        parts = {name: _first(all_of, name) for name in _SHARED}
+        yield Facts(model=model, source=source, trained_on=trained, **parts)
 
 
 def _first(facts: Iterable[ModelFacts], name: str) -> Any:
