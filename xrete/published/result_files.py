@@ -103,7 +103,7 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_text(file))
     except json.JSONDecodeError as error:
-        raise DataError(f"not JSON at line {error.lineno}") from None
+        raise DataError(f"not JSON at line {error.lineno}: {error.msg}") from None
     if not isinstance(content, dict):
         raise DataError("no result of MTEB: it is no JSON object")
     return content
