@@ -29,6 +29,7 @@ from .corpora import Progress as Preparation
 from .folders import LOG, PHASES
 from .folders import Progress as RunProgress
 from .guard import Look
+from .scoring import Scores
 
 if TYPE_CHECKING:
     from .step import Step
@@ -158,20 +159,21 @@ class Watch:
         if self._team.leads:
             self._write({"event": "guard", "phase": phase, "step": step, **asdict(look)})
 
-    def add_score(self, phase: str, step: int, tasks: dict[str, dict[str, float]]) -> bool:
+    def add_score(self, phase: str, step: int, scores: Scores) -> bool:
         """Adds scores of held-out retrieval, and says whether they are the best so far.
 
         Args:
             phase: Where the run is.
             step: And how far.
-            tasks: For each task its groups' scores; "all" decides.
+            scores: Of each task; those of "all" decide.
         """
+        tasks = scores.groups
         score = _overall(tasks)
         entry = {"phase": phase, "step": step, "tasks": tasks, "score": score}
         best = all(score > old["score"] for old in self.scores if old["phase"] in PHASES)  # not that of the start
         self.scores.append(entry)
         if self._team.leads:
-            self._write({"event": "score", **entry})
+            self._write({"event": "score", **entry, "languages": scores.languages, "members": scores.members})
             for tracker in self._trackers:
                 tracker(
                     {

@@ -33,6 +33,13 @@ def training_of(folder: Path) -> dict[str, Any]:
     phases = [phase for phase in PHASES[: last + 1] if steps[phase]]
     if config["em"].get("objective") == "contrast":
         phases = [CONTROL if phase == "em" else phase for phase in phases]
+    variant = {}
+    if "objective" in config["em"] and {"em", CONTROL} & {*phases}:
+        from .config import Config
+        from .control import control_of, variant_of
+
+        own = Config.model_validate(config)
+        variant = {"variant": variant_of(own), "control": variant_of(control_of(own))}
     return {
         "start": card["start"],
         "phases": phases,
@@ -42,6 +49,7 @@ def training_of(folder: Path) -> dict[str, Any]:
         "seed": config["seed"],
         "corpora": card["corpora"].get("digest"),
         "overlap": overlap,
+        **variant,
     }
 
 

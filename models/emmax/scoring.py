@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,21 @@ from xrete import evaluate, load_task
 from xrete.dataset import Dataset
 
 from .config import Watching
+
+
+class Scores(NamedTuple):
+    """What an encoder scores.
+
+    Attributes:
+        groups: For each task the score of each of its groups.
+        languages: For each task the score of each of its languages.
+        members: For each task the languages of each of its groups.
+    """
+
+    groups: dict[str, dict[str, float]]
+    languages: dict[str, dict[str, float]]
+    members: dict[str, dict[str, list[str]]]
+
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -28,21 +44,19 @@ class Scorer:
         if config.score_every:
             self.tasks = [load_task(name, config.data, split=config.split) for name in config.tasks]
 
-    def score(self, encode: Encode) -> dict[str, dict[str, float]]:
+    def score(self, encode: Encode) -> Scores:
         """Scores an encoder.
 
         Args:
             encode: Returns one vector a text, float32 [n, d].
-
-        Returns:
-            For each task the score of each of its groups.
         """
         model = _Encoder(encode)
         records = {dataset.card.name: evaluate(model, dataset, use_cache=False) for dataset in self.tasks}
-        return {
-            task: {group: part.score for group, part in record.groups.items() if part.score is not None}
-            for task, record in records.items()
-        }
+        return Scores(
+            {task: {name: part.score for name, part in one.groups.items()} for task, one in records.items()},
+            {task: {code: part.score for code, part in one.languages.items()} for task, one in records.items()},
+            {task: {name: [*part.languages] for name, part in one.groups.items()} for task, one in records.items()},
+        )
 
 
 class _Encoder:

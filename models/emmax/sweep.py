@@ -11,6 +11,9 @@ Variants whose settings do not reach phase 1a share it: their runs fork from the
 or from that of a run that is done already:
 
     phase_1 = ["checkpoints/run7"]
+
+Every variant with a phase 2 is compared with its control, phase 1 continued for as many steps; where the file has
+none, the sweep runs one, which all variants share that differ in nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import json
 import math
 import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,10 +36,12 @@ from scipy import stats
 from xrete.errors import UsageError
 from xrete.files import atomic_folder, parse_json, parse_toml, read_text, write_text
 from xrete.model import PretrainOptions
+from xrete.scores.crossed import told
 
 from .checkpoint import leaves
 from .config import Config, read
-from .folders import STATE, checkpoints, clear
+from .control import control_of, variant_of
+from .folders import LOG, STATE, checkpoints, clear
 from .guard import RunAwayError
 from .pretrain import pretrain
 
@@ -81,33 +86,61 @@ def run(sweep: Sweep, options: PretrainOptions) -> None:
 
     Args:
         sweep: The variants.
-        options: The config that they vary; its `out` gets a folder for each run, `corpora`, and `sweep.json` with
-            all scores.
+        options: The config that they vary; its `out` gets a folder for each run, `corpora`, `sweep.json` with all
+            scores, and `control.json` with what each variant gains over its control.
 
     Raises:
         UsageError: a variant's settings are wrong, which is said before the first run; or a run has no phase 1 to
             fork from, where the sweep names some.
     """
     plan = {
-        (variant, seed): read(
-            options.preset, options.config, [*options.settings, *changes, f"seed={seed}", f"watch.keep={KEPT}"]
-        )
+        variant: {
+            seed: read(
+                options.preset, options.config, [*options.settings, *changes, f"seed={seed}", f"watch.keep={KEPT}"]
+            )
+            for seed in sweep.seeds
+        }
         for variant, changes in sweep.variants.items()
-        for seed in sweep.seeds
     }
-    for (variant, seed), config in plan.items():
+    controls = add_controls(plan)
+    for variant, seed, config in ((variant, seed, plan[variant][seed]) for variant in plan for seed in sweep.seeds):
         place = options.out / slug(variant, seed)
         if options.fresh:
             clear(place)
         if not checkpoints(place):
-            siblings = [options.out / slug(other, seed) for other in sweep.variants]
+            siblings = [options.out / slug(other, seed) for other in plan]
             if not _fork(config, place, [*sweep.phase_1, *siblings]) and sweep.phase_1:
                 raise UsageError(_no_phase_1(variant, seed, config, sweep.phase_1))
         with suppress(RunAwayError):  # which it has said; its scores up to there are in the table
             pretrain(config, place, corpora=options.out / "corpora")
-    scores = collect(sweep, options.out)
-    write_text(options.out / "sweep.json", json.dumps(scores, indent=1, ensure_ascii=False) + "\n")
+    scores = collect(plan, options.out)
+    gains = compare(controls, sweep.seeds, options.out)
+    for name, values in (("sweep.json", scores), ("control.json", gains)):
+        write_text(options.out / name, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
     Console().print(table(scores))
+    if gains:
+        Console().print(gain_table(gains))
+
+
+def add_controls(plan: dict[str, dict[int, Config]]) -> dict[str, str]:
+    """Adds the controls that a plan lacks; returns the control's name of each variant that has a phase 2.
+
+    Args:
+        plan: For each variant, its config by seed.
+    """
+    names = {variant_of(next(iter(configs.values()))): variant for variant, configs in plan.items()}
+    controls = {}
+    for variant, configs in list(plan.items()):
+        first = next(iter(configs.values()))
+        if not first.em.steps or first.em.objective == "contrast":
+            continue
+        key = variant_of(control_of(first))
+        if key not in names:
+            number = sum(name.startswith("control") for name in plan)
+            names[key] = f"control {number + 1}" if number else "control"
+            plan[names[key]] = {seed: control_of(config) for seed, config in configs.items()}
+        controls[variant] = names[key]
+    return controls
 
 
 def slug(variant: str, seed: int) -> str:
@@ -115,15 +148,52 @@ def slug(variant: str, seed: int) -> str:
     return f"{''.join(c if c.isalnum() else '-' for c in variant.lower()).strip('-')}-{seed}"
 
 
-def collect(sweep: Sweep, folder: Path) -> dict[str, list[list[dict[str, Any]]]]:
-    """Returns each variant's scores: for each seed, what was scored on the way."""
+def collect(plan: Mapping[str, Iterable[int]], folder: Path) -> dict[str, list[list[dict[str, Any]]]]:
+    """Returns each variant's scores: for each seed, what was scored on the way.
+
+    Args:
+        plan: The seeds of each variant.
+        folder: The sweep's.
+    """
     return {
         variant: [
-            parse_json(read_text(checkpoints(folder / slug(variant, seed))[-1] / STATE))["scores"]
-            for seed in sweep.seeds
+            parse_json(read_text(checkpoints(folder / slug(variant, seed))[-1] / STATE))["scores"] for seed in seeds
         ]
-        for variant in sweep.variants
+        for variant, seeds in plan.items()
     }
+
+
+def compare(controls: Mapping[str, str], seeds: Sequence[int], folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns what each variant gains over its control in the end, for each task and group by seed and language."""
+    gains: dict[str, dict[str, Any]] = {}
+    for variant, control in controls.items():
+        pairs = [[_last_score(folder / slug(name, seed)) for name in (variant, control)] for seed in seeds]
+        if any(score is None for pair in pairs for score in pair):
+            continue
+        ends = [(own["languages"], other["languages"]) for own, other in pairs]
+        for task, groups in pairs[0][0]["members"].items():
+            for group, codes in groups.items():
+                rows = [[own[task][code] - other[task][code] for code in codes] for own, other in ends]
+                gains.setdefault(variant, {})[f"{task} {group}"] = {
+                    "control": control, "languages": codes, "seeds": [*seeds], "differences": rows,
+                }  # fmt: skip
+    return gains
+
+
+def gain_table(gains: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Shows what each variant gains over its control, with the interval over languages and seeds."""
+    names = list(dict.fromkeys(name for groups in gains.values() for name in groups))
+    result = Table("phase 2 against phase 1 continued", "control", *names)
+    for variant, groups in gains.items():
+        cells = [told(np.array(groups[name]["differences"])) for name in names]
+        result.add_row(variant, groups[names[0]]["control"], *cells)
+    return result
+
+
+def _last_score(run: Path) -> Any:
+    """Returns the last score in a run's log, None where nothing was scored."""
+    lines = (parse_json(line) for line in read_text(run / LOG).splitlines())
+    return next((entry for entry in reversed([*lines]) if entry["event"] == "score"), None)
 
 
 def table(scores: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Table:

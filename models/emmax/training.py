@@ -406,7 +406,7 @@ class Training:
         stopped = self.team.any(self.stopped)
         runs_away = self._look(step)
         best = stale = False
-        if last or (watch.score_every and done % watch.score_every == 0):
+        if last or runs_away or (watch.score_every and done % watch.score_every == 0):
             best = self.score(step.phase, done)
             stale = step.phase == "em" and self.team.any(self.watch.is_stale())
         stale |= bool(runs_away) and watch.guard == "best"

@@ -25,7 +25,7 @@ from xrete.models.emmax.folders import best_of, checkpoints, find_encoder
 from xrete.models.emmax.log import Watch
 from xrete.models.emmax.loop import train
 from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.scoring import Scorer, Scores
 from xrete.models.emmax.training import Training
 
 Configure = Callable[..., Config]
@@ -400,7 +400,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float]], tuple
     def script(values: Sequence[float]) -> tuple[str, ...]:
         left = iter(values)
         monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
-        monkeypatch.setattr(Scorer, "score", lambda *given: {"fake": {"all": next(left)}})
+        monkeypatch.setattr(Scorer, "score", lambda *given: Scores({"fake": {"all": next(left)}}, {}, {}))
         return (*SHORT, "watch.score_every=1", "watch.keep=1")
 
     return script

@@ -20,7 +20,7 @@ from xrete.models.emmax.corpora import prepare
 from xrete.models.emmax.folders import best_of, checkpoints
 from xrete.models.emmax.guard import PAIRS, Guard, Look, RunAwayError
 from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.scoring import Scorer, Scores
 from xrete.models.emmax.step import Candidates
 from xrete.models.emmax.training import Training
 
@@ -182,7 +182,7 @@ def test_a_run_that_runs_away_goes_back_to_the_best(
 ) -> None:
     values = iter([0.0, 10.0, 50.0, 40.0])
     monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
-    monkeypatch.setattr(Scorer, "score", lambda *given: {"fake": {"all": next(values)}})
+    monkeypatch.setattr(Scorer, "score", lambda *given: Scores({"fake": {"all": next(values)}}, {}, {}))
     config = configure(*BRIEF, "watch.guard=best", 'watch.tasks=["tatoeba"]')
     assert pretrain(config, tmp_path, console=console).name == "2-classifier-0000001"
     assert best_of(tmp_path) == "2-classifier-0000001"

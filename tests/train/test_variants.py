@@ -19,11 +19,13 @@ from xrete.errors import UsageError
 from xrete.model import PretrainOptions
 from xrete.models.emmax import sweep
 from xrete.models.emmax.config import Config, read
+from xrete.models.emmax.control import control_of, variant_of
 from xrete.models.emmax.folders import best_of, checkpoints
 from xrete.models.emmax.plugin import training_of
 from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.scoring import Scorer, Scores
 from xrete.models.emmax.synthetic import study
+from xrete.scores.crossed import crossed_margin
 
 Configure = Callable[..., Config]
 Settings = Callable[..., list[str]]
@@ -47,7 +49,7 @@ def swept(
     def make(values: Sequence[float]) -> Path:
         left = iter(values)
         monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
-        monkeypatch.setattr(Scorer, "score", lambda *given: {"fake": {"all": next(left)}})
+        monkeypatch.setattr(Scorer, "score", lambda *given: Scores({"fake": {"all": next(left)}}, {}, {}))
         file = tmp_path / "sweep.toml"
         file.write_text(FILE, "utf-8")
         chosen = settings("watch.score_every=1", "warmup.classifier_steps=1", "em.steps=1")
@@ -64,6 +66,8 @@ FIRST = [1.0, 10.0, 40.0, 30.0, 30.0, 50.0]
 FORK = [20.0, 25.0]
 """Of the second, which begins with phase 1b."""
 OTHER = [1.0, 10.0, 20.0, 20.0, 15.0]
+CONTROLS = [35.0, 22.0]
+"""Of phase 2 in the controls that the sweep adds: of the first two, and of the third."""
 ALONE = [0.0, 0.0, 0.0, 0.0]
 """Of a run that scores at the start and after each phase."""
 
@@ -71,12 +75,13 @@ ALONE = [0.0, 0.0, 0.0, 0.0]
 def test_variants_share_phase_1a_and_come_out_as_they_would_alone(
     swept: Any, settings: Settings, tmp_path: Path, console: Any, log: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = swept([*FIRST, *FORK, *OTHER, *ALONE])
+    out = swept([*FIRST, *FORK, *OTHER, *CONTROLS, *ALONE])
     for name, phases in (("n---2-1", {"classifier", "em"}), ("long-1", {"start", "encoder", "classifier", "em"})):
         assert {entry["phase"] for entry in log(out / name) if "phase" in entry} == phases
     scores = json.loads((out / "sweep.json").read_text("utf-8"))
     assert {name: [entry["score"] for entry in run] for name, (run,) in scores.items()} == {
         "N = 4": FIRST, "N = 2": [*FIRST[:4], *FORK], "long": OTHER,
+        "control": [*FIRST[:4], 35.0], "control 2": [*OTHER[:3], 22.0],
     }  # fmt: skip
     said = capsys.readouterr().out
     assert "30.0 → 50.0 (+20.0)" in said
@@ -92,16 +97,81 @@ def test_variants_share_phase_1a_and_come_out_as_they_would_alone(
 
 
 def test_a_fork_knows_the_best_of_what_it_shares(swept: Any) -> None:
-    out = swept([*FIRST, *FORK, *OTHER])
+    out = swept([*FIRST, *FORK, *OTHER, *CONTROLS])
     assert best_of(out / "n---4-1") == "3-em-0000001"
     assert best_of(out / "n---2-1") == "1-encoder-0000002"
 
 
 def test_a_sweep_that_is_done_does_nothing_again(swept: Any) -> None:
-    out = swept([*FIRST, *FORK, *OTHER])
+    out = swept([*FIRST, *FORK, *OTHER, *CONTROLS])
     files = sorted((file, file.stat().st_mtime_ns) for file in out.glob("*/*/state.json"))
     swept([])
     assert files == sorted((file, file.stat().st_mtime_ns) for file in out.glob("*/*/state.json"))
+
+
+def test_variants_are_compared_with_their_control_by_language_and_seed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = {"ranks-1": (6.0, 4.0), "ranks-2": (8.0, 5.0), "control-1": (5.0, 4.0), "control-2": (4.0, 4.0)}
+    place: list[str] = []
+    real = sweep.pretrain
+
+    def remember(config: Config, folder: Path, **options: Any) -> Path:
+        place.append(folder.name)
+        best: Path = real(config, folder, **options)
+        return best
+
+    def score(*given: Any) -> Scores:
+        de, sw = ends[place[-1]]
+        groups = {"all": (de + sw) / 2, "long-tail": sw}
+        members = {"all": ["de", "sw"], "long-tail": ["sw"]}
+        return Scores({"fake": groups}, {"fake": {"de": de, "sw": sw}}, {"fake": members})
+
+    monkeypatch.setattr(sweep, "pretrain", remember)
+    monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
+    monkeypatch.setattr(Scorer, "score", score)
+    file = tmp_path / "sweep.toml"
+    file.write_text('seeds = [1, 2]\n[variants]\n"ranks" = []\n"phase 1 only" = ["em.steps=0"]\n', "utf-8")
+    options = PretrainOptions(settings=tuple(settings()), out=tmp_path / "out", sweep=file)
+    monkeypatch.setenv("COLUMNS", "200")
+    ends |= {f"phase-1-only-{seed}": (1.0, 1.0) for seed in (1, 2)}
+    sweep.run(sweep.load(file), options)
+    gains = json.loads((tmp_path / "out/control.json").read_text("utf-8"))
+    assert gains == {
+        "ranks": {
+            "fake all": {
+                "control": "control", "languages": ["de", "sw"], "seeds": [1, 2],
+                "differences": [[1.0, 0.0], [4.0, 1.0]],
+            },
+            "fake long-tail": {
+                "control": "control", "languages": ["sw"], "seeds": [1, 2], "differences": [[0.0], [1.0]],
+            },
+        }
+    }  # fmt: skip
+    assert f"+1.5 ± {crossed_margin(np.array([[1.0, 0.0], [4.0, 1.0]])):.1f} (2 languages, 2 seeds)" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        (["ranks.number=2", "loss.rank_weight=1", "em.parallel_fraction=0", "em.classifier_rate=1"], True),
+        (["em.objective=contrast"], True),
+        (["warmup.classifier_steps=9", "seed=7", "watch.log_every=3", "compute.device=cuda"], True),
+        (["em.steps=9"], False),
+        (["em.encoder_rate=1e-5"], False),
+        (["optimisation.batch=32"], False),
+        (["loss.temperature=0.1"], False),
+        (["data.parallel_exponent=0.1"], False),
+    ],
+)
+def test_a_control_is_that_of_all_that_differ_in_what_it_does_not_read(
+    configure: Configure, changes: list[str], same: bool
+) -> None:
+    one, other = (variant_of(control_of(configure(*given))) for given in ((), changes))
+    assert (one == other) is same
+    assert variant_of(configure("em.objective=contrast", "ranks.number=2")) == one
 
 
 def test_variants_fork_from_a_run_that_is_done(

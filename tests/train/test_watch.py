@@ -27,7 +27,7 @@ from xrete.models.emmax.loop import train
 from xrete.models.emmax.monitors import watch_em
 from xrete.models.emmax.pictures import draw
 from xrete.models.emmax.pretrain import pretrain
-from xrete.models.emmax.scoring import Scorer
+from xrete.models.emmax.scoring import Scorer, Scores
 from xrete.models.emmax.step import Candidates
 from xrete.models.emmax.training import Training
 from xrete.training.team import Team
@@ -382,7 +382,7 @@ def test_a_tracker_gets_metrics_and_scores(
     configure: Configure, tmp_path: Path, console: Any, tensorboard: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
-    monkeypatch.setattr(Scorer, "score", lambda *given: {"fake": {"all": 50.0, "head": 60.0}})
+    monkeypatch.setattr(Scorer, "score", lambda *given: Scores({"fake": {"all": 50.0, "head": 60.0}}, {}, {}))
     settings = (
         'watch.trackers=["tensorboard"]',
         "em.steps=0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xrete.errors import XreteError
@@ -17,6 +18,7 @@ from xrete.reporting.leaderboard import Leaderboard, TableCell, Verdict
 from xrete.reporting.paper import verdicts
 from xrete.reporting.paper.numbers import TABLES, Paper
 from xrete.reporting.tables.views import Request, build
+from xrete.scores.crossed import crossed_margin
 
 MakeRecord = Callable[..., Record]
 
@@ -231,6 +233,32 @@ def test_the_ablation_of_phases_is_table_5(make_record: MakeRecord) -> None:
     ]
     assert len([row for row in made.rows if row.section == "languages"]) == 36
     assert made.rows[-1].labels == ("mean", "head")
+
+
+def test_what_phase_2_gains_is_what_it_gains_over_its_control(make_record: MakeRecord) -> None:
+    """By seed and language; not over phase 1, and not over the control of other settings."""
+    control = FULL | {"phases": ["encoder", "control"], "variant": "c", "control": "c"}
+    own, lonely = (FULL | {"variant": name, "control": to} for name, to in (("v", "c"), ("w", "d")))
+    scores = {
+        "v1": (own | {"seed": 1}, 60.0, 40.0), "v2": (own | {"seed": 2}, 62.0, 43.0),
+        "c1": (control | {"seed": 1}, 61.0, 38.0), "c2": (control | {"seed": 2}, 61.0, 38.0),
+        "c3": (control | {"seed": 3}, 0.0, 0.0), "w1": (lonely | {"seed": 1}, 90.0, 90.0),
+    }  # fmt: skip
+    records = [
+        trained(make_record(f"emmax:{name}", scores={"deu": de, "xho": xh}, groups={"head": ["deu"]}), training)
+        for name, (training, de, xh) in scores.items()
+    ]
+    made = board(records, table="ablation-phases", with_paper=False)
+    margin = crossed_margin(np.array([[-1.0, 2.0], [1.0, 5.0]]))
+    assert [remark for remark in made.remarks if "phase 1 continued" in remark] == [
+        f"(GMM, N = 4) emmax:v1 against phase 1 continued for as many steps, tatoeba: all +1.8 ± {margin:.1f} "
+        "(2 languages, 2 seeds); head +0.0 ± 12.7 (1 language, 2 seeds).",
+        "(GMM, N = 4) emmax:w1: what phase 2 gains is not known, since no record here is of its control, phase 1 "
+        "continued for as many steps (a sweep runs it).",
+    ]
+    assert ("emmax:c1", "+ Phase 1 continued") in [column.lines[:2] for column in made.columns]
+    strange = trained(make_record("emmax:s"), FULL | {"variant": 1, "control": None, "seed": "x"})
+    assert board([strange], table="ablation-phases", with_paper=False)
 
 
 def test_the_ablation_of_ranks_is_table_6(make_record: MakeRecord) -> None:

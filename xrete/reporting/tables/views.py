@@ -16,7 +16,7 @@ from xrete.reporting.paper.numbers import LANGUAGE_TABLES, TABLES, Paper
 from xrete.reporting.paper.verdicts import judged
 from xrete.reporting.published import Published
 from xrete.reporting.tables import columns as columns_of
-from xrete.reporting.tables import remarks
+from xrete.reporting.tables import control, remarks
 from xrete.reporting.tables.columns import VIEW_TASKS, ZERO_SHOT, protocol_order
 from xrete.reporting.tables.marks import marked, set_apart
 from xrete.reporting.tables.record_index import RecordIndex, known_metrics
@@ -288,6 +288,7 @@ def _finish(
         remarks.unknown_directions(cells),
         remarks.unequal_columns(cells) if is_by_language else [],
         remarks.several(cells, index),
+        control.gains(index) if request.table == "ablation-phases" else [],
         remarks.tuned(cells),
         remarks.no_records(VIEW_TASKS.get(request.table, ()), index),
         remarks.reference(cells, paper) if paper else [],
