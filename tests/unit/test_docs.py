@@ -212,9 +212,11 @@ def test_every_file_of_emmax_that_the_floors_name_exists() -> None:
 )
 def test_a_walk_passes_functions_that_its_files_have(title: str) -> None:
     lines = [line for line in section(title).splitlines() if re.match(r"\d\. ", line)]
-    assert len(lines) == 8
+    assert 8 <= len(lines) <= 9
+    known: set[str] = set()
     for line in lines:
         codes = CODE.findall(line)
-        known = set().union(*(definitions(ROOT / code) for code in codes if code.endswith(".py")))
-        unknown = [code for code in codes if DOTTED.fullmatch(code) and code not in known]
-        assert unknown == [], line
+        known |= set().union(*(definitions(ROOT / code) for code in codes if code.endswith(".py")))
+        named = [code for code in codes if DOTTED.fullmatch(code)]
+        assert named
+        assert [code for code in named if code not in known] == [], line
