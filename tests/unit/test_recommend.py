@@ -168,7 +168,7 @@ def test_trained_on_this_data_is_said() -> None:
     facts = {"a": {"trained_on": "NQ Tatoeba"}, "b": {"trained_on": "NQ"}, "c": {}}
     made = answer(known([], [published({x: {"swh": 80.0} for x in "abc"}, facts)]))
     assert to_text([made]).count("TRAINED ON IT") == 1
-    models = json.loads(to_json([made]))["answers"][0]["lists"][0]["models"]
+    models = json.loads(to_json([made]))["lists"][0]["models"]
     assert {x["model"]: x["trained_on_this"] for x in models} == {"a": True, "b": False, "c": None}
 
 
@@ -267,7 +267,7 @@ def test_the_command_for_swahili_and_yoruba(xrete: Run) -> None:
         ROOT / "results" / "measured",
     )
     assert done.returncode == 0
-    tatoeba, flores = json.loads(done.stdout)["answers"][0]["lists"]
+    tatoeba, flores = json.loads(done.stdout)["lists"]
     assert (tatoeba["languages"], tatoeba["n"]) == (["swh"], 390)
     labse = next(x for x in tatoeba["models"] if x["model"] == "sentence-transformers/LaBSE")
     exact = stats.binomtest(341, 390).proportion_ci(0.95)
@@ -323,8 +323,22 @@ def test_hostile_names_are_harmless() -> None:
     for character in ("\x1b", "\u202e"):
         assert character not in text
         assert character not in data
-    assert any(x["model"] == HOSTILE for x in json.loads(data)["answers"][0]["lists"][0]["models"])
+    assert any(x["model"] == HOSTILE for x in json.loads(data)["lists"][0]["models"])
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_json_is_a_line_for_each_purpose(xrete: Run) -> None:
+    done = xrete("recommend", "--json", "--languages", "sw", "--results", ROOT / "results" / "measured")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["purpose"] for line in lines] == list(PURPOSES)
+    assert {line["schema"] for line in lines} == {"xrete/recommendation/1"}
+
+
+def test_published_numbers_are_in_no_paired_test(xrete: Run) -> None:
+    for name in ("sentence-transformers/LaBSE", "mteb: sentence-transformers/LaBSE"):
+        done = xrete("compare", name, "use-m3", "--results", ROOT / "results" / "measured")
+        assert done.returncode == 2
+        assert "gives no outcome of each sentence: there is nothing to pair" in done.stderr
 
 
 def test_sizes() -> None:

@@ -43,8 +43,9 @@ def recommend(
 ) -> None:
     """Say which encoder to use for some languages and a purpose, with the evidence and its limits.
 
-    From records, what MTEB published, and what was imported. search: LAReQA, Mewsli-X; alignment: Tatoeba, FLORES,
-    BUCC; similarity: MultiSTS, QE; understanding: the other tasks.
+    From records, what MTEB published, and what was imported.
+    The tasks: search, LAReQA and Mewsli-X; alignment, Tatoeba, FLORES and BUCC;
+    similarity, MultiSTS and QE; understanding, the others.
 
     Examples:
         xrete recommend --languages sw,yo --for alignment

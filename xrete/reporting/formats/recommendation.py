@@ -29,9 +29,9 @@ def to_text(answers: Sequence[Answer]) -> str:
 
 
 def to_json(answers: Sequence[Answer]) -> str:
-    """Writes answers for programs, every model of every list; only ASCII, so that a terminal can show it."""
-    content = {"schema": SCHEMA, "version": __version__, "answers": [_object(answer) for answer in answers]}
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    """Writes a line for each purpose, with every model of every list; only ASCII, which any terminal shows."""
+    about = {"schema": SCHEMA, "version": __version__}
+    return "".join(json.dumps(about | _object(answer), allow_nan=False) + "\n" for answer in answers)
 
 
 def verdict(short: ShortList) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xrete.errors import UsageError, XreteError, unknown_name
+from xrete.published import store
+from xrete.published.numbers import UNPAIRED
 from xrete.record import read_record
 from xrete.reporting.collect import Entry, EntryKind, narrow
 from xrete.reporting.leaderboard import ALL, Measure, Subject
@@ -59,7 +61,8 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
 
     Raises:
         RecordError: the file is not a record.
-        UsageError: there is no such model, or several revisions of it, or ways in which it was fine-tuned.
+        UsageError: there is no such model, or its numbers are only published, or there are several revisions of it or
+            ways in which it was fine-tuned.
     """
     if is_file(name):
         return [Entry(name, read_record(Path(name)), Path(name))]
@@ -67,12 +70,23 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
     subjects = index.subjects
     matches = [x for x in subjects if x.label == name] or [x for x in subjects if x.model == name]
     if not matches:
+        _refuse_published(name)
         known = (plain(x.label) for x in subjects)
         raise unknown_name("model", name, known, "run 'xrete report', or name a record file")
     if len(matches) > 1:
         labels = ", ".join(f"'{plain(x.label)}'" for x in matches)
         raise UsageError(f"'{name}' stands for {len(matches)} models here: name one of {labels}, or a record file")
     return [x for x in entries if index.subject(x.record) == matches[0]]
+
+
+def _refuse_published(name: str) -> None:
+    for publication in store.read_all():
+        source = publication.source
+        if name.removeprefix(f"{source}: ") in {model for model, _ in publication.facts}:
+            raise UsageError(
+                f"'{plain(name)}' has numbers of {source} only and cannot be compared by items: {UNPAIRED}; "
+                f"'xrete recommend' and 'xrete report --reference {source}' show them"
+            )
 
 
 def build(
