@@ -61,7 +61,7 @@ def entries_of(name: str, entries: Sequence[Entry]) -> list[Entry]:
 
     Raises:
         RecordError: the file is not a record.
-        UsageError: there is no such model, or its numbers are only published, or there are several revisions of it or
+        UsageError: there is no such model, its numbers are only published, or there are several revisions of it or
             ways in which it was fine-tuned.
     """
     if is_file(name):
