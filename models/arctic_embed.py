@@ -17,6 +17,7 @@ MODEL = SentenceTransformerModel(
         citation="Yu et al. 2024, Arctic-Embed 2.0, arXiv 2412.04506",
         checkpoint="optional",
         needs="the hub once, or snowflake-arctic-embed-l-v2.0:FOLDER with a modules.json",
+        prompts={"query": "query: "},
         notes=("its authors name MIRACL, NQ, HotpotQA and FEVER, and web data that they do not list",),
     ),
     repo="Snowflake/snowflake-arctic-embed-l-v2.0",

@@ -17,6 +17,15 @@ MODEL = SentenceTransformerModel(
         citation="Vera et al. 2025, EmbeddingGemma, arXiv 2509.20354",
         checkpoint="optional",
         needs="the hub once, with its licence accepted there, or embeddinggemma-300m:FOLDER with a modules.json",
+        prompts={
+            "query": "task: search result | query: ",
+            "document": "title: none | text: ",
+            "BitextMining": "task: search result | query: ",
+            "STS": "task: sentence similarity | query: ",
+            "PairClassification": "task: sentence similarity | query: ",
+            "Classification": "task: classification | query: ",
+            "MultilabelClassification": "task: classification | query: ",
+        },
         notes=(
             "its authors do not list its training data",
             "its authors say that float16 does not hold its activations",

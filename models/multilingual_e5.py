@@ -2,8 +2,10 @@
 
 from xrete.model import ModelCard
 
+from .instructions import instructed
 from .sentence_transformer import SentenceTransformerModel
 
+PROMPTS = {"sentence": "query: ", "document": "passage: "}
 TRAINED_ON = ("lareqa", "xnli")
 CITATION = "Wang et al. 2024, Multilingual E5 Text Embeddings, arXiv 2402.05672"
 TRAINING = "trained on SQuAD (LAReQA's English training data), SNLI and MNLI (XNLI's), and mined bitext"
@@ -21,6 +23,7 @@ SMALL = SentenceTransformerModel(
         citation=CITATION,
         checkpoint="optional",
         needs="the hub once, or multilingual-e5-small:FOLDER with a modules.json",
+        prompts=PROMPTS,
         notes=(TRAINING, "me5-small is another model: these weights in 4 bits"),
     ),
     repo="intfloat/multilingual-e5-small",
@@ -39,6 +42,7 @@ BASE = SentenceTransformerModel(
         citation=CITATION,
         checkpoint="optional",
         needs="the hub once, or multilingual-e5-base:FOLDER with a modules.json",
+        prompts=PROMPTS,
         notes=(TRAINING,),
     ),
     repo="intfloat/multilingual-e5-base",
@@ -57,6 +61,7 @@ LARGE = SentenceTransformerModel(
         citation=CITATION,
         checkpoint="optional",
         needs="the hub once, or multilingual-e5-large:FOLDER with a modules.json",
+        prompts=PROMPTS,
         notes=(TRAINING,),
     ),
     repo="intfloat/multilingual-e5-large",
@@ -75,6 +80,7 @@ LARGE_INSTRUCT = SentenceTransformerModel(
         citation=CITATION,
         checkpoint="optional",
         needs="the hub once, or multilingual-e5-large-instruct:FOLDER with a modules.json",
+        prompts=instructed("Instruct: {}\nQuery: "),
         notes=(TRAINING, "and on synthetic instructions of a language model"),
     ),
     repo="intfloat/multilingual-e5-large-instruct",

@@ -2,6 +2,7 @@
 
 from xrete.model import ModelCard
 
+from .instructions import instructed
 from .sentence_transformer import SentenceTransformerModel
 
 MODEL = SentenceTransformerModel(
@@ -17,6 +18,7 @@ MODEL = SentenceTransformerModel(
         citation="Zhang et al. 2025, Qwen3 Embedding, arXiv 2506.05176",
         checkpoint="optional",
         needs="the hub once, or qwen3-embedding-0.6b:FOLDER with a modules.json",
+        prompts=instructed("Instruct: {}\nQuery:"),
         notes=(
             "its authors name NLI data (XNLI's English training data), question answering and retrieval, and more "
             "that they do not list",

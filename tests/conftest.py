@@ -15,5 +15,4 @@ pytest_plugins = [
     "tests.chat_server",
     "tests.tiny_runs",
     "tests.toys",
-    "tests.local_copies",
 ]

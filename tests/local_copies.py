@@ -1,28 +1,38 @@
 """Local copies of the layouts of named models: tiny and random, laid out as in the hub's repositories.
 
 A copy is as wide as the model's card says, so that `xrete check` can hold it against the card. It has a layer or
-two, and it knows the characters of the probe.
+two, and it knows the characters of the probe. Run as a script, this writes a table of docs/encoders.md::
+
+    python tests/local_copies.py
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from numpy.typing import NDArray
 from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from xrete import registry
+from xrete import load_model, registry
 from xrete.encoding.embedder import PROBE
+from xrete.model import ROLES, Role
 
-LIMIT = 48
-"""Tokens that a copy reads of a text."""
+PAGE = Path(__file__).parents[1] / "docs" / "encoders.md"
+BEGIN, END = "<!-- measured: python tests/local_copies.py -->", "<!-- measured, named models, end -->"
+LIMIT = 160
+"""Tokens that a copy reads of a text: of characters, of which an instruction has a hundred."""
 POSITIONS = LIMIT + 2
 """Rows of XLM-R's table of positions, two of which are never used."""
 CHARACTERS = sorted({character for text in PROBE for character in text})
@@ -289,3 +299,89 @@ def listed(kinds: list[str], paths: list[str]) -> list[dict[str, Any]]:
 def write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), "utf-8")
+
+
+TEXTS = [
+    "The cat sleeps on the warm roof.",
+    "Die Katze schläft auf dem warmen Dach, und der Hund bellt im Garten.",
+    "القطة تنام على السطح الدافئ.",
+    "החתול ישן על הגג החם.",
+    "猫在温暖的屋顶上睡觉。",
+    "",
+    " ",
+    "  Water boils, with blanks before and after.  ",
+    "one line\nand another\n",
+    "a very long text, " * 40,
+]
+
+
+E5 = {"symmetric": "query: ", "query": "query: ", "document": "passage: "}
+PROMPTS = {
+    "multilingual-e5-small": E5,
+    "multilingual-e5-base": E5,
+    "multilingual-e5-large": E5,
+    "multilingual-e5-large-instruct": {
+        "symmetric": "Instruct: Retrieve semantically similar text.\nQuery: ",
+        "query": "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery: ",
+    },
+    "qwen3-embedding-0.6b": {"symmetric": "Instruct: Retrieve semantically similar text.\nQuery:"},
+}
+"""What their authors put before texts, where the repository does not say it."""
+SAVED = ("snowflake-arctic-embed-l-v2.0", "embeddinggemma-300m", "qwen3-embedding-0.6b")
+"""Models whose repository says what to put before queries and documents."""
+
+
+def theirs(name: str, folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Returns float32 [texts, dimension] of sentence-transformers for symmetric texts, queries and documents."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    prompts = PROMPTS.get(name, {})
+    sides = {side: model.encode(TEXTS, prompt=prompts.get(side, "")) for side in ("symmetric", "query", "document")}
+    if name in SAVED:
+        sides |= {"query": model.encode_query(TEXTS), "document": model.encode_document(TEXTS)}
+    return {side: np.asarray(vectors, dtype=np.float32) for side, vectors in sides.items()}
+
+
+def lowest_cosine(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Returns the lowest cosine of two arrays' rows, float32 [n, d]; a zero vector is like another alone."""
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    cosines = np.where(norms > 0, (first * second).sum(axis=1) / np.where(norms > 0, norms, 1), 1.0)
+    assert not np.any((norms == 0) & (np.linalg.norm(first - second, axis=1) > 0))
+    return float(cosines.min())
+
+
+def measure(name: str, folder: Path) -> dict[str, float]:
+    """Returns the lowest cosine of a text's vector to sentence-transformers' own, for each side of a task.
+
+    Raises:
+        AssertionError: vectors are not as wide as the model's card says.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        model = load_model(f"{name}:{folder}", device="cpu").for_task("", None, ROLES)
+    sides: dict[str, Role | None] = {"symmetric": None, "query": "query", "document": "document"}
+    ours = {side: model.for_role(role).encode(TEXTS) for side, role in sides.items()}
+    assert {vectors.shape[1] for vectors in ours.values()} == {model.card.dimension}
+    expected = theirs(name, folder)
+    return {side: lowest_cosine(ours[side], expected[side]) for side in sides}
+
+
+@pytest.fixture
+def lowest_cosines() -> Callable[[str, Path], dict[str, float]]:
+    """The function `measure`."""
+    return measure
+
+
+def write_table() -> None:
+    """Measures all copies, and writes their table into the page."""
+    rows = ["| model | symmetric | queries | documents |", "| --- | --: | --: | --: |"]
+    with TemporaryDirectory() as folder:
+        for name in COPIES:
+            numbers = measure(name, write_copy(name, Path(folder) / name)).values()
+            rows.append(f"| `{name}` | {' | '.join(f'{value:.6f}' for value in numbers)} |")
+    before, begin, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    PAGE.write_text("\n".join([f"{before}{begin}", *rows, f"{END}{rest.partition(END)[2]}"]), "utf-8")
+
+
+if __name__ == "__main__":
+    write_table()

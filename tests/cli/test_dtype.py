@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.local_copies"]  # which imports much, so that no other test waits for it
+
 Run = Callable[..., Any]
 LocalCopy = Callable[[str], Path]
 NOTE = "--dtype auto"
