@@ -283,6 +283,7 @@ def test_the_command_for_swahili_and_yoruba(xrete: Run) -> None:
     [
         (["--for", "similarity", "--languages", "en,de"], "multists"),
         (["--for", "search", "--measured"], "lareqa"),
+        (["--for", "similarity", "--languages", "de,fr"], "closed"),
         (["--for", "alignment", "--max-parameters", "300M", "--licence", "permissive"], "tatoeba"),
         (["--languages", "yo", "--for", "similarity"], "nobody has a score in Yoruba (yo)"),
         (["--languages", "ig", "--for", "understanding"], "Swahili (sw)"),

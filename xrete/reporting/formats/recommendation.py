@@ -17,6 +17,7 @@ from xrete.version import __version__
 
 SCHEMA = "xrete/recommendation/1"
 WIDTH = 80
+INDENT = " " * 8
 SHOWN = 8
 LANGUAGES_NAMED = 4
 NAME_LIMIT = 46
@@ -95,8 +96,9 @@ def _row(candidate: Candidate, short: ShortList) -> list[str]:
     place = rank(candidate.standing) if candidate.standing else "–"
     low, high = candidate.ci95 or (None, None)
     interval = "" if low is None or high is None else f"[{low:.1f}, {high:.1f}]"
-    first = f"{place:<8}{_name(candidate):<{NAME_LIMIT}} {candidate.score:>6.1f}  {interval}"
-    return [first.rstrip(), f"        {' · '.join(_facts(candidate, short))}"]
+    first = f"{place:<{len(INDENT)}}{_name(candidate):<{NAME_LIMIT}} {candidate.score:>6.1f}  {interval}"
+    facts = textwrap.wrap(" · ".join(_facts(candidate, short)), WIDTH - len(INDENT))
+    return [first.rstrip(), *(f"{INDENT}{line}" for line in facts)]
 
 
 def _facts(candidate: Candidate, short: ShortList) -> Iterator[str]:
