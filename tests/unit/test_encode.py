@@ -272,11 +272,13 @@ except ValueError as error:
     assert "no memory" in str(error)
 else:
     raise AssertionError("a worker's error must reach the first process")
+asked = mean.prompted("a ", {"document": "b "})
 assert mean.processes == 2 and 0 < sum(done) <= len(texts)
 np.savez(
     folder / "out.npz", mean=vectors, truncated=mean.truncated(texts), one=mean.encode(texts[:1]),
     none=mean.encode([]), cls=cls.encode(texts), again=mean.encode(texts),
-    short=mean.limited(8).encode(texts),
+    short=mean.limited(8).encode(texts), query=asked.for_role("query").encode(texts),
+    document=asked.for_role("document").encode(texts), few=asked.shortened(4).encode(texts),
 )
 """
 
@@ -316,6 +318,10 @@ def test_two_processes_give_the_vectors_of_one(tokenizer: Any, saved: Path) -> N
     np.testing.assert_allclose(out["one"], mean.encode(texts[:1]), atol=1e-6)
     np.testing.assert_array_equal(out["truncated"], mean.truncated(texts))
     assert out["none"].shape == (0, 32)
+    asked, told = (mean.encode([prompt + text for text in texts]) for prompt in ("a ", "b "))
+    np.testing.assert_allclose(out["query"], asked, atol=1e-6)
+    np.testing.assert_allclose(out["document"], told, atol=1e-6)
+    np.testing.assert_allclose(out["few"], asked[:, :4], atol=1e-6)
     if sys.platform == "linux":  # a thread that outlives the interpreter may abort the process
         threads = [(saved / f"threads-{rank}.txt").read_text("utf-8") for rank in (0, 1)]
         assert all(threads)

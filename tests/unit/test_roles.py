@@ -145,6 +145,17 @@ def test_the_choice_is_that_of_mteb() -> None:
             assert ours.prefix == keys.get(theirs, "query: "), (name, role)
 
 
+def test_mteb_reads_queries_and_documents_with_the_models_prompts(model: Callable[..., LoadedModel]) -> None:
+    mteb = pytest.importorskip("mteb")
+    encoder = pytest.importorskip("xrete.interop.mteb").as_encoder(model(**E5, STS="same: "))
+    batches = [{"text": ["a", "b"]}]
+    for name, kind in (("STS17", None), ("MIRACLRetrieval", "query"), ("MIRACLRetrieval", "document")):
+        role = mteb.types.PromptType(kind) if kind else None
+        encoder.encode(batches, task_metadata=mteb.get_task(name).metadata, prompt_type=role)
+    read = [f"{prompt}{text}" for prompt in ("same: ", "query: ", "passage: ") for text in "ab"]
+    assert encoder.model.encoder.read == read
+
+
 @pytest.mark.parametrize(
     ("typed", "prefix", "prompts"),
     [
