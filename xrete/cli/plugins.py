@@ -12,7 +12,6 @@ import typer
 
 from xrete.cli import options
 from xrete.errors import XreteError
-from xrete.training.finetune.overrides import described
 
 Columns = Mapping[str, Callable[[Any], str]]
 """Heads of a list's columns, and what each shows of a card; the first one is the name."""
@@ -160,6 +159,8 @@ def _print_rows(heads: Sequence[str], extra: Sequence[str], rows: Sequence[_Row]
 
 def _fields(card: Any) -> dict[str, Any]:
     """Returns a card as plain values; the data of a recipe's stage goes by its name."""
+    from xrete.training.finetune.overrides import described
+
     recipes = {
         name: [described(stage) for stage in recipe] for name, recipe in getattr(card, "recipes", {}).items()
     }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-
 from xrete.lazy import NDArray, np
 
 LEVEL = 0.95
@@ -22,12 +20,14 @@ def crossed_margin(differences: NDArray[np.float64]) -> float | None:
     Returns:
         None where there is but one of both.
     """
+    from scipy.special import stdtrit  # scipy.stats takes a second to import, which every report would wait for
+
     sides = []
     for axis in (0, 1):
         means = differences.mean(axis=axis)
         if len(means) > 1:
             error = float(means.std(ddof=1)) / math.sqrt(len(means))
-            sides.append(float(stats.t.ppf(0.5 + LEVEL / 2, len(means) - 1)) * error)
+            sides.append(float(stdtrit(len(means) - 1, 0.5 + LEVEL / 2)) * error)
     return math.hypot(*sides) if sides else None
 
 
