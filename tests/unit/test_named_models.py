@@ -76,6 +76,8 @@ def test_a_card_says_what_mteb_s_registry_says(name: str) -> None:
     assert model.card.licence.lower() == meta.license
     if (name, "revision") not in OTHERWISE:
         assert model.revision == meta.revision
+    if prompts := meta.loader_kwargs.get("model_prompts"):
+        assert {role: model.card.prompts.get(role, model.card.prompts["sentence"]) for role in prompts} == prompts
     if "XQuADRetrieval" in (meta.training_datasets or ()):
         assert "lareqa" in model.card.trained_on
     if "TatoebaBitextMining" in (meta.training_datasets or ()):
