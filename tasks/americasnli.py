@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xrete.shapes.classification import Labelled
-from xrete.sources import Folder, Mini
+from xrete.sources import Folder, Hub, HubData, Mini
 from xrete.task import TaskCard
 
 from . import recipes
 from .prompts import INFERENCE
-from .rows import labelled
+from .rows import HUB_SPLITS, labelled
+from .stages.nli import ENGLISH
 
 LANGUAGES = tuple("aym bzd cni gn hch nah oto quy shp tar".split())
 STAND_INS = dict(zip(LANGUAGES, ("es", "en", "pt", "fr", "it", "de"), strict=False))
@@ -36,13 +37,19 @@ class AmericasNli:
         protocols=("probe", "fine-tune", "prompt"),
         prompt=INFERENCE,
         recipes=recipes.AMERICAS,
+        english=ENGLISH,
+        hub=HubData(
+            repo="nala-cub/americas_nli",
+            revision="56acd4de2e9ddefb31cd6fd8ed2eae9188edd7df",
+            splits={"test": (), "dev": ()},
+        ),
         licence="CC BY-SA 4.0",
         citation="Ebrahimi et al. 2022, ACL",
         layout="americasnli/anli_final/test/xx.tsv (and dev), and americasnli/translate_train/train/xx.tsv",
         notes=(
             "not Adversarial NLI, which the paper's abbreviation ANLI suggests",
             "the two published versions of dev disagree on nah (585 and 376 items)",
-            "nala-cub/americas_nli on the hub is not read: only a short form of its commit is known to us",
+            "with --train-languages en, a probe is trained on MultiNLI",
             "the mini sample's languages are European stand-ins: "
             + ", ".join(f"{x} is {y}" for x, y in STAND_INS.items()),
         ),
@@ -69,6 +76,11 @@ class AmericasNli:
             raise ValueError(f"rows of {', '.join(sorted(strangers))} in the file of {language}")
         rows = [row for row in rows if row[4] == language]
         return labelled(rows, ids=[row[3] for row in rows])
+
+    def from_hub(self, hub: Hub, language: str, split: str) -> Labelled:
+        """Reads the config of the language, whose items have no names."""
+        columns = hub.columns(language, HUB_SPLITS.get(split, split), ("premise", "hypothesis", "label"))
+        return labelled(list(zip(*columns, strict=True)))
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Labelled | None:
         """Reads the stand-in's sample."""

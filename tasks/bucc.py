@@ -32,7 +32,7 @@ class Bucc:
             "test": {"de-en": 9580, "fr-en": 9086, "ru-en": 14435, "zh-en": 1899},
             "dev": {"de-en": 1038, "fr-en": 929, "ru-en": 2374, "zh-en": 257},
         },
-        hub=HubData(repo="mteb/BUCC", revision="414572247440f0ccacf7eb0bb70a31533a0e5443"),
+        hub=HubData(repo="mteb/BUCC", revision="414572247440f0ccacf7eb0bb70a31533a0e5443", splits={"test": ()}),
         licence="unstated; distributed by the BUCC shared task for research",
         citation="Zweigenbaum, Sharoff and Rapp 2018, BUCC; scored as in XTREME (Hu et al. 2020)",
         layout="bucc2018/XX-en/XX-en.training.{XX,en,gold} (and XX-en.sample.{XX,en,gold})",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
+from importlib.resources import files as package_files
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from xrete.shapes.ranking import Pool, Ranking
-from xrete.sources import Folder, Mini
+from xrete.sources import Folder, Hub, HubData, Mini
 from xrete.task import TaskCard
 
 from . import recipes
@@ -31,6 +36,7 @@ CARD = TaskCard(
     counts={"test": 1190},
     protocols=("zero-shot", "fine-tune"),
     recipes=recipes.ANSWERS,
+    hub=HubData(repo="google-research-datasets/xquad_r", revision="c6be7814d83f0bf3bfdf6858c2f7bb1d779b6440"),
     parallel=True,
     max_length=256,
     licence="CC BY-SA 4.0",
@@ -39,6 +45,7 @@ CARD = TaskCard(
     notes=(
         "a candidate's text is its sentence and then its whole paragraph, as in XTREME-R",
         "a model reads 256 tokens of a text, XTREME-R the same of a candidate and 96 of a question",
+        "the hub's copy has no sentence breaks, which come with XRETE as numbers, and no blanks around its texts",
     ),
 )
 
@@ -66,12 +73,27 @@ class Lareqa:
         """Reads XQuAD-R's file."""
         content = folder.json(self.files(language, split)[0])
         try:
-            ranking = self._ranking(language, map(_paragraph, _paragraphs(content)))
+            return self._whole(language, map(_paragraph, _paragraphs(content)))
         except (AttributeError, KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not laid out as XQuAD-R ({type(error).__name__}: {error})") from error
-        if len(ranking.pool) != CANDIDATES[language]:
-            raise ValueError(f"{len(ranking.pool)} candidate sentences where XQuAD-R has {CANDIDATES[language]}")
-        return ranking
+
+    def from_hub(self, hub: Hub, language: str, split: str) -> Ranking:
+        """Reads the config of the language; its sentences are where upstream's breaks are."""
+        names = ("context", "id", "question", "answers")
+        rows = list(zip(*hub.columns(language, "validation", names), strict=True))
+        contexts = [(text, list(group)) for text, group in itertools.groupby(rows, key=itemgetter(0))]
+        known = sentence_breaks()[language]
+        if [len(text) for text, _ in contexts] != [length for length, *_ in known]:
+            raise ValueError("its paragraphs are not those of XQuAD-R, whose sentence breaks are known")
+        paragraphs = []
+        for (text, group), (_, lead, *ends) in zip(contexts, known, strict=True):
+            questions = [
+                {"id": name, "question": asked, "answers": [{"answer_start": answers["answer_start"][0] - lead}]}
+                for _, name, asked, answers in group
+            ]
+            breaks = list(zip(ends[::2], ends[1::2], strict=True))
+            paragraphs.append(_paragraph({"context": text, "sentence_breaks": breaks, "qas": questions}))
+        return self._whole(language, paragraphs)
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Ranking | None:
         """Reads the sample's paragraphs."""
@@ -86,6 +108,13 @@ class Lareqa:
                 for row, asked in zip(rows, questions, strict=True)
             ),
         )
+
+    def _whole(self, language: str, paragraphs: Iterable[Paragraph]) -> Ranking:
+        """Makes data of paragraphs that hold as many sentences as XQuAD-R does."""
+        ranking = self._ranking(language, paragraphs)
+        if len(ranking.pool) != CANDIDATES[language]:
+            raise ValueError(f"{len(ranking.pool)} candidate sentences where XQuAD-R has {CANDIDATES[language]}")
+        return ranking
 
     def _ranking(self, language: str, paragraphs: Iterable[Paragraph]) -> Ranking:
         """Every sentence of a paragraph that reads like the answering one is right."""
@@ -104,6 +133,18 @@ class Lareqa:
 
 Paragraph = tuple[str, list[str], list[tuple[str, str, int]]]
 """Its text, its sentences, and its questions: id, text, number of the sentence that answers."""
+
+
+@cache
+def sentence_breaks() -> dict[str, list[list[int]]]:
+    """Reads where the sentences of XQuAD-R are, from its files as of 9bc8c7f, by language and paragraph.
+
+    A paragraph's numbers are its length, how many blanks stand before it upstream, and where each sentence starts
+    and ends, in characters of the text without blanks around it.
+    """
+    folder = Folder(Path(str(package_files("xrete.tasks"))))
+    breaks: dict[str, list[list[int]]] = folder.json("lareqa_breaks.json")
+    return breaks
 
 
 def _paragraphs(content: Any) -> Iterable[Any]:

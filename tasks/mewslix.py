@@ -7,11 +7,12 @@ from weakref import WeakValueDictionary
 
 from xrete.errors import DataError
 from xrete.shapes.ranking import Pool, Ranking
-from xrete.sources import Folder, Mini
+from xrete.sources import Folder, Hub, Mini
 from xrete.task import TaskCard
 
 from . import recipes
 from .rows import description, marked, mention
+from .stages.wikipedia import ARCHIVE, HUB
 
 ENTITIES = 1_003_893
 DEV = {
@@ -40,6 +41,7 @@ class MewsliX:
         counts={"test": TEST, "dev": DEV},
         protocols=("zero-shot", "fine-tune"),
         recipes=recipes.ENTITIES,
+        hub=HUB,
         licence="CC BY-SA 3.0 (Wikipedia), CC BY 2.5 (WikiNews)",
         citation="Ruder et al. 2021, EMNLP (XTREME-R); the release mewsli-x_20220518_6",
         max_length=64,
@@ -47,6 +49,8 @@ class MewsliX:
         notes=(
             "the released files are not the version behind XTREME-R's numbers, which are not comparable",
             "a model reads 64 tokens of a text, as in XTREME-R",
+            "the hub's repository is a copy by others: of it the released files are read (raw.tar.gz, 316 MB, all "
+            "languages), not its prepared ones, whose texts are already put together",
         ),
     )
 
@@ -72,6 +76,11 @@ class MewsliX:
             except ValueError as error:
                 raise DataError(f"{folder.locate(path)}, line {number}: {error}") from None
         return Ranking(ids, queries, entities, _pool(folder))
+
+    def from_hub(self, hub: Hub, language: str, split: str) -> Ranking:
+        """Reads the released files, which the repository holds in an archive."""
+        members = {path: path.rpartition("/")[2] for path in self.files(language, split)}
+        return self.from_folder(hub.unpack(ARCHIVE, members), language, split)
 
     def from_mini(self, mini: Mini, language: str, split: str) -> Ranking | None:
         """Reads the sample's mentions."""

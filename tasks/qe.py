@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xrete.shapes.similarity import ScoredPairs, score_numbers
-from xrete.sources import Folder, Mini
+from xrete.sources import Folder, Hub, HubData, Mini
 from xrete.task import TaskCard
 from xrete.tasks import recipes
 from xrete.tasks.prompts import QUALITY
+from xrete.tasks.rows import HUB_SPLITS
 
 TRAINED = tuple("en-de en-zh et-en ne-en ro-en ru-en si-en".split())
 TEST_ONLY = tuple("en-cs en-ja km-en ps-en".split())
@@ -41,13 +42,20 @@ class QualityEstimation:
         protocols=("zero-shot", "probe", "fine-tune", "prompt"),
         prompt=QUALITY,
         recipes=recipes.QUALITY,
+        hub=HubData(
+            repo="wmt/wmt20_mlqe_task1",
+            revision="0783ed2bd75f44835df4ea664f9ccb85812c8563",
+            splits={"test20": tuple(x for x in TRAINED if x != "ru-en"), "dev": TRAINED, "train": TRAINED},
+        ),
+        editions=("test20",),
         groups={"with-training-data": TRAINED, "test-only": TEST_ONLY},
         licence="CC0 1.0",
         citation="Fomicheva et al. 2022, LREC; Specia et al. 2021, WMT",
         layout="mlqe-pe/test21_goldlabels/xx-yy-test21 and mlqe-pe/direct-assessments/dev/xx-yy-dev",
         notes=(
             "the gold score is the mean of z-standardised direct assessments",
-            "test20 and test21 are different sentences; copies on the hub are the release of 2020",
+            "test20 and test21 are different sentences; tables show them as two tasks (qe-test20)",
+            "the hub's repository is the release of 2020: test20 (no scores of ru-en), dev and train",
         ),
     )
 
@@ -73,6 +81,14 @@ class QualityEstimation:
         else:
             first, second, scores, means = folder.table(files[0], ("original", "translation", "z_mean", "mean"))
             aims = [mean / 100 for mean in score_numbers(means, 0, 100)]
+        return ScoredPairs(first=first, second=second, scores=score_numbers(scores, *Z_SCORES), aims=aims)
+
+    def from_hub(self, hub: Hub, language: str, split: str) -> ScoredPairs:
+        """Reads the config of the pair."""
+        theirs = {**HUB_SPLITS, "test20": "test"}[split] if split != "train" else split
+        pairs, scores, means = hub.columns(language, theirs, ("translation", "z_mean", "mean"))
+        first, second = ([pair[side] for pair in pairs] for side in language.split("-"))
+        aims = [mean / 100 for mean in score_numbers(means, 0, 100)]
         return ScoredPairs(first=first, second=second, scores=score_numbers(scores, *Z_SCORES), aims=aims)
 
     def from_mini(self, mini: Mini, language: str, split: str) -> ScoredPairs | None:

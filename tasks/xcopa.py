@@ -11,6 +11,7 @@ from xrete.task import TaskCard
 from . import recipes
 from .prompts import CHOICE
 from .rows import CHOICE_COLUMNS, HUB_SPLITS, choices, records
+from .stages.choice import COPA
 
 
 class Xcopa:
@@ -28,12 +29,16 @@ class Xcopa:
         protocols=("probe", "fine-tune", "prompt"),
         prompt=CHOICE,
         recipes=recipes.CHOICE,
+        english=COPA,
         hub=HubData(repo="cambridgeltl/xcopa", revision="042f78955ba48e6404616762fa6e05e839c3907a"),
         parallel=True,
         licence="CC BY 4.0",
         citation="Ponti et al. 2020, EMNLP",
         layout="xcopa/data/xx/test.xx.jsonl (and val.xx.jsonl)",
-        notes=("XTREME's own copies have 0 for every label of test; such files are refused",),
+        notes=(
+            "XTREME's own copies have 0 for every label of test; such files are refused",
+            "with --train-languages en, a probe is trained on COPA",
+        ),
     )
 
     def files(self, language: str, split: str) -> Sequence[str]:

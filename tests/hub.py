@@ -58,6 +58,15 @@ class HubServer:
             "XRETE_CACHE": str(home / "xrete"),
         }
 
+    def use(self, patch: pytest.MonkeyPatch, home: Path) -> None:
+        """Makes this process take it for the hub, with a cache of its own."""
+        patch.setattr("huggingface_hub.constants.ENDPOINT", self.address)
+        template = f"{self.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        patch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        patch.setenv("XRETE_CACHE", str(home / "xrete"))
+
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answers one request for a listing or a file."""
         kind, _, rest = request.path.lstrip("/").partition("/")

@@ -145,9 +145,9 @@ class Dataset:
             return name, {x for x in wanted if read_mini(self.task, x, name) is not None}
         if isinstance(self.source, Hub):
             held = self.source.data
-            splits = held.splits or (*self.card.splits, *self.card.training)
-            name = split or splits[0]
-            return name, set(held.languages or wanted) if name in splits else set()
+            splits = held.splits or dict.fromkeys((*self.card.splits, *self.card.training), ())
+            name = split or next(iter(splits))
+            return name, set(splits[name] or wanted) if name in splits else set()
         for candidate in [split] if split else self.card.splits:
             complete = {x for x in wanted if self._complete(x, candidate)}
             if complete:
@@ -190,7 +190,7 @@ class Dataset:
             )
         if isinstance(self.source, Hub):
             held = self.source.data
-            has = ", ".join(held.splits or held.languages)
+            has = ", ".join(held.splits)
             return DataError(
                 f"{held.repo} on the hub has no {self.split} of {self.card.name} in {', '.join(wanted[:5])}; it "
                 f"has {has}; use --data DIR with {self.card.layout}"

@@ -103,6 +103,10 @@ class TaskCard:
         recipes: How a model is fine-tuned, where the protocols have "fine-tune", by name; the default one first.
         licence: The data's licence.
         citation: Where the task comes from.
+        english: English data of the same kind, which a probe is trained on with `--train-languages en` where the
+            task itself has none in English.
+        editions: Splits that are other test data than the first one, so that tables show them as a task of their
+            own (NAME-SPLIT).
         hub: Its repository on the hub, or None where there is none that can be read without running code.
         layout: Where its upstream files lie below the data folder, for error messages and lists.
         higher_is_better: False for errors such as MAE.
@@ -133,6 +137,8 @@ class TaskCard:
     protocols: tuple[str, ...] = ("zero-shot",)
     prompt: Prompt | None = None
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    english: Task | None = field(default=None, repr=False)
+    editions: tuple[str, ...] = ()
     hub: HubData | None = None
     higher_is_better: bool = True
     parallel: bool = False

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 from xrete.errors import DataError
 from xrete.shapes.ranking import Pool, Ranking
-from xrete.sources import Folder
+from xrete.sources import Folder, Hub, HubData
 from xrete.task import TaskCard
 
 from ..rows import description, mention
+
+HUB = HubData(repo="izhx/mewsli-x", revision="e4e6c9e18ffca692f97aecf75faf3a8b92ef865f")
+ARCHIVE = "raw.tar.gz"
+"""Of the repository: the released files, with the texts that are not part of the release itself."""
 
 
 class WikipediaPairs:
@@ -25,6 +29,7 @@ class WikipediaPairs:
         splits=(),
         training=("train", "dev"),
         counts={"train": 167719, "dev": 14051},
+        hub=HUB,
         licence="CC BY-SA 3.0",
         citation="Ruder et al. 2021, EMNLP",
         layout="mewslix/wikipedia_pairs-train.jsonl (and wikipedia_pairs-dev.jsonl)",
@@ -52,6 +57,11 @@ class WikipediaPairs:
             except ValueError as error:
                 raise DataError(f"{where}: {error}") from None
         return Ranking(ids, queries, relevant, Pool(list(pool), list(pool.values())))
+
+    def from_hub(self, hub: Hub, language: str, split: str) -> Ranking:
+        """Reads the released file, which the repository holds in an archive."""
+        (path,) = self.files(language, split)
+        return self.from_folder(hub.unpack(ARCHIVE, {path: path.rpartition("/")[2]}), language, split)
 
 
 WIKIPEDIA = WikipediaPairs()

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from importlib.resources import files as package_files
@@ -322,3 +323,51 @@ def test_the_mini_sample_reads_json_lines() -> None:
     rows = Mini().json_lines("multists.jsonl")
     assert all(isinstance(row, dict) for row in rows)
     assert len(rows) > 400
+
+
+def packed(members: dict[str, bytes], *, link: str = "") -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        if link:
+            entry = tarfile.TarInfo(link)
+            entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(entry)
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (packed({"raw/a.jsonl": b"{}\n"}), ""),
+        (packed({"/etc/a.jsonl": b"{}\n", "../../b": b""}), ""),
+        (packed({}, link="a.jsonl"), "raw.tar.gz: no file a.jsonl"),
+        (packed({"raw/b.jsonl": b""}), "raw.tar.gz: no file a.jsonl"),
+        (packed({str(number): b"" for number in range(200)}), "holds more than a task has"),
+        (packed({"raw/a.jsonl": b"{}\n" * 100_000})[:150], "is damaged ("),
+        (b"no archive", "is damaged ("),
+    ],
+)
+def test_only_the_wanted_files_of_an_archive_are_unpacked(
+    snapshot: MakeSnapshot, tmp_path: Path, raw: bytes, says: str
+) -> None:
+    """Under names of our own, whatever the archive calls them; links and damage are refused."""
+    snapshot("a/b", REVISION, {"raw.tar.gz": raw})
+    hub = Hub(HubData(repo="a/b", revision=REVISION))
+    if says:
+        with pytest.raises(DataError, match=re.escape(says)):
+            hub.unpack("raw.tar.gz", {"task/a.jsonl": "a.jsonl"})
+    else:
+        folder = hub.unpack("raw.tar.gz", {"task/a.jsonl": "a.jsonl"})
+        assert folder.json_lines("task/a.jsonl") == [{}]
+        assert [file.name for file in folder.root.rglob("*") if file.is_file()] == ["a.jsonl"]
+
+
+def test_a_file_that_is_neither_parquet_nor_json_is_refused(snapshot: MakeSnapshot) -> None:
+    readme = "---\nconfigs:\n- config_name: x\n  data_files:\n  - split: test\n    path: x.csv\n---\n"
+    snapshot("a/b", REVISION, {"README.md": readme, "x.csv": "a,b\n"})
+    with pytest.raises(DataError, match=r"a/b: x\.csv is neither parquet nor JSON"):
+        Hub(HubData(repo="a/b", revision=REVISION)).columns("x", "test", ("a",))

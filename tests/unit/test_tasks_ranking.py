@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import pytest
 from xrete import registry
 from xrete.check.plugins import check_plugin
 from xrete.dataset import Dataset, open_dataset
-from xrete.errors import DataError, UsageError
+from xrete.errors import DataError
 from xrete.shapes.mining import Corpora
 from xrete.shapes.ranking import Ranking
-from xrete.sources import Folder
+from xrete.sources import Folder, Hub
+from xrete.task import HubTask
+from xrete.tasks import TASKS
 from xrete.tasks import bucc as bucc_module
 from xrete.tasks import lareqa as lareqa_module
 from xrete.tasks import mewslix as mewslix_module
 
-LAREQA, MEWSLIX, BUCC = (registry.task(name) for name in ("lareqa", "mewslix", "bucc"))
+LAREQA: Any = registry.task("lareqa")
+MEWSLIX, BUCC = (registry.task(name) for name in ("mewslix", "bucc"))
 PARAGRAPH = {
     "context": "Der Fluss ist lang.\nEr ist tief. Er ist tief.",
     "sentence_breaks": [[0, 19], [20, 32], [33, 45]],
@@ -289,11 +293,12 @@ def test_an_empty_folder_says_what_is_expected(task: Any, tmp_path: Path) -> Non
         open_dataset(task, tmp_path)
 
 
-def test_only_bucc_is_on_the_hub() -> None:
-    for task in (LAREQA, MEWSLIX):
-        with pytest.raises(UsageError, match=f"{task.card.name} has no hub repository"):
-            open_dataset(task, "hub")
-    assert BUCC.card.hub is not None
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_is_on_the_hub_at_a_pinned_revision(name: str) -> None:
+    task = registry.task(name)
+    assert isinstance(task, HubTask)
+    assert task.card.hub is not None
+    assert re.fullmatch("[0-9a-f]{40}", task.card.hub.revision)
 
 
 @pytest.mark.parametrize(
@@ -323,3 +328,28 @@ def test_a_model_is_scored_on_all_three(new_ngrams: Callable[..., Any]) -> None:
         assert record.score is not None
         assert 5 < record.score < 100
         assert len(record.notes) == notes
+
+
+def test_the_sentence_breaks_of_xquad_r_are_those_of_its_candidates() -> None:
+    """In all languages: as many paragraphs and sentences as published, in order, within their text."""
+    breaks = lareqa_module.sentence_breaks()
+    published = lareqa_module.CANDIDATES | {"de": 1276}
+    assert {language: sum(len(row[2:]) // 2 for row in rows) for language, rows in breaks.items()} == published
+    assert sum(published.values()) == 13_014
+    for language, rows in breaks.items():
+        assert len(rows) == 240, language
+        for length, lead, *ends in rows:
+            assert lead >= 0
+            assert all(start < end for start, end in zip(ends[::2], ends[1::2], strict=True))
+            assert ends == sorted(ends)
+            assert 0 <= ends[0] < ends[-1] <= length
+
+
+def test_other_paragraphs_than_those_of_xquad_r_are_refused(tmp_path: Path) -> None:
+    class Other(Hub):
+        def columns(self, config: str, split: str, names: tuple[str, ...]) -> list[list[Any]]:
+            row = {"context": "Kurz.", "id": "a", "question": "Wer?", "answers": {"answer_start": [0]}}
+            return [[row[name]] for name in names]
+
+    with pytest.raises(ValueError, match="its paragraphs are not those of XQuAD-R"):
+        LAREQA.from_hub(Other(LAREQA.card.hub), "de", "test")

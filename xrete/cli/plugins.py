@@ -164,7 +164,12 @@ def _fields(card: Any) -> dict[str, Any]:
     recipes = {
         name: [described(stage) for stage in recipe] for name, recipe in getattr(card, "recipes", {}).items()
     }
-    return asdict(card) | ({"recipes": recipes} if recipes else {})
+    english = getattr(card, "english", None)
+    return (
+        asdict(card)
+        | ({"recipes": recipes} if recipes else {})
+        | ({"english": english.card.title} if english is not None else {})
+    )
 
 
 def _card(card: dict[str, Any], json_: bool) -> None:

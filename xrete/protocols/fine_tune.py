@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xrete.encoding.embedder import take_probe
-from xrete.errors import DataError, UsageError
+from xrete.errors import DataError, HubError, UsageError
 from xrete.files import digest
 from xrete.model import Kind, LoadedModel
 from xrete.protocols import Opening, Settings, TrainingWork, Work
@@ -280,7 +280,7 @@ def _elsewhere(dataset: Dataset, stages: Recipe, stage: Stage, settings: Setting
         sizes = {language: data.shape.size(data[language]) for language in data.languages}
         known[key] = tuple(Part(language, data[language], size, size) for language, size in sizes.items())
         return known[key]
-    except DataError as error:
+    except (DataError, HubError) as error:
         others = ""
         if split != stage.split:
             others = f", or keep the last weights with --set {stage.name}.select=false"

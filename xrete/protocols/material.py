@@ -83,12 +83,31 @@ def _choose(dataset: Dataset, settings: Settings, whole: bool) -> Material:
     if asked is not None and asked not in (*dataset.card.splits, *dataset.card.training, *TRAIN):
         known = (*dataset.card.training, *dataset.card.splits)
         raise unknown_name(f"split of {dataset.card.name}", asked, known, ", ".join(known))
+    english = dataset.card.english
+    if english and not asked and settings.train_languages == "en" and "en" not in dataset.card.languages:
+        return _in_english(english, dataset, settings)
     for split in (asked,) if asked else (*TRAIN, *SELECT):
         if split != dataset.split and (source := _open(dataset, split, settings)):
             return _from_split(source, dataset, settings, whole)
     if asked not in (None, dataset.split):
         raise DataError(missing_split(dataset, asked or "", settings))
     return _cross_fitted(dataset, settings, whole)
+
+
+def _in_english(task: Task, dataset: Dataset, settings: Settings) -> Material:
+    """Trains on English data of the same kind, and chooses the regularisation on its dev split."""
+    from xrete.dataset import Dataset
+
+    place = training_source(task, dataset, settings)
+    train, dev = (Dataset(task, place, split=split, limit=dataset.limit) for split in ("train", "dev"))
+    parts, selection = (
+        tuple(_draw(train, settings.seed, MOST_ROWS)),
+        tuple(_draw(dev, settings.seed, MOST_SELECTION_ROWS)),
+    )
+    title, of = task.card.title, _description("train", parts, settings)
+    return Material(
+        f"trained on {title}, {of}", "train", (parts,), selection, f"its {_description('dev', selection, settings)}"
+    )
 
 
 def missing_split(dataset: Dataset, split: str, settings: Settings) -> str:

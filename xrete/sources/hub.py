@@ -10,8 +10,10 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -21,8 +23,8 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from xrete.errors import DataError, HubError, XreteError
-from xrete.files import cache_root, write_text
-from xrete.sources.folder import json_row
+from xrete.files import atomic_writer, cache_root, parse_json, write_text
+from xrete.sources.folder import Folder, json_row
 
 CARD = "README.md"
 """Which file says what belongs to which config."""
@@ -30,6 +32,8 @@ JSON_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 READABLE = (".parquet", *JSON_ENDINGS)
 MOST_MEMBERS = 100
 """Of an archive; none of a task has more than a few."""
+MOST_BYTES_OF_A_MEMBER = 2**33
+"""Mewsli-X's candidates, the largest file, have less than a tenth of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +43,13 @@ class HubData:
     Attributes:
         repo: Its name.
         revision: The commit.
-        splits: Splits of the task that it holds; empty where it holds all.
-        languages: Likewise.
+        splits: Splits of the task that it holds, the one first that is scored, with the languages of each (empty:
+            all of the task); empty where it holds all splits.
     """
 
     repo: str
     revision: str
-    splits: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Hub:
         """
         index = self._root.with_name(f"{self.data.revision}.json")
         try:
-            files = [HubFile(**row) for row in json.loads(index.read_text("utf-8"))]
+            files = [HubFile(**row) for row in parse_json(index.read_text("utf-8"))]
         except (OSError, ValueError, TypeError):  # never written, or damaged: asked for again
             pass
         else:
@@ -153,32 +156,39 @@ class Hub:
                 )
         return columns
 
-    def archive(self, path: str, member: str) -> Iterator[dict[str, Any]]:
-        """Reads the JSON lines of one file of a compressed tar archive, without unpacking it.
+    def unpack(self, archive: str, members: Mapping[str, str]) -> Folder:
+        """Unpacks files of a compressed tar archive, of any folder in it, once.
 
         Args:
-            path: Of the archive.
-            member: Name of the file, in whatever folder of the archive.
+            archive: Its path in the repository.
+            members: Names of the files, by the paths that they get below the folder.
+
+        Returns:
+            The folder, which holds them.
 
         Raises:
-            DataError: there is no such file in it, or one of the two is damaged.
+            DataError: the archive is damaged or lacks a file.
             HubError: as `columns`.
         """
-        file = self.file(path)
+        root = self._root / f"{archive}.unpacked"
+        wanted = {name: root / path for path, name in members.items() if not (root / path).is_file()}
+        if not wanted:
+            return Folder(root)
+        packed = self.file(archive)
         try:
-            with tarfile.open(file, "r|*") as archive:
-                for number, entry in enumerate(archive):
-                    if number >= MOST_MEMBERS:
-                        raise DataError(f"{file} holds more than {MOST_MEMBERS} files, which no task has")
-                    if entry.isreg() and entry.name.rpartition("/")[2] == member:
-                        lines = archive.extractfile(entry)
-                        assert lines is not None  # of a regular file
-                        for line, raw in enumerate(lines, start=1):
-                            yield json_row(raw, f"{file}, {entry.name}, line {line}")
-                        return
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise DataError(f"{self.data.repo}, {path} is damaged at {file}: {error}") from error
-        raise DataError(f"{self.data.repo}, {path}: no file {member}")
+            with tarfile.open(packed, "r|*") as entries:
+                for number, entry in enumerate(entries):
+                    if number >= MOST_MEMBERS or entry.size > MOST_BYTES_OF_A_MEMBER:
+                        raise DataError(f"{packed} holds more than a task has; remove it and fetch it again")
+                    target = wanted.pop(entry.name.rpartition("/")[2], None) if entry.isreg() else None
+                    if target and (content := entries.extractfile(entry)):
+                        with atomic_writer(target) as file:
+                            shutil.copyfileobj(content, file, 1 << 20)
+                    if not wanted:
+                        return Folder(root)
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise DataError(f"{packed} is damaged ({error}); remove it and fetch it again") from error
+        raise DataError(f"{self.data.repo}, {archive}: no file {next(iter(wanted))}")
 
     def paths(self, config: str, split: str) -> list[str]:
         """Returns the paths of one config and split, as the repository's card says, else by their names.
@@ -364,7 +374,7 @@ def _parquet(file: Path, names: Sequence[str]) -> tuple[list[list[Any]], dict[st
     for name in names:
         if name not in schema.names:
             raise KeyError(name)
-    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    features = parse_json((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     labels = {name: texts for name in names if (texts := _class_names(features.get(name)))}
     table = pq.read_table(file, columns=list(names))
     return [table[name].to_pylist() for name in names], labels
@@ -375,7 +385,7 @@ def _json(file: Path, names: Sequence[str]) -> tuple[list[list[Any]], dict[str, 
     with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
         if stream.read(1) == b"[":
             stream.seek(0)
-            rows = json.load(stream)
+            rows = parse_json(stream.read())
         else:
             stream.seek(0)
             rows = [json_row(line, f"{file}, line {number}") for number, line in enumerate(stream, start=1)]
