@@ -58,7 +58,8 @@ for file in sorted(folder.glob("*.toml")):
 """
 
 ALONE = (
-    "encoder.dropout=0", "em.parallel_fraction=0.5", "warmup.encoder_steps=2", "warmup.classifier_steps=1",
+    "encoder.dropout=0", "encoder.key_momentum=0.999", "em.parallel_fraction=0.5",
+    "warmup.encoder_steps=2", "warmup.classifier_steps=1",
     "em.steps=2",
 )  # fmt: skip
 HEAVY = ("mlm.weight=0.5", "compute.cache_tokens=60")

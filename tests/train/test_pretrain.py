@@ -122,7 +122,7 @@ def test_explaining_does_nothing_and_reads_back(
     assert done.returncode == 0
     (tmp_path / "explained.toml").write_text(done.stdout, "utf-8")
     assert read(None, tmp_path / "explained.toml", []) == configure("seed=7")
-    assert "# m of the key encoder: keys <- m keys + (1 - m) queries.\nkey_momentum = 0.999\n" in done.stdout
+    assert "# m of the key encoder: keys <- m keys + (1 - m) queries.\nkey_momentum = 0.5\n" in done.stdout
     assert not (tmp_path / "run").exists()
 
 
