@@ -37,6 +37,21 @@ def test_a_local_copy_gives_the_vectors_of_its_library(
         np.testing.assert_allclose(written, list(measured.values()), atol=2e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*engine does not know.*:UserWarning")
+@pytest.mark.parametrize("name", NAMED)
+def test_a_pinned_commit_in_the_local_cache_is_enough(
+    name: str, local_copy: LocalCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin: Any = registry.model(name)
+    place = tmp_path / "hub" / f"models--{plugin.repo.replace('/', '--')}" / "snapshots" / plugin.revision
+    place.parent.mkdir(parents=True)
+    local_copy(name).rename(place)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    model = load_model(name, device="cpu")
+    assert (model.identity.name, model.identity.revision) == (name, plugin.revision)
+    assert model.encode(["a text"]).shape == (1, plugin.card.dimension)
+
+
 def test_a_model_that_wants_its_task_in_words_is_told_what_mteb_tells_it() -> None:
     mteb = pytest.importorskip("mteb")
     from mteb.abstasks.abstask import get_abstask_prompt
