@@ -17,6 +17,7 @@ from xrete.encoding.embedder import Embedder
 from xrete.evaluation.plan import RunOptions
 from xrete.model import LoadedModel, LoadOptions
 from xrete.models.sentence_transformer import PlainSentenceTransformer
+from xrete.models.transformer import EncodingRecipe
 from xrete.registry import request_model
 
 FROM_THE_COMMAND_LINE = {"command", "cache_limit_bytes"}
@@ -75,7 +76,7 @@ def test_one_string_is_refused_by_every_encoder(name: str) -> None:
 def test_one_string_is_refused_by_a_folder_of_sentence_transformers() -> None:
     from xrete.models.emmax.folders import EMBEDDED
 
-    model = PlainSentenceTransformer(EMBEDDED, LoadOptions(checkpoint=None, device="cpu"))
+    model = PlainSentenceTransformer(EMBEDDED, EncodingRecipe(pooling="mean"), LoadOptions(device="cpu"))
     assert np.isfinite(model.encode(["a whole text"])).all()
     with pytest.raises(TypeError, match="one string"):
         model.encode("a whole text")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xrete.dataset import Dataset
     from xrete.encoding.embedder import Progress
     from xrete.training.finetune.job import StepWatch
+    from xrete.vectors.resume import OnSearch
 
 LazyModel = Callable[[], LoadedModel]
 
@@ -43,6 +44,7 @@ def evaluate(
     use_cache: bool = True,
     price: tuple[float, float] | None = None,
     progress: Progress | None = None,
+    on_search: OnSearch | None = None,
     watch: StepWatch | None = None,
     predictions: str | Path | None = None,
 ) -> Record:
@@ -62,6 +64,7 @@ def evaluate(
         use_cache: Keep and use embeddings and answers on disk.
         price: Of a million tokens in and out, for what a chat model costs.
         progress: Called with the number of texts just encoded, and just found in the cache.
+        on_search: Called with the number of vectors that a long search has gone through, and of all.
         watch: Called with every step of fine-tuning.
         predictions: Folder for predictions in XTREME's layout, below the model's name; needs `results`.
 
@@ -85,6 +88,7 @@ def evaluate(
         use_cache=use_cache,
         price=price,
         progress=progress or (lambda encoded, cached: None),
+        on_search=on_search or (lambda done, total: None),
         watch=watch or (lambda step: None),
         predictions=None if predictions is None else Path(predictions),
     )
