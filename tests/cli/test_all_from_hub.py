@@ -92,7 +92,6 @@ def test_a_language_fetches_its_own_files_of_every_task(copies: HubServer, xrete
             assert f"{fetched:,} were fetched now" in done.stdout.splitlines()[-1]
             assert fetched == sum(len(files[path]) for path in copies.sent)
         whole = sum(map(len, files.values()))
-        print(f"{name} {language}: {fetched:,} of {whole:,} bytes in {len(copies.sent)} files")
         assert len(copies.sent) <= 3
         if name not in ("flores", "flores-geometry", "mewslix"):
             assert fetched < whole / 2
