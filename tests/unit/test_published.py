@@ -21,7 +21,6 @@ from xrete.published import paper, result_files, store
 from xrete.published.mteb import Reading, describe_left_out
 from xrete.published.numbers import PublishedNumber, current
 from xrete.scores import analytic
-from xrete.scores.resampling import generator
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,9 +83,31 @@ def test_intervals_of_means() -> None:
     assert analytic.of_mean(values, [parts[0], None], together=False) is None
 
 
-def test_draws_are_as_wide_as_the_interval() -> None:
-    drawn = analytic.draws(90.0, (85.0, 92.0), generator(1, "any"), 20_000)
-    assert np.percentile(drawn, [2.5, 50, 97.5]) == pytest.approx([85.0, 90.0, 92.0], abs=0.15)
+@pytest.mark.parametrize("models", [2, 3, 10, 184])
+def test_critical_values_are_those_of_the_studentised_range(models: int) -> None:
+    expected = stats.studentized_range.ppf(0.95, models, 1e6) / np.sqrt(2)
+    assert analytic.critical(models) == pytest.approx(expected, abs=1e-6)
+
+
+def test_no_pair_of_equal_models_is_told_apart_more_often_than_once_in_twenty() -> None:
+    random, errors = np.random.default_rng(5), np.array([0.5, 1.0, 1.0, 2.0, 4.0])
+    values = 50 + random.normal(size=(2000, 5)) * errors
+    wrong = [
+        analytic.significantly_better(x, [(y - 1.96 * e, y + 1.96 * e) for y, e in zip(x, errors, strict=True)])
+        for x in values
+    ]
+    assert 0.02 < np.mean([x.any() for x in wrong]) <= 0.055
+
+
+def test_models_far_apart_are_told_apart_in_the_direction_of_the_metric() -> None:
+    values, intervals = [90.0, 80.0, 79.0], [(88.0, 91.0), (78.0, 82.0), (76.0, 80.0)]
+    assert analytic.significantly_better(values, intervals).tolist() == [
+        [False, True, True],
+        [False] * 3,
+        [False] * 3,
+    ]
+    errors = analytic.significantly_better(values, intervals, higher_is_better=False)
+    assert errors.tolist() == [[False] * 3, [True, False, False], [True, False, False]]
 
 
 # --- What ships ---------------------------------------------------------------------------------------------

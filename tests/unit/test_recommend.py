@@ -137,9 +137,9 @@ def test_pairs_count_where_the_other_language_is_asked_for_or_english() -> None:
 def test_filters_and_what_nobody_says() -> None:
     scores = {x: {"swh": 80.0} for x in ("small", "large", "unknown", "closed")}
     facts = {
-        "small": {"parameters": 118_000_000, "dimension": 384, "licence": "MIT"},
-        "large": {"parameters": 7_000_000_000, "dimension": 4096, "licence": "apache-2.0"},
-        "closed": {"parameters": 200_000_000, "dimension": 1024, "licence": "cc-by-nc-4.0"},
+        "small": {"parameters": 118_000_000, "dimension": 384, "open_weights": True, "licence": "MIT"},
+        "large": {"parameters": 7_000_000_000, "dimension": 4096, "open_weights": True, "licence": "apache-2.0"},
+        "closed": {"parameters": 200_000_000, "dimension": 1024, "open_weights": False, "licence": "cc-by-nc-4.0"},
     }
     from_source = known([], [published(scores, facts)])
 
@@ -151,6 +151,7 @@ def test_filters_and_what_nobody_says() -> None:
     assert left(licence="permissive") == ({"small", "large"}, {"licence": 1})
     assert left(licence="cc-by-nc-4.0") == ({"closed"}, {"licence": 1})
     assert left(max_dimension=384, licence="mit") == ({"small"}, {"dimension": 1})
+    assert left(open_weights=True)[0] == {"small", "large"}
     assert left(max_parameters=1) == (set(), {"size": 1})
     assert left(measured=True) == (set(), {})
 

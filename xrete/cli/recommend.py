@@ -33,6 +33,9 @@ def recommend(
     licence: Annotated[
         str | None, typer.Option("--licence", help="permissive, or a name such as apache-2.0.")
     ] = None,
+    open_weights: Annotated[
+        bool, typer.Option("--open-weights", help="Only models whose weights can be had.")
+    ] = False,
     measured: Annotated[bool, typer.Option("--measured", help="Only what was measured here.")] = False,
     results: Annotated[
         list[Path] | None,
@@ -62,6 +65,7 @@ def recommend(
         max_parameters=None if max_parameters is None else _count(max_parameters),
         max_dimension=max_dimension,
         licence=licence,
+        open_weights=open_weights,
         measured=measured,
     )
     known = _known(results)

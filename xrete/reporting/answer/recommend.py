@@ -18,9 +18,7 @@ from xrete.reporting.answer.scores import MEASURED, CellKey, Facts, Known, Known
 from xrete.reporting.tables import standings
 from xrete.scores import analytic, rank_intervals
 from xrete.scores.comparison import Run, Standing
-from xrete.scores.resampling import RESAMPLES, generator
 
-SEED = 42
 LISTS_OF_A_TASK = 3
 """Where no list of a task has all the languages that were asked for."""
 
@@ -39,6 +37,7 @@ class Question:
         max_parameters: Most weights.
         max_dimension: Longest vectors.
         licence: "permissive", or a licence's name.
+        open_weights: Only models whose weights can be had.
         measured: Only what was measured here.
     """
 
@@ -46,6 +45,7 @@ class Question:
     max_parameters: int | None = None
     max_dimension: int | None = None
     licence: str | None = None
+    open_weights: bool = False
     measured: bool = False
 
 
@@ -181,6 +181,7 @@ def _allowed(models: Mapping[Who, Facts], question: Question) -> tuple[dict[Who,
         ("size", question.max_parameters is not None, lambda x: _at_most(x.parameters, question.max_parameters)),
         ("dimension", question.max_dimension is not None, lambda x: _at_most(x.dimension, question.max_dimension)),
         ("licence", question.licence is not None, lambda x: _is_among(x.licence, licences)),
+        ("weights", question.open_weights, lambda x: x.open_weights),
     ]
     allowed = dict(models)
     unknown: dict[str, int] = defaultdict(int)
@@ -298,20 +299,11 @@ def _unpaired(
     intervals: Mapping[Who, tuple[float, float] | None],
     higher_is_better: bool,
 ) -> list[Standing] | None:
-    """Returns standings by each model's own interval, as if all had been asked about other sentences.
-
-    That is cautious: on the same sentences models tend to be right or wrong together.
-    """
-    drawn = [
-        analytic.draws(scores[who], interval, generator(SEED, "\n".join(who)), RESAMPLES)
-        for who in order
-        if (interval := intervals[who]) is not None
-    ]
-    if len(drawn) < len(order):
+    """Returns standings by each model's own interval, which is cautious."""
+    known = [interval for who in order if (interval := intervals[who]) is not None]
+    if len(known) < len(order):
         return None
-    better = rank_intervals.significantly_better(
-        np.array([scores[who] for who in order]), np.array(drawn), higher_is_better=higher_is_better
-    )
+    better = analytic.significantly_better([scores[who] for who in order], known, higher_is_better=higher_is_better)
     groups = rank_intervals.tie_groups(better)
     return [
         Standing(*rank, group) for rank, group in zip(rank_intervals.rank_intervals(better), groups, strict=True)

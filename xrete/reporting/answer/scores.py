@@ -226,6 +226,7 @@ def _measured_facts(subject: Subject, records: Mapping[tuple[str, str, str], Ent
         dimension=(part and part.dim) or (card and card.dimension) or None,
         max_tokens=part.max_length if part else None,
         licence=card.licence if card else None,
+        open_weights=any(record.protocol != "prompt" for record in own) or None,
         trained_on=None if trained is None else frozenset(trained),
         speed=max(_speeds(own), default=None),
     )
