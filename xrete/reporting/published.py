@@ -37,11 +37,11 @@ def name_elsewhere(model: str) -> str | None:
     name, _, checkpoint = model.partition(":")
     if name == "st":
         return checkpoint or None
-    try:
-        plugin = None if checkpoint else registry.model(name)
-    except XreteError:  # a plugin that is not installed here
+    if checkpoint or name not in registry.names("models"):
         return None
-    if plugin is None:
+    try:
+        plugin = registry.model(name)
+    except XreteError:  # a plugin that does not load here
         return None
     return plugin.card.published_as or (plugin.repo if isinstance(plugin, OnHub) else None)
 

@@ -153,7 +153,7 @@ def recommend(known: Known, purpose: Purpose, question: Question) -> Answer:
     scored = {score.cell.language for score in asked}
     parts = {part for score in scores for part in _parts(score.cell.language)}
     missing = [
-        Missing(language=code, relatives=tuple(nearest(code, parts)), tasks=tuple(_tasks_with(code, purpose)))
+        Missing(language=code, relatives=tuple(nearest(code, parts)), tasks=tuple(tasks_with(code, purpose)))
         for code in question.languages
         if not any(languages.same_language(language, code) for language in scored)
     ]
@@ -310,7 +310,8 @@ def _unpaired(
     ]
 
 
-def _tasks_with(code: str, purpose: Purpose) -> Iterator[str]:
+def tasks_with(code: str, purpose: Purpose) -> Iterator[str]:
+    """Yields the tasks of a purpose that have a language."""
     return (
         task
         for task in PURPOSES[purpose]

@@ -213,9 +213,10 @@ def _tasks(names: Sequence[str]) -> Iterator[str]:
 
 def _measured_facts(subject: Subject, records: Mapping[tuple[str, str, str], Entry]) -> Facts:
     own = [entry.record for (model, _, _), entry in records.items() if model == subject.label]
+    name = subject.model.partition(":")[0]
     try:
-        card = registry.model(subject.model.partition(":")[0]).card
-    except XreteError:  # a plugin of somebody else's, which is not installed here
+        card = registry.model(name).card if name in registry.names("models") else None
+    except XreteError:  # a plugin that does not load here
         card = None
     trained = card.trained_on if card else None
     part = own[0].model if own else None

@@ -24,7 +24,10 @@ from xrete.reporting.page.content import content
 from xrete.reporting.page.pictures import read_pictures
 from xrete.reporting.tables.views import Request
 
-SCRIPTS = ("base", "state", "reading", "filters", "table", "detail", "heat", "charts", "main")
+SCRIPTS = (
+    *("base", "known", "state", "reading", "answer", "ask", "filters", "overall", "table"),
+    *("detail", "language", "model", "heat", "plot", "charts", "spaces", "main"),
+)
 """In the order of their use; together they are one script."""
 
 _UNSAFE = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"}
@@ -35,7 +38,7 @@ def write(entries: Sequence[Entry], request: Request, folder: Path, sources: Seq
 
     Args:
         entries: The records.
-        request: Which of them, and whether the paper's rows are wanted.
+        request: Which of them, and what was published beside them.
         folder: Where the page goes.
         sources: Results folders, where pictures are looked for.
 
@@ -43,8 +46,10 @@ def write(entries: Sequence[Entry], request: Request, folder: Path, sources: Seq
         XreteError: nothing passes the request, or the paper's rows would stand beside the mini sample.
     """
     narrowed = request.narrowed(entries)
-    if request.with_paper and narrowed.kind == "mini":
-        raise XreteError("the paper's numbers cannot stand beside the mini sample; leave out --reference paper")
+    if (request.with_paper or request.publications) and narrowed.kind == "mini":
+        raise XreteError(
+            "published numbers (the paper's numbers too) cannot stand beside the mini sample; leave out --reference"
+        )
     models = {(entry.record.model.name, entry.record.model.revision) for entry in narrowed.entries}
     pictures = [
         picture
@@ -52,7 +57,8 @@ def write(entries: Sequence[Entry], request: Request, folder: Path, sources: Seq
         if picture.model in models and picture.is_mini == (narrowed.kind == "mini")
     ]
     path = folder / "index.html"
-    write_text(path, to_html(content(narrowed, pictures, with_paper=request.with_paper)))
+    known = content(narrowed, pictures, with_paper=request.with_paper, publications=request.publications)
+    write_text(path, to_html(known))
     yield path
 
 

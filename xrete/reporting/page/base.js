@@ -27,6 +27,12 @@ const hidden = (text) => make("span", { class: "hidden" }, text);
 /** A name that may be in any script, and long: it keeps its direction to itself. */
 const named = (text) => make("bdi", { title: text.length > 28 ? text : null }, text);
 
+/** A model's name, with its organisation set back. */
+function modelName(text) {
+  const cut = text.indexOf("/") + 1;
+  return cut > 0 && cut < text.length ? make("bdi", { title: text.length > 28 ? text : null }, make("span", { class: "org" }, text.slice(0, cut)), text.slice(cut)) : named(text);
+}
+
 /** As Python writes it: toFixed, but ties that are exact in binary go to the even digit. */
 function fixed(value, digits) {
   const scaled = Math.abs(value) * 10 ** digits;

@@ -12,13 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from xrete import __version__, languages
+from xrete.published.numbers import Publication
 from xrete.record import Interval, Record
+from xrete.reporting.answer.scores import known
 from xrete.reporting.collect import Entry, Narrowed
 from xrete.reporting.formats.cells import number
 from xrete.reporting.leaderboard import ALL, NOT_RUN, Measure, Row, Subject, TableCell
+from xrete.reporting.page import known as known_columns
 from xrete.reporting.page.pictures import Picture
 from xrete.reporting.paper.numbers import Paper
 from xrete.reporting.paper.verdicts import judged
+from xrete.reporting.published import Published
 from xrete.reporting.tables import columns, marks, remarks
 from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
 from xrete.reporting.text import plain
@@ -34,36 +38,51 @@ CATEGORIES = {"bitext": "retrieval", "mining": "retrieval", "ranking": "retrieva
 """Of tasks that are not installed here, by shape; a shape that is missing is its own category."""
 
 
-def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool) -> dict[str, Any]:
+def content(
+    narrowed: Narrowed,
+    pictures: Sequence[Picture],
+    *,
+    with_paper: bool,
+    publications: Sequence[Publication] = (),
+) -> dict[str, Any]:
     """Arranges records for the page.
 
     Args:
         narrowed: The records.
         pictures: Models' spaces in the plane.
         with_paper: Whether the paper's rows are there.
+        publications: What others published, whose models stand beside those that were measured here.
     """
+    columns_of_known = known_columns.content(known(narrowed.entries, publications), publications)
     index = RecordIndex(narrowed.entries)
     papers = [Paper(table, tasks=sorted(index.tasks)) for table in PAPER_TABLES] if with_paper else []
-    measures = _measures(index, papers)
+    boards = columns_of_known["boards"] if columns_of_known else ()
+    measures = _measures(index, papers, boards)
     board = _Board(index, measures)
     records = [entry.record for entry in narrowed.entries]
     codes = {code for part in board.data for code in (*part["languages"], *part["missing"])}
     codes |= {code for picture in pictures for code in picture.languages}
+    codes |= known_columns.languages_of(columns_of_known) if columns_of_known else set()
+    standards = {x for code in codes for x in _standards(code)}
+    standards |= set(columns_of_known["asked"]) if columns_of_known else set()
     return {
         "version": __version__,
         "mini": remarks.MINI_REMARK if narrowed.kind == "mini" else None,
         "newest": max(record.created for record in records)[:10],
         "records": len(records),
         "languages": {code: _language(code) for code in sorted(codes)},
-        "names": {key: languages.name(key) for key in sorted({x for code in codes for x in _standards(code)})},
+        "names": {key: languages.name(key) for key in sorted(standards)},
         "scripts": {key: _script_name(key) for key in sorted({x for code in codes for x in _scripts(code)})},
-        "tasks": {task: _task(task, index) for task in sorted(index.tasks, key=columns.task_order)},
+        "tasks": {
+            task: _task(task, index) for task in sorted(_tasks(index, columns_of_known), key=columns.task_order)
+        },
         "models": [_model(subject, index) for subject in index.subjects],
-        "measures": [_measure(measure, board) for measure in measures],
+        "measures": [_measure(measure, board, _direction(measure, boards)) for measure in measures],
         "data": board.data,
         "cells": board.cells,
         "runs": board.runs,
-        "paper": list(_published(index, papers, measures)),
+        "paper": [*_published(index, papers, measures), *_of_the_same_models(index, publications, measures)],
+        "known": columns_of_known,
         "pictures": [picture.content for picture in pictures],
         "remarks": [
             *map(plain, remarks.several(board.shown, index)),
@@ -74,8 +93,8 @@ def content(narrowed: Narrowed, pictures: Sequence[Picture], *, with_paper: bool
     }
 
 
-def _measures(index: RecordIndex, papers: Sequence[Paper]) -> list[Measure]:
-    """The headline metric of every task under every protocol that has a record; the three of geometry."""
+def _measures(index: RecordIndex, papers: Sequence[Paper], boards: Sequence[Mapping[str, Any]]) -> list[Measure]:
+    """The headline metric of every task and protocol with a record or a published number; the three of geometry."""
     pairs = {
         (task, protocol): None
         for task in sorted(index.tasks, key=columns.task_order)
@@ -85,6 +104,7 @@ def _measures(index: RecordIndex, papers: Sequence[Paper]) -> list[Measure]:
         )
     }
     pairs |= {pair: None for paper in papers for pair in paper.pairs}
+    pairs |= {(board["task"], board["protocol"]): None for board in boards}
     ordered = sorted(pairs, key=lambda pair: (columns.task_order(pair[0]), columns.protocol_order(pair[1])))
     return [
         Measure(task=task, protocol=protocol, metric=metric, group=ALL)
@@ -95,6 +115,7 @@ def _measures(index: RecordIndex, papers: Sequence[Paper]) -> list[Measure]:
             else [
                 *index.metrics(task, protocol, None),
                 *(name for paper in papers for name in paper.metrics(task, protocol)),
+                *(x["metric"] for x in boards if (x["task"], x["protocol"]) == (task, protocol)),
             ]
         )
     ]
@@ -255,18 +276,29 @@ def _model(subject: Subject, index: RecordIndex) -> dict[str, Any]:
         "prefix": plain(model.prefix, NAME_LIMIT),
         "tokens": model.max_length,
         "setting": subject.setting and subject.setting.label,
+        "variant": plain(subject.variant, NAME_LIMIT),
     }
 
 
-def _measure(measure: Measure, board: _Board) -> dict[str, Any]:
+def _direction(measure: Measure, boards: Sequence[Mapping[str, Any]]) -> bool | None:
+    """Returns whether a measure is better when it is higher, as published numbers of it say."""
+    own = (measure.task, measure.protocol, measure.metric)
+    return next((x["higher"] for x in boards if (x["task"], x["protocol"], x["metric"]) == own), None)
+
+
+def _measure(measure: Measure, board: _Board, published: bool | None) -> dict[str, Any]:
     return {
         "task": measure.task,
         "protocol": plain(measure.protocol, NAME_LIMIT),
         "metric": plain(measure.metric, NAME_LIMIT),
-        "higher": board.directions.get(measure),
+        "higher": board.directions.get(measure, published),
         "digits": board.digits[measure],
         "isMean": measure.task != columns.GEOMETRY_TASK,
     }
+
+
+def _tasks(index: RecordIndex, known: Mapping[str, Any] | None) -> set[str]:
+    return set(index.tasks) | {board["task"] for board in (known["boards"] if known else ())}
 
 
 def _task(name: str, index: RecordIndex) -> dict[str, str]:
@@ -297,7 +329,35 @@ def _published(
             cells = [_published_cell(cell, places) for cell in new]
             if any(cells):
                 label = row.labels[0].removeprefix("paper: ")
-                yield {"label": label, "table": paper.table, "cells": list(filter(None, cells))}
+                yield {
+                    "label": label,
+                    "table": paper.table,
+                    "from": f"Table {paper.table}",
+                    "publisher": "in the EMMA-X paper",
+                    "cells": list(filter(None, cells)),
+                }
+
+
+def _of_the_same_models(
+    index: RecordIndex, publications: Sequence[Publication], measures: Sequence[Measure]
+) -> Iterator[dict[str, Any]]:
+    """Yields what others published of models that were measured here, and whether ours agrees."""
+    if not publications:
+        return
+    published = Published(publications, measured=index.subjects)
+    places = {(m.task, m.protocol, m.metric): place for place, m in enumerate(measures)}
+    wanted = [replace(measure, group=group) for measure in measures for group in index.groups]
+    rows = [
+        Row((x.label,), tuple(source.cell(x, measure) for measure in wanted), x.origin)
+        for source, subjects in ((index, index.subjects), (published, published.beside))
+        for x in subjects
+    ]
+    for row in published.judged(rows)[len(index.subjects) :]:
+        cells = list(filter(None, (_published_cell(cell, places) for cell in row.cells)))
+        if cells:
+            label = plain(row.cells[0].subject.model, NAME_LIMIT)
+            name = published.source.upper()
+            yield {"label": label, "table": None, "from": name, "publisher": f"by {name}", "cells": cells}
 
 
 def _published_cell(cell: TableCell, places: Mapping[tuple[str, str, str], int]) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ function languageRows(cell, rivals) {
     }));
 }
 
-const publishedKey = (row, measure) => `Table ${row.table}/${row.label}/${keyOf(measure)}`;
+const publishedKey = (row, measure) => `${row.from}/${row.label}/${keyOf(measure)}`;
 
 function viewedInPaper() {
   for (const row of data.paper) {
@@ -54,26 +54,39 @@ function renderPublished(dialog, { row, cell }) {
     make("header", {},
       make("div", {},
         make("h2", { id: "detail-title" }, named(row.label)),
-        make("p", { class: "quiet" }, `EMMA-X paper, Table ${row.table}: ${title(measure)}, ${group()}`)),
+        make("p", { class: "quiet" }, `published ${row.publisher}${row.table ? `, ${row.from}` : ""}: ${title(measure)}, ${group()}`)),
       closeButton(dialog)),
     make("p", { class: "headline" }, make("strong", {}, cell.shown), make("span", {}, STATUS[cell.status][1])),
     difference ? make("p", {}, `${cell.ours}, measured here, less the published number: ${difference}`) : null,
     make("ul", { class: "reasons" }, cell.notes.map((note) => make("li", {}, note))));
 }
 
+/** What draws the view that is asked for; null where none is. */
+function detailView() {
+  if (KNOWN && state.about && data.names[state.about]) return renderLanguage;
+  if (KNOWN && state.model && modelOf(state.model)) return renderModel;
+  const published = state.view ? viewedInPaper() : null;
+  if (published) return (dialog) => renderPublished(dialog, published);
+  const cell = state.view ? viewed() : null;
+  return cell ? (dialog) => renderCell(dialog, cell) : null;
+}
+
 function renderDetail() {
   const dialog = byId("detail");
-  const published = state.view.startsWith("Table ") ? viewedInPaper() : null;
-  if (published) {
-    renderPublished(dialog, published);
-    if (!dialog.open) dialog.showModal();
-    return;
-  }
-  const cell = state.view ? viewed() : null;
-  if (cell === null) {
+  const draws = detailView();
+  if (draws === null) {
     if (dialog.open) dialog.close();
     return;
   }
+  const hadFocus = dialog.contains(document.activeElement);
+  draws(dialog);
+  if (!dialog.open) dialog.showModal();
+  else if (hadFocus && !dialog.contains(document.activeElement)) dialog.querySelector(".close").focus();
+  if (dialog.dataset.of !== state.about + state.model + state.view) dialog.scrollTop = 0;
+  dialog.dataset.of = state.about + state.model + state.view;
+}
+
+function renderCell(dialog, cell) {
   const measure = data.measures[cell.measure];
   const model = data.models[cell.model];
   const part = data.data[cell.data];
@@ -98,7 +111,6 @@ function renderDetail() {
     missingLanguages(found.missing ?? []),
     provenance(cell, model, part),
   );
-  if (!dialog.open) dialog.showModal();
 }
 
 function languageTable(measure, rows, rivals) {
@@ -122,16 +134,23 @@ function languageTable(measure, rows, rivals) {
     track.append(point);
     const interval = row.interval ? row.interval.map((end) => fixed(end, measure.digits)).join("–") : "–";
     return make("tr", {},
-      make("th", { scope: "row" }, named(row.name), make("span", { class: "quiet" }, [row.code, row.group].filter(Boolean).join(" · "))),
+      make("th", { scope: "row" }, languageName(row), make("span", { class: "quiet" }, [row.code, row.group].filter(Boolean).join(" · "))),
       make("td", { class: "plot" }, track),
       make("td", { class: "value" }, fixed(row.score, measure.digits)),
       make("td", { class: "quiet wide" }, interval),
-      make("td", { class: "quiet wide" }, row.items.toLocaleString("en")));
+      make("td", { class: "quiet wide" }, (row.items ?? "–").toLocaleString("en")));
   });
   return make("table", { class: "languages" },
     make("caption", { class: "quiet" }, `${plural(rows.length, "language")} from ${fixed(low, 0)} to ${fixed(high, measure.digits === 1 ? 0 : measure.digits)}` + (rivals ? "; grey ticks are other models on the same data" : "")),
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Language"), make("td", {}), make("th", { scope: "col" }, "Score"), make("th", { scope: "col", class: "wide" }, "95 % interval"), make("th", { scope: "col", class: "wide" }, "Items"))),
     make("tbody", {}, body));
+}
+
+/** A language's name, which opens its own view where models have scores in it. */
+function languageName({ code, name }) {
+  const [standard, ...others] = data.languages[code].of;
+  const hasView = others.length === 0 && boards.some(({ languages }) => languages.includes(code));
+  return hasView ? make("button", { type: "button", class: "link", onclick: () => openLanguage(standard) }, named(name)) : named(name);
 }
 
 function missingLanguages(codes) {

@@ -5,7 +5,9 @@ function choices() {
   const counted = (values) => unique(values.filter((value) => value !== undefined)).sort();
   const names = Object.entries(data.names).sort((a, b) => a[1].localeCompare(b[1], "en"));
   const scripts = Object.entries(data.scripts).sort((a, b) => a[1].localeCompare(b[1], "en"));
-  const sizes = new Set(data.models.map(sizeOf));
+  const models = [...data.models, ...everyone];
+  const sizes = new Set(models.map(sizeOf));
+  const kinds = (name) => plain(counted(models.map((model) => name(known(model)))));
   const plain = (values) => values.map((value) => [value, value]);
   return {
     category: ["Category", plain(counted(tasks.map((task) => data.tasks[task].category)))],
@@ -14,6 +16,9 @@ function choices() {
     language: ["Language", names],
     script: ["Script", scripts],
     size: ["Model size", plain(SIZES.map(([name]) => name).filter((name) => sizes.has(name)))],
+    licence: ["Licence", kinds(licenceOf)],
+    weights: ["Weights", kinds(weightsOf)],
+    source: ["Source", kinds(({ source }) => sourceName(source))],
   };
 }
 
@@ -21,7 +26,7 @@ const CHOICES = choices();
 const GROUPS = unique(data.data.flatMap((part) => Object.keys(part.groups)));
 
 function buildFilters() {
-  const lists = Object.entries(CHOICES).map(([name, [label, options]]) => {
+  const lists = Object.entries(CHOICES).filter(([name]) => KNOWN || !["licence", "weights", "source"].includes(name)).map(([name, [label, options]]) => {
     const node = make(
       "select",
       { onchange: () => { const value = node.value; node.value = ""; if (value) toggle(name, value); } },
@@ -43,7 +48,7 @@ function buildFilters() {
 }
 
 function showFilters() {
-  const chips = SETS.flatMap((name) => [...state[name]].map((value) => [name, value]));
+  const chips = FILTERS.flatMap((name) => [...state[name]].map((value) => [name, value]));
   byId("find").value = state.find;
   byId("group").value = state.group;
   const count = chips.length + Number(Boolean(state.group)) + Number(Boolean(state.find));
@@ -61,7 +66,7 @@ function showFilters() {
       ? make("li", {}, make("button", {
           type: "button",
           class: "plain",
-          onclick: () => change({ ...Object.fromEntries(SETS.map((name) => [name, new Set()])), group: "", find: "" }),
+          onclick: () => change({ ...Object.fromEntries(FILTERS.map((name) => [name, new Set()])), group: "", find: "" }),
         }, "Reset"))
       : null,
   );

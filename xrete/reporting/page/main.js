@@ -13,8 +13,9 @@ function renderNear() {
 
 function render() {
   coverages.clear();
+  shownHeat = HEAT_ROWS;
   showFilters();
-  renderTable();
+  renderTable(renderOverall());
   for (const id of Object.keys(LATER)) isStale.add(id);
   renderNear();
   renderDetail();
@@ -25,6 +26,7 @@ function renderNotes() {
     "Numbers are those of the records; nothing is measured here. A mean over languages that you pick is the plain mean of the record’s scores.",
     "Numbers are compared only where they were taken over the same languages of the same split of the same data. Others stand apart.",
     "A cell opens the scores of its languages, and what they rest on. The address of this page keeps filters, order and the open cell: copy it to share them.",
+    "Filled bars and marks are measured here, with the outcome of every sentence kept; outlined ones were published by others, with what they rest on.",
     "In the table, Tab reaches the headings and one cell; the arrow keys move from cell to cell, Enter opens one, Escape closes it.",
   ];
   byId("remarks").append(...[...fixedNotes, ...data.remarks].map((text) => make("li", {}, text)),
@@ -52,19 +54,23 @@ function startTheme() {
 }
 
 function start() {
-  const languages = new Set(data.data.flatMap((part) => part.languages.flatMap((code) => data.languages[code].of))).size;
-  const counts = [plural(data.models.length, "model"), plural(Object.keys(data.tasks).length, "task"), plural(languages, "language"), plural(data.records, "record")];
+  const codes = [...data.data, ...boards].flatMap((part) => part.languages);
+  const languages = new Set(codes.flatMap((code) => data.languages[code].of)).size;
+  const counts = [plural(data.models.length + publishedModels, "model"), plural(Object.keys(data.tasks).length, "task"), plural(languages, "language"), plural(data.records, "record")];
   replace(byId("summary"), `${counts.join(" · ")} to `, make("time", {}, data.newest));
   if (matchMedia("(max-width: 40rem)").matches) byId("filters").open = false;
   startTheme();
   readAddress();
+  if (KNOWN) buildQuestion();
+  for (const id of ["answer", "models"]) byId(id).hidden = !KNOWN;
+  byId("link-answer").hidden = byId("link-models").hidden = !KNOWN;
   buildFilters();
   renderNotes();
   renderSpaces();
   byId("detail").onclose = () => {
     const opener = state.view;
-    change({ view: "" });
-    refocus(`[data-view="${CSS.escape(opener)}"]`);
+    change({ view: "", about: "", model: "" });
+    if (opener) refocus(`[data-view="${CSS.escape(opener)}"]`);
   };
   byId("detail").onclick = (event) => { if (event.target === byId("detail")) byId("detail").close(); };
   const watcher = new IntersectionObserver((entries) => {
@@ -78,7 +84,8 @@ function start() {
   let width = innerWidth;
   onresize = () => { if (innerWidth !== width) { width = innerWidth; isStale.add("charts"); renderNear(); } };
   onbeforeprint = () => { for (const id of Object.keys(LATER)) isNear.add(id); renderNear(); };
-  onhashchange = () => { readAddress(); render(); };
+  onhashchange = () => { readAddress(); renderAnswer(); render(); };
+  renderAnswer();
   render();
 }
 

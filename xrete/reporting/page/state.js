@@ -6,14 +6,16 @@ const SIZES = [
   ["500M to 2B", 5e8, 2e9],
   ["2B and more", 2e9, Infinity],
 ];
-const SETS = ["category", "task", "protocol", "language", "script", "size"];
-const TEXTS = ["group", "find", "sort", "heat", "order", "quality", "geometry", "view"];
+const FILTERS = ["category", "task", "protocol", "language", "script", "size", "licence", "weights", "source"];
+const SETS = [...FILTERS, "ask"];
+const TEXTS = ["group", "find", "sort", "heat", "order", "quality", "geometry", "view", "about", "model", "rank", "by", "for", "most", "terms", "open", "own"];
 
-/** What changes nothing outside the dialog. */
-const IN_DIALOG = new Set(["view", "order"]);
+/** What changes nothing outside the dialog, or outside the recommendation. */
+const IN_DIALOG = new Set(["view", "order", "about", "model"]);
+const IN_QUESTION = new Set(["ask", "for", "most", "terms", "open", "own"]);
 
 const state = Object.fromEntries([...SETS.map((name) => [name, new Set()]), ...TEXTS.map((name) => [name, ""])]);
-const SECTIONS = new Set(["results", "languages", "charts", "notes"]);
+const SECTIONS = new Set(["answer", "models", "results", "languages", "charts", "notes"]);
 
 function readAddress() {
   const hash = location.hash.slice(1);
@@ -34,7 +36,10 @@ function writeAddress() {
 function change(changes) {
   Object.assign(state, changes);
   writeAddress();
-  if (Object.keys(changes).every((name) => IN_DIALOG.has(name))) renderDetail();
+  const names = Object.keys(changes);
+  if (names.every((name) => IN_DIALOG.has(name))) renderDetail();
+  else if (names.every((name) => IN_QUESTION.has(name))) renderAnswer();
+  else if (names.every((name) => IN_QUESTION.has(name) || IN_DIALOG.has(name))) { renderAnswer(); renderDetail(); byId("answer").scrollIntoView(); }
   else render();
 }
 
@@ -47,8 +52,16 @@ function toggle(name, value) {
 const sizeOf = (model) => SIZES.find(([, from, to]) => model.parameters >= from && model.parameters < to)?.[0];
 
 const passes = (name, value) => state[name].size === 0 || state[name].has(value);
+const licenceOf = (model) => ({ true: "permissive", false: "other" })[isPermissive(model)] ?? "unknown";
+const weightsOf = (model) => ({ true: "open", false: "closed" })[model.open] ?? "unknown";
+
+/** What is known of a model, of the records' ones too. */
+const known = (model) => (model.source ? model : (measuredFacts.get(model.label) ?? { source: MEASURED, licence: null, open: null }));
 const showsModel = (model) =>
   (state.size.size === 0 || (model.parameters !== null && state.size.has(sizeOf(model)))) &&
+  passes("licence", licenceOf(known(model))) &&
+  passes("weights", weightsOf(known(model))) &&
+  passes("source", sourceName(known(model).source)) &&
   `${model.name} ${model.label}`.toLowerCase().includes(state.find.toLowerCase());
 const showsMeasure = (measure) =>
   passes("task", measure.task) &&

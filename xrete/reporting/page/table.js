@@ -30,7 +30,7 @@ function publishedRows(measures) {
     .filter(({ label }) => label.toLowerCase().includes(state.find.toLowerCase()) && state.size.size === 0)
     .map((row) => {
       const cells = row.cells.filter((cell) => places.has(cell.measure) && cell.group === group());
-      return { label: row.label, table: row.table, cells: new Map(cells.map((cell) => [cell.measure, cell])) };
+      return { ...row, cells: new Map(cells.map((cell) => [cell.measure, cell])) };
     })
     .filter(({ cells }) => cells.size > 0);
 }
@@ -52,7 +52,7 @@ function sorted(rows) {
   };
   const value = (row) => row.readings.get(place)?.value ?? 0;
   const ordered = [...rows].sort((a, b) => block(a) - block(b) || direction * (value(a) - value(b)));
-  return { rows: ordered, apart: new Set(ordered.filter((row) => block(row) === 1)) };
+  return { rows: ordered, apart: new Set(ordered.filter((row) => block(row) === 1).map(({ place }) => place)) };
 }
 
 function sortButton(key, first, kind, ...content) {
@@ -66,6 +66,32 @@ function sortButton(key, first, kind, ...content) {
   );
 }
 
+/** Models whose ways of fine-tuning are unfolded: by name and revision. */
+const unfolded = new Set();
+const foldKey = (model) => `${model.name} ${model.revision}`;
+
+/** Puts the other ways of fine-tuning a model below it, hidden until they are asked for. */
+function folded(rows) {
+  const groups = new Map();
+  for (const row of rows) groups.set(foldKey(row.model), [...(groups.get(foldKey(row.model)) ?? []), row]);
+  return [...groups.values()].flatMap((own) => {
+    const head = own.find(({ model }) => !model.variant) ?? own[0];
+    const others = own.filter((row) => row !== head);
+    const isOpen = unfolded.has(foldKey(head.model));
+    return [{ ...head, ways: others.length, isOpen }, ...(isOpen ? others.map((row) => ({ ...row, isWay: true })) : [])];
+  });
+}
+
+function waysButton(model, { ways, isOpen }) {
+  if (!ways) return null;
+  const onclick = () => {
+    if (!unfolded.delete(foldKey(model))) unfolded.add(foldKey(model));
+    renderTable();
+    byId("board").querySelector(`[data-ways="${CSS.escape(foldKey(model))}"]`)?.focus();
+  };
+  return make("button", { type: "button", class: "ways", "data-ways": foldKey(model), "aria-expanded": String(isOpen), onclick }, `${ways} more ${ways === 1 ? "way" : "ways"} of fine-tuning`);
+}
+
 function refocus(selector) {
   const button = byId("board").querySelector(selector);
   if (!button) return;
@@ -74,11 +100,16 @@ function refocus(selector) {
   button.focus();
 }
 
-function renderTable() {
+let publishedShown = 0;
+
+/** Draws the table; `published` is how many published models pass the filters, where that is known. */
+function renderTable(published = publishedShown) {
+  publishedShown = published;
   const { rows, columns, paper } = visible();
-  const { rows: ordered, apart } = sorted(rows);
+  const { rows: all, apart } = sorted(rows);
+  const ordered = folded(all);
   byId("status").textContent =
-    `${plural(rows.length, "model")} of ${data.models.length.toLocaleString("en")}, ${plural(columns.length, "column")}` +
+    `${plural(rows.length + published, "model")} of ${(data.models.length + publishedModels).toLocaleString("en")}, ${plural(columns.length, "column")}` +
     (picksLanguages() ? "; means over the languages that are picked, without ranks" : "");
   if (columns.length === 0) {
     byId("board").replaceChildren(make("p", { class: "empty" }, "Nothing passes these filters."));
@@ -106,7 +137,7 @@ function renderTable() {
     make("colgroup", {}, make("col", { class: "name" }), make("col", { class: "size" }), columns.map(() => make("col", { class: "measure" }))),
     make("thead", {}, head),
     body,
-    paper.length ? paperBody(paper, columns) : null,
+    unique(paper.map(({ publisher }) => publisher)).map((publisher) => paperBody(paper.filter((row) => row.publisher === publisher), columns, publisher)),
   );
   replace(byId("board"),
     make("div", { class: "scroll" }, table),
@@ -121,11 +152,12 @@ function renderTable() {
 
 function modelRow(row, columns, spans, apart) {
   const { model } = row;
-  const name = make("th", { scope: "row" }, named(model.label),
+  const isApart = apart.has(row.place);
+  const name = make("th", { scope: "row", class: row.isWay ? "way" : null }, named(model.label), waysButton(model, row),
     model.setting ? make("span", { class: "quiet" }, model.setting) : null,
-    apart.has(row) ? make("span", { class: "quiet" }, "on other data: not in this order") : null);
+    isApart ? make("span", { class: "quiet" }, "on other data: not in this order") : null);
   const size = make("td", { class: "size" }, short(model.parameters));
-  return make("tr", { class: apart.has(row) ? "apart" : null }, name, size, columns.map(({ measure, place }) => {
+  return make("tr", { class: isApart ? "apart" : null }, name, size, columns.map(({ measure, place }) => {
     const found = row.readings.get(place);
     if (found === undefined) return make("td", { class: "none" }, icon("–"), hidden("not run"));
     const { range: [low, high], main } = spans.get(place);
@@ -175,15 +207,15 @@ function verdict(cell, measure) {
   return `${sign} ${cell.difference > 0 ? "+" : ""}${fixed(cell.difference, measure.digits)}`;
 }
 
-function paperBody(rows, columns) {
+function paperBody(rows, columns, from) {
   return make("tbody", { class: "paper" },
-    make("tr", {}, make("th", { scope: "rowgroup", colspan: columns.length + 2 }, make("span", {}, "Published in the EMMA-X paper, not measured with XRETE"))),
+    make("tr", {}, make("th", { scope: "rowgroup", colspan: columns.length + 2 }, make("span", {}, `Published ${from}, not measured with XRETE`))),
     rows.map((row) => make("tr", {},
-      make("th", { scope: "row" }, named(row.label), make("small", {}, `Table ${row.table}`)),
+      make("th", { scope: "row" }, named(row.label), row.table ? make("small", {}, row.from) : null),
       make("td", { class: "size" }),
       columns.map(({ measure, place }) => {
         const cell = row.cells.get(place);
-        if (cell === undefined) return make("td", { class: "none" }, icon("–"), hidden("not in the paper"));
+        if (cell === undefined) return make("td", { class: "none" }, icon("–"), hidden("not published"));
         const words = [STATUS[cell.status][1], ...cell.notes].join("; ");
         const key = publishedKey(row, measure);
         return make("td", {}, make("button", {

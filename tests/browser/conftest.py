@@ -1,0 +1,52 @@
+"""A real browser: headless Chromium opens pages from disk, under their own policy.
+
+Chromium is Debian's `chromium-headless-shell`, or any Chromium or Chrome on the path.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+DESKTOP = {"width": 1280, "height": 900}
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    chromium = next(filter(None, map(shutil.which, NAMES)), None)
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium-headless-shell")
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch(executable_path=chromium)
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Open]:
+    """Opens a page; whatever it logs, throws or fetches beside itself fails the test."""
+    contexts, said, opened, fetched = [], [], [], []
+
+    def open_(folder: Path, *, hash_: str = "", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce"} | options)
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
+        page.on("request", lambda request: fetched.append(request.url.partition("#")[0]))
+        opened.append(f"file://{folder}/index.html")
+        page.goto(f"{opened[-1]}{hash_}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert fetched == opened
