@@ -18,13 +18,14 @@ from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 from transformers import AutoTokenizer, XLMRobertaForSequenceClassification, XLMRobertaModel
 
 import xrete
+from xrete.check.records import Case, open_case, verify
 from xrete.cli.output import print_plan
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.evaluation.forecast import forecast
 from xrete.evaluation.plan import Plan, RunOptions
 from xrete.protocols import Settings, Tuning, load_protocol
-from xrete.record import Record, read_record
+from xrete.record import Record, read_record, record_digest
 from xrete.shapes.contract import Part
 from xrete.shapes.metric import runs
 from xrete.sources import Folder
@@ -327,6 +328,27 @@ def test_a_record_says_how_the_model_was_trained(toy: Open, toy_model: Any, tmp_
     kept = {file.name for file in trained(tmp_path)[0].rglob("*")}
     assert {"model.safetensors", "head.safetensors", "tokenizer.json", "tuned.json"} <= kept
     assert not any("state" in name or "best" in name for name in kept)
+
+
+def test_the_key_of_a_record_follows_from_it(toy: Open, toy_model: Any, tmp_path: Path) -> None:
+    """So that a record which says other settings or other training data is told from the one that was made."""
+    tuned(toy_model, toy("pairs"), *BRIEF, seeds=(1, 2), train_languages="xx", results=tmp_path)
+    (file,) = find_records(tmp_path)
+    content = json.loads(file.read_text("utf-8"))
+    assert content["key"]["train_languages"] == "xx"
+
+    def state() -> str:
+        content["digest"] = record_digest(content)
+        file.write_text(json.dumps(content), "utf-8")
+        case = open_case(file)
+        assert isinstance(case, Case)
+        return next(finding.state for finding in verify(case) if finding.check == "file name")
+
+    assert state() == "right"
+    for name, value in {"train_languages": "all", "trained": "0" * 64}.items():
+        kept, content["key"][name] = content["key"][name], value
+        assert state() == "wrong"
+        content["key"][name] = kept
 
 
 def test_a_stage_can_train_on_another_split_of_its_data(toy: Open, toy_model: Any) -> None:
