@@ -206,6 +206,12 @@ def test_names_say_what_they_hold() -> None:
     assert empty == []
 
 
+def test_tests_stand_in_the_rooms_that_they_test() -> None:
+    rooms = {path.name for path in (ROOT / "xrete").iterdir()} | {"tasks", "models"}
+    folders = {path.parent.name for path in (ROOT / "tests" / "unit").rglob("test_*.py")} - {"unit"}
+    assert folders <= rooms
+
+
 def test_tests_know_public_names_only() -> None:
     private = [
         f"{path.relative_to(ROOT)}:{line}: {name}"

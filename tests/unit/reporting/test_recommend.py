@@ -27,7 +27,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[list[Record]], list[Entry]]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOSTILE = "evil\x1b[31m/[bold]<script>alert(1)</script>=cmd|'/C calc'!A0\u202e"
 
 

@@ -18,7 +18,7 @@ from xrete.store import find_records
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[list[Record]], list[Entry]]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COLUMNS = "model task protocol split language metric score low high n source revision".split()
 
 

@@ -637,7 +637,7 @@ def test_reports_show_it_beside_the_papers_row(xrete: Run, chat_server: Server, 
 def test_the_commands_of_the_page_work(
     xrete: Run, chat_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = Path(__file__).parents[2] / "docs" / "prompting.md"
+    page = Path(__file__).parents[3] / "docs" / "prompting.md"
     if not page.is_file():
         pytest.skip("these tests were copied out of their checkout")
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,7 @@ LocalCopy = Callable[[str], Path]
 
 NAMED = [name for name in MODELS if isinstance(registry.model(name), SentenceTransformerModel)]
 """Models in the layout of sentence-transformers."""
-PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
+PAGE = Path(__file__).parents[3] / "docs" / "encoders.md"
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -22,7 +22,7 @@ from xrete.record import read_record, record_digest
 from xrete.shapes import load_shape
 from xrete.store import find_records
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLDEN = sorted(find_records(ROOT / "tests" / "golden" / "records"))
 PUBLISHED = sorted(find_records(ROOT / "results" / "measured"))
 PLUGIN = ROOT / "tests" / "plugins" / "two_models.py"

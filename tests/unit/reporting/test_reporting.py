@@ -35,7 +35,7 @@ from xrete.reporting.text import plain
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 UPDATE = "XRETE_UPDATE_GOLDEN"
 
 HOSTILE = [

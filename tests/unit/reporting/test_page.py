@@ -21,7 +21,7 @@ from xrete.reporting.page.pictures import read_pictures
 from xrete.reporting.tables.views import Request
 from xrete.store import find_records
 
-MEASURED = Path(__file__).parents[2] / "results" / "measured"
+MEASURED = Path(__file__).parents[3] / "results" / "measured"
 MakeRecord = Callable[..., Record]
 MakeEntries = Callable[[Iterable[Record]], list[Entry]]
 

@@ -35,7 +35,7 @@ from xrete.store import Outcome, find_records, read_items
 NewNgrams = Callable[..., Any]
 ModelOf = Callable[..., Any]
 
-SCRIPT = Path(__file__).parents[1] / "encoders.py"
+SCRIPT = Path(__file__).parents[2] / "encoders.py"
 LANGUAGES = ("deu", "fin", "fra", "jpn", "rus", "swh")
 """Those that the script scores, in the order in which it does."""
 
