@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,82 @@ def test_ctrl_c_leaves_no_process_and_the_sweep_goes_on_anywhere(
     assert shell(*SWEEP, "--results", "swept").returncode == 0
     assert {record.status for record in records(tmp_path / "swept").values()} == {"complete"}
     assert len(records(tmp_path / "swept")) == 2 * len(TASKS)
+
+
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def ancestors(process: int) -> list[int]:
+    """The processes that a process descends from, the nearest first."""
+    line = [process]
+    while line[-1] > 1:
+        line.append(parent(line[-1]))
+    return line[1:]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def two_nodes(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A cluster of two `ray start`, with room for one job each: its address, and the process of the second node."""
+    address = f"127.0.0.1:{free_port()}"
+    common = (
+        "--num-cpus", "1", "--object-store-memory", str(80 * 2**20), "--disable-usage-stats", "--block",
+        "--node-ip-address", "127.0.0.1",
+    )  # fmt: skip
+    head = ("--head", "--port", address.rpartition(":")[2], "--include-dashboard", "false")
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        for name, own in (("head", head), ("second", ("--address", address))):
+            command = [sys.executable, "-u", "-m", "ray.scripts.scripts", "start", *own, *common]
+            log = tmp_path / f"{name}.log"
+            nodes.append(subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT))
+            wait_for(lambda log=log: b"Ray runtime started" in log.read_bytes())
+        yield address, nodes[1]
+    finally:
+        for node in reversed(nodes):
+            node.terminate()
+            node.wait(timeout=60)
+
+
+def test_a_node_that_dies_costs_no_record(
+    start: Callable[..., subprocess.Popen[str]],
+    shell: Run,
+    hold: Path,
+    tmp_path: Path,
+    two_nodes: tuple[str, subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, second = two_nodes
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    sweep = start(*SWEEP, "--on", "ray", "--results", "swept", "--json")
+    held = [wait_for(lambda name=name: numbers(hold / name), sweep)[0] for name in ("first", "second")]
+    lines = {process: ancestors(process) for process in held}
+    (lost,) = (process for process in held if second.pid in lines[process])
+    (kept,) = (process for process in held if process != lost)
+    raylet = lines[lost][lines[lost].index(second.pid) - 1]
+    assert b"raylet" in Path(f"/proc/{raylet}/cmdline").read_bytes()
+    os.kill(raylet, signal.SIGKILL)
+    wait_for(lambda: gone(lost), seconds=60)
+    assert not gone(kept), "the job of the other node goes on"
+    os.kill(kept, signal.SIGKILL)  # it stands still; it is started again
+    printed, words = sweep.communicate(timeout=240)
+    assert sweep.returncode == 0, words
+    assert second.wait(timeout=60) != 0, "the node is dead"
+
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert shell(*SWEEP, "--results", "here").returncode == 0
+    swept, here = records(tmp_path / "swept"), records(tmp_path / "here")
+    assert {name: scores(record) for name, record in swept.items()} == {
+        name: scores(record) for name, record in here.items()
+    }
+    assert len(printed.splitlines()) == len(swept) == 2 * len(TASKS)
 
 
 @pytest.fixture
