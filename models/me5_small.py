@@ -8,10 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-
 from xrete.errors import XreteError
-from xrete.files import cache_root, write_error
+from xrete.files import cache_root, locked, write_error
 from xrete.model import SENTENCE, Encoder, LoadOptions, ModelCard, ModelIdentity
 from xrete.quiet import quiet
 
@@ -73,16 +71,15 @@ def unpacked() -> Path:
     if folder.is_dir():
         return folder
     aside = folder.with_name(f".{folder.name}.part")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # The lock makes a second process wait for the first, and the next one sweep up after one that was killed.
-        with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
+    # The lock makes a second process wait for the first, and the next one sweep up after one that was killed.
+    with locked(folder.with_name(f".{folder.name}.lock"), folder):
+        try:
             if not folder.is_dir():
                 shutil.rmtree(aside, ignore_errors=True)
                 unpack(_package_file(), aside)
                 aside.rename(folder)
-    except OSError as error:
-        raise write_error(folder, error) from error
+        except OSError as error:
+            raise write_error(folder, error) from error
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,12 +15,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import filelock
 import platformdirs
 
 from xrete.errors import DataError, XreteError
 
 TEMPORARY = ".tmp"
 """How files end that are being written."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system answers that has no locks."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -120,6 +124,38 @@ def _written(path: Path) -> Iterator[None]:
         if type(error).__name__ != "SafetensorError" and "(os error " not in str(error):
             raise
         raise write_error(path, OSError(str(error))) from error
+
+
+@contextlib.contextmanager
+def locked(lock: Path, path: Path, *, blocking: bool = True) -> Iterator[None]:
+    """Locks other processes out of `path`.
+
+    Args:
+        lock: The file of the lock; it stays.
+        path: What is locked, for the sentence.
+        blocking: Wait for another process that has it.
+
+    Raises:
+        filelock.Timeout: another process has it, and is not waited for.
+        XreteError: the folder cannot be written, or its file system has no locks.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = filelock.FileLock(lock, blocking=blocking)
+        held.acquire()
+    except filelock.Timeout:
+        raise
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+            raise write_error(path, error) from error
+        raise XreteError(
+            f"cannot lock {path}: its file system has no locks, and without them two runs could write the same; "
+            "name a folder on another disk"
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_text(path: Path, text: str) -> None:

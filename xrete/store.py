@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from xrete.errors import NewerRecordError, RecordError
-from xrete.files import atomic_writer, digest, file_digest, remove_abandoned, write_error
+from xrete.files import atomic_writer, digest, file_digest, locked, remove_abandoned
 from xrete.lazy import NDArray, np
 from xrete.record import Answers, ItemsPart, Record, find_items, read_record, write_record
 
@@ -71,20 +69,12 @@ class Slot:
         """Locks out another run of the same thing, which waits, and then finds the record of this one.
 
         Raises:
-            XreteError: the results folder cannot be written.
+            XreteError: the results folder cannot be written, or is on a file system without locks.
         """
-        try:
-            self.record_file.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.record_file.with_name(f".{self.record_file.stem}.lock"))
-            lock.acquire()
-        except OSError as error:
-            raise write_error(self.record_file, error) from error
-        try:
+        with locked(self.record_file.with_name(f".{self.record_file.stem}.lock"), self.record_file):
             for folder in (self.record_file.parent, self.journal):
                 remove_abandoned(folder)
             yield
-        finally:
-            lock.release()
 
     def finished(self) -> Record | None:
         """Returns the complete record if there is one. A damaged file is set aside, to be made again.

@@ -19,6 +19,7 @@ import signal
 import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -396,3 +397,25 @@ def test_a_fault_at_every_write(
     name = f"{request.node.callspec.params['case']}, {fault}"
     counts[name] = injected(shim, case, tmp_path / "faults", fault)
     assert counts[name] > 2
+
+
+def test_a_clock_that_jumps_changes_nothing_but_dates(
+    shim: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Years back and forth, at every look: results, caches and locks go by other clocks, or by none."""
+    monkeypatch.setenv("XRETE_CACHE", str(tmp_path / "cache"))
+    case = Results()
+    case.act(tmp_path / "right")
+    shim.faults_clock(1)
+    try:
+        years = {datetime.now(UTC).year for _ in range(7)}
+        case.act(tmp_path / "jumping")
+        Embeddings().act(tmp_path / "embeddings")
+    finally:
+        shim.faults_clock(0)
+    assert len(years) > 5, "it does jump"
+    case.check(tmp_path / "jumping")
+    assert case.outcome(tmp_path / "jumping") == case.outcome(tmp_path / "right")
+    assert Embeddings().outcome(tmp_path / "embeddings") == 40
+    (file,) = find_records(tmp_path / "jumping")
+    assert 0 <= read_record(file).cost.seconds < 600

@@ -2,7 +2,8 @@
  *
  * Loaded with LD_PRELOAD, so that it also sees what SQLite and safetensors write. Calls are counted from `faults_arm`
  * on. At call number `at` the process is killed before it (BEFORE), after half of a write or the whole of another call
- * (HALFWAY), or this call and all later ones fail with `error` (FAIL).
+ * (HALFWAY), or this call and all later ones fail with `error` (FAIL). With `faults_clock` the time of day jumps by years
+ * at every look.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,7 +15,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { OFF, BEFORE, HALFWAY, FAIL };
@@ -137,3 +140,34 @@ int open(const char *path, int flags, ...) { OPEN(open, below(path), path) }
 int open64(const char *path, int flags, ...) { OPEN(open64, below(path), path) }
 int openat(int folder, const char *path, int flags, ...) { OPEN(openat, below(path), folder, path) }
 int openat64(int folder, const char *path, int flags, ...) { OPEN(openat64, below(path), folder, path) }
+
+static int jumps;
+
+void faults_clock(int on) { jumps = on; }
+
+static long jump(void)
+{
+    static long number;
+    return jumps ? (number++ % 7 - 3) * 3 * 365 * 86400L : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = REAL(clock_gettime)(clock, now);
+    if (clock == CLOCK_REALTIME)
+        now->tv_sec += jump();
+    return result;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    int result = REAL(gettimeofday)(now, zone);
+    now->tv_sec += jump();
+    return result;
+}
+time_t time(time_t *place)
+{
+    time_t now = REAL(time)(NULL) + jump();
+    if (place)
+        *place = now;
+    return now;
+}

@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from xrete.errors import DataError, UsageError, XreteError
-from xrete.files import atomic_writer, digest, remove_abandoned, write_error, write_text
+from xrete.files import atomic_writer, digest, locked, remove_abandoned, write_error, write_text
 from xrete.lazy import NDArray, np
 
 from .config import DataConfig
@@ -113,8 +113,7 @@ class _Maker:
                 if find_corpus(path) is not None:
                     continue
                 try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with FileLock(path.with_name(f".{path.name}.lock"), blocking=blocking):
+                    with locked(path.with_name(f".{path.name}.lock"), path, blocking=blocking):
                         if find_corpus(path) is None:
                             name = f"{kind}/{'-'.join(languages)}"
                             self._write(path, languages, parts, partial(Progress, name, number, len(corpora)))

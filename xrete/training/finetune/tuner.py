@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from xrete.encoding.embedder import Embedder, Probe, Progress, Side
 from xrete.encoding.transformer import TransformerEncoder
 from xrete.encoding.workers import SharedEncoder
 from xrete.errors import UsageError, XreteError
-from xrete.files import remove_abandoned, write_error
+from xrete.files import locked, remove_abandoned
 from xrete.model import Role
 from xrete.quiet import quiet
 from xrete.shapes import load_shape
@@ -67,13 +66,7 @@ class Tuner:
         """
         folder = self.folder / job.digest[:12]
         state = TrainerFolder(folder, leads=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / ".lock")
-            lock.acquire()
-        except OSError as error:
-            raise write_error(folder, error) from error
-        with lock:
+        with locked(folder / ".lock", folder):
             remove_abandoned(folder)
             chosen = state.finished()
             if chosen is None:
