@@ -11,6 +11,7 @@ and never overwrites another's.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -172,7 +173,9 @@ def find_records(results: Path) -> Iterator[Path]:
     Its folder `paper` holds the paper's tables, folders of `xrete picture` a `picture.json`, and those of
     fine-tuned models settings: all these are none.
     """
-    files = sorted(results.rglob("*.json"))
+    # Not by `rglob`, which stumbles over the journal of a run that ends meanwhile.
+    folders = ((Path(folder), names) for folder, _, names in os.walk(results))
+    files = sorted(folder / name for folder, names in folders for name in names if name.endswith(".json"))
     return (
         file
         for file in files
@@ -181,7 +184,7 @@ def find_records(results: Path) -> Iterator[Path]:
 
 
 def _is_special(file: Path) -> bool:
-    """Returns whether it is a pipe (which a reader would wait for), a device or a folder."""
+    """Returns whether it is a pipe, which a reader would wait for, or a device."""
     return file.exists() and not file.is_file()
 
 

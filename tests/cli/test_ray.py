@@ -175,21 +175,24 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def two_nodes(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A cluster of two `ray start`, with room for one job each: its address, and the process of the second node."""
     address = f"127.0.0.1:{free_port()}"
     common = (
         "--num-cpus", "1", "--object-store-memory", str(80 * 2**20), "--disable-usage-stats", "--block",
-        "--node-ip-address", "127.0.0.1",
     )  # fmt: skip
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")  # else one node is all that may be
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # on a busy machine
     head = ("--head", "--port", address.rpartition(":")[2], "--include-dashboard", "false")
     nodes: list[subprocess.Popen[bytes]] = []
     try:
         for name, own in (("head", head), ("second", ("--address", address))):
             command = [sys.executable, "-u", "-m", "ray.scripts.scripts", "start", *own, *common]
             log = tmp_path / f"{name}.log"
-            nodes.append(subprocess.Popen(command, stdout=log.open("wb"), stderr=subprocess.STDOUT))
-            wait_for(lambda log=log: b"Ray runtime started" in log.read_bytes())
+            with log.open("wb") as out:
+                nodes.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT))
+            wait_for(lambda log=log: b"Ray runtime started" in log.read_bytes() or nodes[-1].poll() is not None)
+            assert nodes[-1].poll() is None, log.read_text("utf-8")
         yield address, nodes[1]
     finally:
         for node in reversed(nodes):
