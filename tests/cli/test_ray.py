@@ -22,6 +22,8 @@ import pytest
 from xrete.record import Record, read_record
 from xrete.store import find_records
 
+OFFLINE = Path(__file__).parents[1] / "offline"
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray comes with the extra 'ray'"),
@@ -178,11 +180,14 @@ def free_port() -> int:
 def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A cluster of two `ray start`, with room for one job each: its address, and the process of the second node."""
     address = f"127.0.0.1:{free_port()}"
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     common = (
         "--num-cpus", "1", "--object-store-memory", str(80 * 2**20), "--disable-usage-stats", "--block",
     )  # fmt: skip
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")  # else one node is all that may be
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # on a busy machine
+    # Nodes know each other by the machine's address, which tests may not reach otherwise.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(x for x in paths if x != str(OFFLINE)))
     head = ("--head", "--port", address.rpartition(":")[2], "--include-dashboard", "false")
     nodes: list[subprocess.Popen[bytes]] = []
     try:

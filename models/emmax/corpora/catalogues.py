@@ -48,11 +48,11 @@ def messages(path: Path) -> Iterator[Row]:
     try:
         with path.open("rb") as file:
             catalogue: Any = gettext.GNUTranslations(file)  # lists its entries in no public way
-    except (OSError, ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
-        yield Row(1, (), f"damaged catalogue ({error})")
+        singular = catalogue.plural(1)
+    except (OSError, ArithmeticError, LookupError, RecursionError, ValueError, struct.error) as error:
+        yield Row(1, (), f"damaged catalogue ({error})")  # its charset and its rule of plurals may be anything
         return
     entries = catalogue._catalog.items()
-    singular = catalogue.plural(1)
     for number, (key, translation) in enumerate(entries, start=1):
         message, form = key if isinstance(key, tuple) else (key, singular)
         message = message.rpartition("\x04")[2]  # a context comes before that character
