@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,11 @@ def free_port() -> int:
         return port
 
 
+def has_started(log: Path, node: subprocess.Popen[bytes]) -> bool:
+    """Returns whether a node runs, or has ended."""
+    return b"Ray runtime started" in log.read_bytes() or node.poll() is not None
+
+
 @pytest.fixture
 def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A cluster of two `ray start`, with room for one job each: its address, and the process of the second node."""
@@ -196,7 +202,7 @@ def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
             log = tmp_path / f"{name}.log"
             with log.open("wb") as out:
                 nodes.append(subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT))
-            wait_for(lambda log=log: b"Ray runtime started" in log.read_bytes() or nodes[-1].poll() is not None)
+            wait_for(partial(has_started, log, nodes[-1]))
             assert nodes[-1].poll() is None, log.read_text("utf-8")
         yield address, nodes[1]
     finally:
@@ -216,7 +222,7 @@ def test_a_node_that_dies_costs_no_record(
     address, second = two_nodes
     monkeypatch.setenv("RAY_ADDRESS", address)
     sweep = start(*SWEEP, "--on", "ray", "--results", "swept", "--json")
-    held = [wait_for(lambda name=name: numbers(hold / name), sweep)[0] for name in ("first", "second")]
+    held = [wait_for(partial(numbers, hold / name), sweep)[0] for name in ("first", "second")]
     lines = {process: ancestors(process) for process in held}
     (lost,) = (process for process in held if second.pid in lines[process])
     (kept,) = (process for process in held if process != lost)
