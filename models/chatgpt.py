@@ -32,6 +32,7 @@ class ChatGpt:
         trained_on=None,
         citation="",
         checkpoint="required",
+        own_parameters=True,
         needs="an endpoint: OPENAI_API_KEY, and OPENAI_BASE_URL where it is not OpenAI's",
         notes=(
             "answers questions and has no vectors: for the protocol 'prompt' only",

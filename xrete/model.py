@@ -50,6 +50,7 @@ class ModelCard:
         notes: What a user should know.
         published_as: The name by which others' results have it, where that is not its own repository on the hub; of
             a copy, that of the original.
+        own_parameters: Whether the plugin itself reads what follows a question mark in the name that users type.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ModelCard:
     prompts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     published_as: str | None = None
+    own_parameters: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -231,9 +231,9 @@ def request_model(
     """
     from xrete.model import LoadOptions
 
-    stem, _, query = name.partition("?")
+    plugin = model(model_stem(name))
+    stem, _, query = (name, "", "") if plugin.card.own_parameters else name.partition("?")
     plugin_name, colon, checkpoint = stem.partition(":")
-    plugin = model(plugin_name)
     parameters = _read_parameters(query)
     wanted = plugin.card.checkpoint
     if wanted == "required" and not checkpoint:
