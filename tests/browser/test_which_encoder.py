@@ -325,6 +325,15 @@ def test_a_phone_scrolls_in_one_direction(folder: Path, open_page: Open, hash_: 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_a_link_that_makes_no_sense_opens_the_page(folder: Path, open_page: Open) -> None:
+    name = "__proto__"
+    page = open_page(
+        folder, hash_=f"#for={name}&rank={name}&by={name}&ask={name}&about={name}&model={name}&most={name}"
+    )
+    assert page.locator(".overall tbody tr").count() == 40
+    assert page.locator("#said").text_content() == "The best beyond chance: microsoft/harrier-oss-v1-27b."
+
+
 HOSTILE = [
     '<script>alert("1")</script><img src=x onerror=alert(1)>',
     "</script><script>alert(2)</script><!--",

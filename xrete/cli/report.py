@@ -106,7 +106,8 @@ def _references(text: str | None) -> list[str]:
 def _publications(sources: list[Path]) -> tuple[Publication, ...]:
     from xrete.published import store
 
-    return tuple(store.read_all(folder for folder in sources if folder.is_dir()))
+    folders = (folder for folder in sources if folder.is_dir())
+    return tuple(x for x in store.read_all(folders) if x.source == "mteb")
 
 
 def _report(sources: list[Path], request: Request, table: View | None, format_: Format, out: Path | None) -> None:

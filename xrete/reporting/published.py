@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from statistics import fmean
 
 from xrete import registry
@@ -27,6 +28,7 @@ from xrete.reporting.leaderboard import (
     Verdict,
 )
 from xrete.scores import analytic
+from xrete.task import TaskCard
 
 ROUNDING = 1e-6
 Languages = dict[str, PublishedNumber]
@@ -86,7 +88,7 @@ class Published:
                 (not models or number.model in models or (here is not None and here.model in models))
                 and (not tasks or number.task in tasks)
                 and (not protocols or number.protocol in protocols)
-                and number.metric == (metric or registry.task(number.task).card.metric)
+                and number.metric == (metric or _card(number.task).metric)
             ):
                 key = (number.model, number.task, number.protocol, number.metric)
                 self._numbers[key][number.language or ALL] = number
@@ -130,7 +132,7 @@ class Published:
             measure=measure,
             value=value,
             ci95=interval,
-            higher_is_better=registry.task(measure.task).card.higher_is_better,
+            higher_is_better=_card(measure.task).higher_is_better,
             evidence=_evidence(scored, wanted),
         )
 
@@ -214,13 +216,19 @@ class Published:
 
 def mean(numbers: Sequence[PublishedNumber]) -> tuple[float, tuple[float, float] | None]:
     """Returns the mean of numbers of one task, and its 95 % interval where one follows."""
-    together = registry.task(numbers[0].task).card.parallel
+    together = _card(numbers[0].task).parallel
     values = [x.value for x in numbers]
     return fmean(values), analytic.of_mean(values, [x.ci95 for x in numbers], together=together)
 
 
+@cache
+def _card(task: str) -> TaskCard:
+    """Returns a task's card; looking it up checks the whole plugin, and there are thousands of cells."""
+    return registry.task(task).card
+
+
 def _members(measure: Measure) -> Sequence[str]:
-    card = registry.task(measure.task).card
+    card = _card(measure.task)
     return card.languages if measure.group == ALL else card.groups.get(measure.group or ALL, ())
 
 

@@ -131,10 +131,10 @@ def critical(models: int) -> float:
     """
     from scipy.special import ndtr
 
-    grid = np.linspace(-8.0, 8.0, 801)
+    grid = np.linspace(-8.0, 8.0, 201)
     density = np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * (grid[1] - grid[0])
     low, high = 0.0, 16.0
-    for _ in range(50):
+    for _ in range(40):
         middle = (low + high) / 2
         within = models * float(density @ (ndtr(grid) - ndtr(grid - middle)) ** (models - 1))
         low, high = (middle, high) if within < LEVEL else (low, middle)

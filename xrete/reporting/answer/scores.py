@@ -126,7 +126,10 @@ def known(entries: Sequence[Entry], publications: Iterable[Publication]) -> Know
     for publication in publications:
         sources[publication.source].append(publication)
     scores = [score for (model, _, _), entry in records.items() for score in _measured(model, entry.record)]
-    facts = {(MEASURED, subject.label): _measured_facts(subject, records) for subject in index.subjects}
+    by_model: dict[str, list[Record]] = defaultdict(list)
+    for (model, _, _), entry in records.items():
+        by_model[model].append(entry.record)
+    facts = {(MEASURED, x.label): _measured_facts(x, by_model[x.label]) for x in index.subjects}
     for source, parts in sources.items():
         numbers = speaking(parts)
         scores += _published(numbers)
@@ -211,8 +214,7 @@ def _tasks(names: Sequence[str]) -> Iterator[str]:
     return (task for task, known_as in TASK_NAMES.items() if set(known_as) & set(names))
 
 
-def _measured_facts(subject: Subject, records: Mapping[tuple[str, str, str], Entry]) -> Facts:
-    own = [entry.record for (model, _, _), entry in records.items() if model == subject.label]
+def _measured_facts(subject: Subject, own: Sequence[Record]) -> Facts:
     name = subject.model.partition(":")[0]
     try:
         card = registry.model(name).card if name in registry.names("models") else None

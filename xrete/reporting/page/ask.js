@@ -12,7 +12,7 @@ const SHOWN_LATER = 4;
 const NAMED = 6;
 const longLists = new Set();
 
-const purposeOf = () => (KNOWN.purposes[state.for] ? state.for : firstPurpose());
+const purposeOf = () => (Object.hasOwn(KNOWN.purposes, state.for) ? state.for : firstPurpose());
 
 /** The purpose with the most models: an answer is on the page when it opens. */
 function firstPurpose() {
@@ -26,7 +26,7 @@ function firstPurpose() {
 }
 
 const questionOf = () => ({
-  languages: state.ask,
+  languages: new Set([...state.ask].filter((code) => KNOWN.asked.includes(code))),
   most: Number(state.most) || 0,
   dimension: 0,
   licence: state.terms === "permissive",
@@ -95,6 +95,8 @@ function renderAnswer() {
     lists.length ? make("p", { class: "note" }, "Each list is of one task, over languages that all of its models have. Ranks are at 95 % for all models of a list at once, by each one’s own interval, which is cautious: on the same sentences models tend to be right or wrong together.", pairedNote(lists)) : null,
     make("p", { class: "note" }, "The same on the command line: ", make("code", {}, command(purpose)), "."),
   );
+  const verdict = byId("lists").querySelector(".verdict").textContent;
+  if (byId("said").textContent !== verdict) byId("said").textContent = verdict;
 }
 
 function listCard(list, place) {
@@ -122,7 +124,7 @@ const HEADS = ["at", "", "figure", "plot", "wide", "wide", "wide", "wide"];
 
 function answerRow({ model, value, interval, ranks }, board, scale) {
   const trained = model.trained?.includes(board.task);
-  const facts = [short(model.parameters), model.dimension ? `${model.dimension} dim` : null, model.licence].filter(Boolean).join(" · ");
+  const facts = [model.parameters ? short(model.parameters) : null, model.dimension ? `${model.dimension} dim` : null, model.licence ? licenceName(model) : null].filter(Boolean).join(" · ");
   return make("tr", { class: model.source === MEASURED ? "own" : null },
     make("td", { class: "at" }, ranks ? between(...ranks) : "–"),
     make("th", { scope: "row" },
@@ -137,7 +139,7 @@ function answerRow({ model, value, interval, ranks }, board, scale) {
     make("td", { class: "wide" }, short(model.parameters)),
     make("td", { class: "wide" }, model.dimension ?? "–"),
     make("td", { class: "wide" }, model.tokens ? `${model.tokens.toLocaleString("en")} tok.` : "–"),
-    make("td", { class: "wide licence" }, model.licence ?? "–"));
+    make("td", { class: "wide licence", title: model.licence }, licenceName(model)));
 }
 
 /** What a list says, in one sentence: no winner where the data name none. */

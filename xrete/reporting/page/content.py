@@ -347,12 +347,14 @@ def _of_the_same_models(
     published = Published(publications, measured=index.subjects)
     places = {(m.task, m.protocol, m.metric): place for place, m in enumerate(measures)}
     wanted = [replace(measure, group=group) for measure in measures for group in index.groups]
+    named = {subject.model for subject in published.beside}
+    own = [subject for subject in index.subjects if published.elsewhere.get(subject) in named]
     rows = [
         Row((x.label,), tuple(source.cell(x, measure) for measure in wanted), x.origin)
-        for source, subjects in ((index, index.subjects), (published, published.beside))
+        for source, subjects in ((index, own), (published, published.beside))
         for x in subjects
     ]
-    for row in published.judged(rows)[len(index.subjects) :]:
+    for row in published.judged(rows)[len(own) :]:
         cells = list(filter(None, (_published_cell(cell, places) for cell in row.cells)))
         if cells:
             label = plain(row.cells[0].subject.model, NAME_LIMIT)

@@ -63,7 +63,7 @@ function renderPublished(dialog, { row, cell }) {
 
 /** What draws the view that is asked for; null where none is. */
 function detailView() {
-  if (KNOWN && state.about && data.names[state.about]) return renderLanguage;
+  if (KNOWN && Object.hasOwn(data.names, state.about)) return renderLanguage;
   if (KNOWN && state.model && modelOf(state.model)) return renderModel;
   const published = state.view ? viewedInPaper() : null;
   if (published) return (dialog) => renderPublished(dialog, published);

@@ -4,7 +4,7 @@ const ORDER_ROWS = 40;
 const COMMON = 0.1;
 let shownOrder = ORDER_ROWS;
 
-const orderName = () => (KNOWN.orders[state.rank] ? state.rank : "all");
+const orderName = () => (Object.hasOwn(KNOWN.orders, state.rank) ? state.rank : "all");
 
 /** The boards of a purpose that some model has, those of most models first. */
 function orderBoards(name) {
@@ -73,7 +73,7 @@ function sortedOrder(rows) {
   const key = state.by.replace(/^-/, "") || "rate";
   const down = state.by === "" || state.by.startsWith("-") ? -1 : 1;
   const board = boards.find((each) => boardKey(each) === key);
-  const value = board ? (row) => row.readings.get(board.place)?.value ?? null : ORDER_KEYS[key] ?? ORDER_KEYS.rate;
+  const value = board ? (row) => row.readings.get(board.place)?.value ?? null : Object.hasOwn(ORDER_KEYS, key) ? ORDER_KEYS[key] : ORDER_KEYS.rate;
   return rows.sort((a, b) => {
     const [x, y] = [value(a), value(b)];
     if (x === null || y === null) return Number(x === null) - Number(y === null) || compare(a.model.label, b.model.label);
@@ -135,10 +135,10 @@ function renderOverall() {
 function orderRow({ model, readings, rate, interval, ranks, cells }, columns, usuals, total) {
   return make("tr", { class: model.source === MEASURED ? "own" : null },
     make("td", { class: "at" }, ranks ? between(...ranks) : "–"),
-    make("th", { scope: "row" }, make("button", { type: "button", "aria-haspopup": "dialog", onclick: () => openModel(model) }, modelName(model.label)), make("span", { class: "tags" }, badge(model.source), make("span", { class: "quiet narrow" }, short(model.parameters)))),
+    make("th", { scope: "row" }, make("button", { type: "button", "aria-haspopup": "dialog", onclick: () => openModel(model) }, modelName(model.label)), make("span", { class: "tags" }, badge(model.source), model.parameters ? make("span", { class: "quiet narrow" }, short(model.parameters)) : null)),
     make("td", { class: "figure" },
       rate === null ? icon("–") : make("b", {}, `${fixed(100 * rate, 1)} %`),
-      make("span", { class: "quiet" }, rate === null ? "too few cells" : interval ? span(interval.map((end) => 100 * end), 1) : "no interval"),
+      make("span", { class: "quiet" }, rate === null ? "too few cells" : interval ? span(interval.map((end) => 100 * end), 1) : ""),
       rate === null ? null : meter(rate, interval, [0, 1], model.source)),
     make("td", { class: "wide quiet" }, cells ? `${cells}/${total}` : "–"),
     columns.map((board) => {
@@ -151,7 +151,7 @@ function orderRow({ model, readings, rate, interval, ranks, cells }, columns, us
     }),
     make("td", { class: "wide" }, short(model.parameters)),
     make("td", { class: "wide" }, model.dimension ?? "–"),
-    make("td", { class: "wide licence" }, model.licence ?? "–"));
+    make("td", { class: "wide licence", title: model.licence }, licenceName(model)));
 }
 
 function orderNote(order) {
