@@ -22,6 +22,8 @@ from xrete.errors import DataError, XreteError
 
 TEMPORARY = ".tmp"
 """How files end that are being written."""
+UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EROFS)
+"""What a disk answers that is full or not for writing."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What a file system answers that has no locks."""
 BYTE_ORDER_MARK = "\ufeff"

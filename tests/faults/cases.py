@@ -23,10 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
 
+from tests.hub import HubServer
 from xrete import registry
 from xrete.chat.answers import AnswerCache
 from xrete.encoding.cache import DiskCache
@@ -41,6 +43,7 @@ from xrete.models.emmax.corpora.prepared import find_corpus
 from xrete.models.emmax.folders import checkpoints
 from xrete.models.emmax.training import Training
 from xrete.record import read_record
+from xrete.sources import Hub, HubData
 from xrete.store import find_records, read_items
 from xrete.training.finetune.state import TrainerFolder, TrainerState
 from xrete.vectors import resume
@@ -61,6 +64,7 @@ FAULTS = {
 
 CASES = (
     "results", "embeddings", "answers", "search", "prepared text", "checkpoint", "fine-tuning", "unpacked model",
+    "download",
 )  # fmt: skip
 counts: dict[str, int] = {}
 
@@ -363,6 +367,27 @@ class Unpacked:
         return sorted(file.name for file in folder.glob("models/me5*/*"))
 
 
+class Download:
+    """A file of a data set, fetched from the hub, together with what the hub lists."""
+
+    content = bytes(range(256)) * 200
+
+    def __init__(self, server: HubServer, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        server.files["org/data"] = {"a.parquet": self.content}
+        server.use(monkeypatch, folder)
+
+    def act(self, folder: Path) -> None:
+        huggingface_hub.close_session()  # a connection is not for two processes
+        os.environ["XRETE_CACHE"] = str(folder)
+        Hub(HubData(repo="org/data", revision="1" * 40)).file("a.parquet")
+
+    def check(self, folder: Path) -> None:
+        assert all(file.read_bytes() == self.content for file in folder.rglob("a.parquet"))
+
+    def outcome(self, folder: Path) -> Any:
+        return len(list(folder.rglob("a.parquet")))
+
+
 # --- the tests ------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +411,8 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             return Tuned()
         case "unpacked model":
             return Unpacked(monkeypatch)
+        case "download":
+            return Download(request.getfixturevalue("hub_server"), monkeypatch, tmp_path)
     raise AssertionError(request.param)
 
 

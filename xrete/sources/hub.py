@@ -23,7 +23,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from xrete.errors import DataError, HubError, XreteError
-from xrete.files import atomic_writer, cache_root, parse_json, write_text
+from xrete.files import UNWRITABLE, atomic_writer, cache_root, parse_json, write_error, write_text
 from xrete.sources.folder import Folder, json_row
 
 CARD = "README.md"
@@ -303,7 +303,9 @@ class Hub:
                     http_get(url, stream, headers=headers, resume_size=stream.tell(), expected_size=listed.size)
                 wrong = mismatch(part, listed)
                 part.unlink() if wrong else part.replace(file)
-        except Exception as error:  # as in `listing`, and a full disk
+        except Exception as error:  # as in `listing`
+            if isinstance(error, OSError) and error.errno in UNWRITABLE:
+                raise write_error(file, error) from error
             raise self._out_of_reach(error) from error
         if wrong:
             raise DataError(f"{self.data.repo}, {listed.path}: {wrong}; fetch it again")
