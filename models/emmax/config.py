@@ -269,8 +269,8 @@ class Watching(Section):
     )
     guard_every: Count = Field(
         25,
-        description="Steps of phase 2 between looks of the guard at random pairs and 256 held-out bitexts; 0 looks "
-        "never.",
+        description="Steps of phase 2 between looks of the guard at 256 held-out bitexts and pairs of 512 held-out "
+        "sentences; 0 looks never.",
     )
     save_every: Size = Field(500, description="Steps between checkpoints.")
     keep: Size = Field(2, description="Checkpoints kept, the newest; the best is kept beside them.")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from xrete.errors import XreteError
 
-PAIRS = 256
-"""Held-out bitexts."""
+PAIRS, SENTENCES = 256, 512
+"""Held-out bitexts, and sentences of monolingual text."""
 RANDOM = 1e-3
 """Share of random pairs that may be paraphrases without anything being wrong."""
 GROWTH = 4.0
@@ -33,7 +33,7 @@ class Look:
     """What is seen of a step.
 
     Attributes:
-        random: Share of each rank among pairs of sentences that are no known translations.
+        random: Share of each rank among pairs of held-out sentences.
         translations: Share of each rank among held-out bitexts.
         retrieved: Share of held-out sentences whose nearest is their translation, both ways.
         sentences: How many sentences that is a share of.

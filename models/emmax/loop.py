@@ -120,7 +120,7 @@ def expectation_maximisation(run: Training) -> None:
         run.queue.push(keys, step.ids)
         watch_em(run, step, similarities.detach(), by_classifier, by_encoder, candidates, known)
         watch_ladder(run, step, similarities.detach(), ranks, allowed, tau, weights)
-        look_for_guard(run, step, by_classifier, candidates, known)
+        look_for_guard(run, step)
 
 
 @torch.no_grad()

@@ -134,33 +134,29 @@ def watch_ladder(
 
 
 @torch.no_grad()
-def look_for_guard(run: Training, step: Step, by_classifier: Tensor, candidates: Candidates, known: Tensor) -> None:
-    """Looks at random pairs of the step, and at held-out bitexts, on the steps at which the guard of phase 2 looks.
+def look_for_guard(run: Training, step: Step) -> None:
+    """Looks at held-out text, on the steps at which the guard of phase 2 looks.
 
-    Args:
-        run: The run.
-        step: The step.
-        by_classifier: c_G [b, C].
-        candidates: Which cells count.
-        known: Cells whose rank is given, bool [b, C].
+    Random pairs are those of its monolingual sentences, which nothing holds in place, or else of its bitexts; they
+    are the same at each look, so that looks differ by what was learned alone.
     """
     if not run.guards(step):
         return
     number = run.config.ranks.number
-    random = candidates.allowed & ~known
-    if run.config.em.parallel_fraction < 1:
-        random &= (step.partners < 0).unsqueeze(1)  # pairs of non-parallel text, which nothing holds in place
-    counts = run.team.sum(torch.stack([(random & (by_classifier == rank)).sum() for rank in range(number)]).float())
     vectors, ids, partners = run.held_out()
-    half = len(vectors) // 2
-    ranks = torch.bincount(run.classifier.pairs(vectors[:half], vectors[half:]).argmax(0), minlength=number)
-    shares = ranks / max(half, 1)
-    nearest = (vectors @ vectors.T).fill_diagonal_(-2.0)
+    half = int((partners >= 0).sum()) // 2
+    alone = slice(2 * half, None) if len(vectors) > 2 * half else slice(0, half)
+    random = ids[alone] != ids[alone].unsqueeze(1)
+    ranks = run.classifier.cells(vectors[alone], vectors[alone]).argmax(0)
+    counts = torch.bincount(ranks[random], minlength=number).float()
+    right = run.classifier.pairs(vectors[:half], vectors[half : 2 * half]).argmax(0)
+    nearest = vectors[: 2 * half] @ vectors[: 2 * half].T
     nearest[:half, :half] = nearest[half:, half:] = -2.0  # sources are compared with translations
-    hits = ids[nearest.argmax(dim=1)] == ids[partners]  # of equal texts, each is right
-    seen = run.team.sum(torch.cat([shares, hits.float().mean().unsqueeze(0)])) / run.team.size  # alike everywhere
-    *translations, retrieved = seen.tolist()
-    step.look = Look((counts / counts.sum().clamp(min=1)).tolist(), translations, retrieved, len(vectors))
+    hits = (ids[nearest.argmax(dim=1)] == ids[partners[: 2 * half]]).float()  # of equal texts, each is right
+    shares = [counts / counts.sum().clamp(min=1), torch.bincount(right, minlength=number) / max(half, 1)]
+    seen = run.team.sum(torch.cat([*shares, hits.mean().unsqueeze(0)])) / run.team.size  # alike everywhere
+    *both, retrieved = seen.tolist()
+    step.look = Look(both[:number], both[number:], retrieved, 2 * half)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from .corpora import Batch, Prepared, Sampler
 from .encoder import Masked
 from .folders import Progress
 from .gradient_cache import GradientCache, in_order
-from .guard import PAIRS, RunAwayError
+from .guard import PAIRS, SENTENCES, RunAwayError
 from .log import Watch
 from .masking import TokenMasker
 from .scoring import Scorer
@@ -183,9 +183,9 @@ class Training:
         return bool(every) and step.number % every == 0
 
     def held_out(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the held-out bitexts: unit vectors [2n, d], ids and places of translations, both int64 [2n]."""
+        """Returns held-out bitexts, then sentences: unit vectors [m, d], ids and partners' places, int64 [m]."""
         if self._held_out is None:
-            self._held_out = self.sampler().held_out(PAIRS)
+            self._held_out = self.sampler().held_out(PAIRS, SENTENCES)
         batch, device = self._held_out, self.team.device
         vectors = torch.from_numpy(self.encode_texts(batch.texts)).to(device)
         return vectors, move(np.array(batch.ids), device), move(batch.partners, device)

@@ -18,10 +18,9 @@ from xrete.models.emmax import loop, monitors, sweep
 from xrete.models.emmax.config import Config
 from xrete.models.emmax.corpora import prepare
 from xrete.models.emmax.folders import best_of, checkpoints
-from xrete.models.emmax.guard import PAIRS, Guard, Look, RunAwayError
+from xrete.models.emmax.guard import PAIRS, SENTENCES, Guard, Look, RunAwayError
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.scoring import Scorer, Scores
-from xrete.models.emmax.step import Candidates
 from xrete.models.emmax.training import Training
 
 Configure = Callable[..., Config]
@@ -80,55 +79,44 @@ def test_it_says_what_happened_and_what_to_change() -> None:
 # --- what it looks at ---------------------------------------------------------------------------------------
 
 
-def test_what_it_sees_is_counted_one_by_one(assemble: Callable[..., Training]) -> None:
-    run = assemble("optimisation.batch=8", "em.parallel_fraction=0.5")
+@pytest.mark.parametrize("text", ["both", "bitexts alone"])
+def test_what_it_sees_is_counted_one_by_one(assemble: Callable[..., Training], text: str) -> None:
+    only = ("data.monolingual=[]", "em.parallel_fraction=1")
+    run = assemble("optimisation.batch=8", *(only if text == "bitexts alone" else ()))
     loop.start_classifier(run)
-    (share,) = run.shares(lambda data: data.mixed(8, 0.5), 1)
+    (share,) = run.shares(lambda data: data.bitexts(4), 1)
     step = run.make_step("em", 0, share)
-    random = torch.Generator().manual_seed(2)
-    by_classifier = torch.randint(4, (8, 12), generator=random)
-    allowed = torch.rand(8, 12, generator=random) < 0.8
-    known = torch.arange(12) == step.partners.unsqueeze(1)
-    monitors.look_for_guard(
-        run, step, by_classifier, Candidates(torch.zeros(12, 2), allowed, torch.zeros_like(allowed)), known
-    )
-    counts = [0, 0, 0, 0]
-    for i in range(8):
-        for k in range(12):
-            if step.partners[i] < 0 and allowed[i, k]:  # the second half of the batch has no partners
-                counts[by_classifier[i, k]] += 1
+    monitors.look_for_guard(run, step)
     assert step.look is not None
-    assert step.look.random == pytest.approx([count / sum(counts) for count in counts])
 
-    batch = run.sampler().held_out(PAIRS)
-    n, vectors = len(batch.texts) // 2, run.encode_texts(batch.texts).astype(np.float64)
+    batch = run.sampler().held_out(PAIRS, SENTENCES)
+    vectors, n = run.encode_texts(batch.texts).astype(np.float64), int((batch.partners >= 0).sum()) // 2
+    alone = range(2 * n, len(batch.texts)) if text == "both" else range(n)
+    assert len(alone) > 1
+
+    def rank(i: int, k: int) -> int:
+        x, y = (torch.from_numpy(vectors[[row]]).float() for row in (i, k))
+        return int(run.classifier.pairs(x, y).argmax())
+
+    some = list(alone)[:12]
+    pairs = [rank(i, k) for i in some for k in alone if batch.texts[i] != batch.texts[k]]
+    every = run.classifier.cells(*[torch.from_numpy(vectors[alone.start : alone.stop]).float()] * 2).argmax(0)
+    ids = torch.tensor([hash(batch.texts[row]) for row in alone])
+    counted = torch.bincount(every[ids != ids.unsqueeze(1)], minlength=4) / (ids != ids.unsqueeze(1)).sum()
+    assert step.look.random == pytest.approx(counted.tolist(), abs=1e-3)
+    first = every[: len(some)][ids[: len(some)].unsqueeze(1) != ids]
+    assert np.mean(first.numpy() == np.array(pairs)) > 0.99  # row by row and all at once, up to rounding
+
     hits, ranks = [], [0, 0, 0, 0]
     for i in range(2 * n):
         others = range(n, 2 * n) if i < n else range(n)
         nearest = max(others, key=lambda k: float(vectors[i] @ vectors[k]))
         hits.append(batch.texts[nearest] == batch.texts[(i + n) % (2 * n)])
         if i < n:
-            x, y = (torch.from_numpy(vectors[[k]]).float() for k in (i, i + n))
-            ranks[int(run.classifier.pairs(x, y).argmax())] += 1
+            ranks[rank(i, i + n)] += 1
     assert step.look.sentences == 2 * n == len(hits)
     assert step.look.retrieved == pytest.approx(np.mean(hits), abs=1.5 / len(hits))  # ties fall either way
-    assert step.look.translations == pytest.approx([rank / n for rank in ranks])
-
-
-def test_pairs_whose_rank_is_given_are_no_random_pairs(assemble: Callable[..., Training]) -> None:
-    """Where all of a batch are bitexts, all pairs but the given ones count."""
-    run = assemble("optimisation.batch=8", "em.parallel_fraction=1.0")
-    loop.start_classifier(run)
-    (share,) = run.shares(lambda data: data.mixed(8, 1.0), 1)
-    step = run.make_step("em", 0, share)
-    known = torch.arange(8) == step.partners.unsqueeze(1)
-    allowed = ~torch.eye(8, dtype=torch.bool)
-    by_classifier = torch.full((8, 8), 3).masked_fill(known, 0)
-    monitors.look_for_guard(
-        run, step, by_classifier, Candidates(torch.zeros(8, 2), allowed, torch.zeros_like(allowed)), known
-    )
-    assert step.look is not None
-    assert step.look.random == [0.0, 0.0, 0.0, 1.0]
+    assert step.look.translations == pytest.approx([count / n for count in ranks])
 
 
 def test_it_looks_as_often_as_the_setting_says_and_changes_nothing(
@@ -215,11 +203,11 @@ def test_a_sweep_goes_on_after_a_variant_that_ran_away(
 def test_held_out_bitexts_are_the_last_that_a_run_sees(assemble: Callable[..., Training], tmp_path: Path) -> None:
     run = assemble()
     prepared = prepare(run.config.data, tmp_path / "run/corpora")
-    held_out = run.sampler().held_out(20)
-    n = len(held_out.texts) // 2
-    assert n == 20
+    held_out = run.sampler().held_out(20, 5)
+    n, last = 20, held_out.texts[40:]
+    assert len(last) == 5
     pairs = {tuple(sorted((held_out.texts[i], held_out.texts[i + n]))) for i in range(n)}
-    assert held_out.partners.tolist() == [*range(n, 2 * n), *range(n)]
+    assert held_out.partners.tolist() == [*range(n, 2 * n), *range(n), *[-1] * 5]
     sampler, sizes = run.sampler(), {name: len(one) for name, one in prepared.parallel.items()}
     drawn: list[tuple[str, ...]] = []
     while True:

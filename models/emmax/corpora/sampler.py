@@ -90,20 +90,26 @@ class Sampler:
         """Draws sentences of all languages [count]; no row has a partner."""
         return self._batch(0, count)
 
-    def held_out(self, pairs: int) -> Batch:
-        """Returns the pairs with which the first epochs end, of each corpus in proportion, fewer of a small one.
+    def held_out(self, pairs: int, sentences: int) -> Batch:
+        """Returns rows with which first epochs end, of each corpus in proportion, fewer of a small one.
 
-        No batch has them before their corpus was gone through. Laid out as in `bitexts`; the position stays.
+        No batch has them before their corpus was gone through. Pairs come first, as in `bitexts`.
         """
-        bounds = np.cumsum([self._shares[name] for name in self._parallel])
-        chosen = np.searchsorted(bounds[:-1], (np.arange(pairs) + 0.5) / pairs, side="right")
-        sizes = np.array([len(corpus) for corpus in self._parallel.values()])[chosen]
-        steps = sizes - 1 - (np.arange(pairs) - np.searchsorted(chosen, chosen))  # counted back in each corpus
-        sides = self._rows(self._parallel, chosen[steps >= 0], steps[steps >= 0])
-        drawn = [row[side] for side in (0, 1) for row in sides]
+        sides = self._last(self._parallel, pairs)
+        alone = self._last(self._monolingual, sentences) if self._monolingual else []
+        drawn = [*(row[side] for side in (0, 1) for row in sides), *(row[0] for row in alone)]
         texts, languages = [text for text, _ in drawn], [language for _, language in drawn]
-        partners = np.roll(np.arange(len(drawn)), len(sides))
+        partners = np.full(len(drawn), -1)
+        partners[: 2 * len(sides)] = np.roll(np.arange(2 * len(sides)), len(sides))
         return Batch(texts, languages, partners, text_digests(texts), dict(self._position))
+
+    def _last(self, corpora: Mapping[str, Corpus], count: int) -> list[list[tuple[str, str]]]:
+        """Reads the rows with which the first epochs end: text and language of each side."""
+        bounds = np.cumsum([self._shares[name] for name in corpora])
+        chosen = np.searchsorted(bounds[:-1], (np.arange(count) + 0.5) / count, side="right")
+        sizes = np.array([len(corpus) for corpus in corpora.values()])[chosen]
+        steps = sizes - 1 - (np.arange(count) - np.searchsorted(chosen, chosen))  # counted back in each corpus
+        return self._rows(corpora, chosen[steps >= 0], steps[steps >= 0])
 
     def mixed(self, count: int, parallel_fraction: float) -> Batch:
         """Draws sentences, a share of which are sides of whole pairs; those come first, as in `bitexts` [count].
