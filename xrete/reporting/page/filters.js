@@ -35,7 +35,7 @@ function buildFilters() {
     );
     return field(label, node);
   });
-  const groups = [["", "all languages"], ...GROUPS.map((name) => [name, name])];
+  const groups = [["", "all"], ...GROUPS.map((name) => [name, name])];
   const resources = select("Resource class", groups, state.group, (value) => change({ group: value }), { id: "group" });
   const find = make("input", { type: "search", id: "find", autocomplete: "off", spellcheck: "false", placeholder: "name" });
   let waiting = 0;

@@ -128,7 +128,7 @@ function renderOverall() {
       ? make("p", {}, make("button", { type: "button", class: "plain", id: "all-models", onclick: () => { shownOrder = shownOrder > ORDER_ROWS ? ORDER_ROWS : Infinity; renderOverall(); byId("all-models")?.focus(); } },
           shownOrder > ORDER_ROWS ? `Show the first ${ORDER_ROWS}` : `Show all ${rows.length.toLocaleString("en")} models`))
       : null,
-    make("p", { class: "note" }, orderNote(order), others.length ? ` Without a column, as under a tenth of these models have it: ${others.map(({ task }) => task).join(", ")}.` : ""));
+    make("p", { class: "note" }, orderNote(order), others.length ? ` Without a column, as under a tenth of these models have it: ${unique(others.map(({ task }) => task)).join(", ")}.` : ""));
   return rows.filter(({ model }) => model.source !== MEASURED).length;
 }
 
