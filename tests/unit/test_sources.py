@@ -350,6 +350,15 @@ def packed(members: dict[str, bytes], *, link: str = "") -> bytes:
         (packed({"raw/a.jsonl": b"{}\n" * 100_000})[:150], "is damaged ("),
         (b"no archive", "is damaged ("),
     ],
+    ids=[
+        "plain",
+        "paths outside",
+        "link",
+        "without it",
+        "many members",
+        "cut",
+        "no archive",
+    ],  # bytes hold the time
 )
 def test_only_the_wanted_files_of_an_archive_are_unpacked(
     snapshot: MakeSnapshot, tmp_path: Path, raw: bytes, says: str
