@@ -140,8 +140,10 @@ def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
         None,
         [
             f'data.monolingual=[{{kind="text", path="{folder}/text/{{language}}.txt"}}]',
+            "em.parallel_fraction=0",
             "ranks.typical_start=linear",
             "loss.drop_duplicates=false",
+            "watch.guard_every=0",
             "watch.score_every=0",
             "watch.log_every=1000000",
             "watch.save_every=1000000",

@@ -398,9 +398,11 @@ def test_a_tracker_gets_metrics_and_scores(
 
 def test_a_score_below_the_start_is_not_called_the_best(configure: Configure, tmp_path: Path, console: Any) -> None:
     watch = Watch(configure(), Team.join("cpu"), tmp_path, console)
-    watch.add_score("start", 0, {"fake": {"all": 60.0}})
-    assert watch.add_score("em", 1, {"fake": {"all": 50.0}})  # whose checkpoint is kept all the same
-    assert watch.add_score("em", 2, {"fake": {"all": 60.0}})
+    watch.add_score("start", 0, Scores({"fake": {"all": 60.0}}, {}, {}))
+    assert watch.add_score(
+        "em", 1, Scores({"fake": {"all": 50.0}}, {}, {})
+    )  # whose checkpoint is kept all the same
+    assert watch.add_score("em", 2, Scores({"fake": {"all": 60.0}}, {}, {}))
     assert "em 1  fake all 50.0  (best checkpoint; the start had 60.0)\n" in console.file.getvalue()
     assert "em 2  fake all 60.0  (best)\n" in console.file.getvalue()
 

@@ -32,4 +32,4 @@ def test_a_fault_at_every_write(tmp_path: Path) -> None:
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("injected "))
     counts = json.loads(line.removeprefix("injected "))
     print(line, "total", sum(counts.values()))
-    assert sum(counts.values()) > 800
+    assert sum(counts.values()) > 800 // int(os.environ.get("XRETE_FAULTS", "13"))
