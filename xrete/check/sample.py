@@ -205,8 +205,11 @@ class Sample:
 
 
 def differing(shape: Shape, recorded: Items, computed: Items) -> int:
-    """Returns in how many rows the outcomes of two runs differ, in the column that differs most."""
-    both: Sequence[Items] = [recorded, computed]
+    """Returns in how many rows the outcomes of two runs differ, in the column that differs most.
+
+    Columns that only the later run has are those of metrics that the record's version had not.
+    """
+    both: Sequence[Items] = [recorded, {name: x for name, x in computed.items() if name in recorded}]
     if isinstance(shape, PairableShape):
         both = shape.paired(both)
     first, second = both

@@ -448,3 +448,11 @@ def test_what_is_no_record_is_a_finding(tmp_path: Path) -> None:
     assert isinstance(found, Finding)
     assert (found.check, found.state) == ("schema", "wrong")
     assert "not JSON" in found.sentence
+
+
+def test_a_sample_leaves_out_columns_that_the_record_s_version_had_not() -> None:
+    old = {"xx2en": np.array([0, 1, 2]), "en2xx": np.array([0, 1, 1])}
+    new = {**old, "xx2en_csls": np.array([0, 1, 2])}
+    assert differing(load_shape("bitext"), old, new) == 0
+    assert differing(load_shape("bitext"), old, {**new, "en2xx": np.array([0, 1, 2])}) == 1
+    assert differing(load_shape("bitext"), new, old) == 3, "a column that is no longer there"
