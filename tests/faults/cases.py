@@ -20,6 +20,7 @@ import sqlite3
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -123,6 +124,19 @@ def in_child(do: Callable[[], int]) -> tuple[int, str]:
     return mouth.recv() if code == 0 else (code, "")
 
 
+def disturbed(shim: Any, case: Case, place: Path, mode: int, number: int, error: int) -> int:
+    """Does something with a fault at its write of a number; returns how it ended."""
+    shim.faults_arm(str(place).encode(), mode, number, error)
+    case.act(place)
+    return ENDED if shim.faults_count() >= number else NOT_REACHED
+
+
+def done_again(case: Case, place: Path) -> int:
+    """Does it without a fault, on what is left."""
+    case.act(place)
+    return ENDED
+
+
 def injected(shim: Any, case: Case, folder: Path, fault: str) -> int:
     """Injects a fault at every write of a case, or every so many, one after the other; returns how many there were.
 
@@ -137,16 +151,7 @@ def injected(shim: Any, case: Case, folder: Path, fault: str) -> int:
     for number in range(first, 2_000, EVERY):
         place = folder / f"{number}"
 
-        def disturbed() -> int:
-            shim.faults_arm(str(place).encode(), mode, number, error)  # noqa: B023 - called now
-            case.act(place)  # noqa: B023
-            return ENDED if shim.faults_count() >= number else NOT_REACHED  # noqa: B023
-
-        def again() -> int:
-            case.act(place)  # noqa: B023
-            return ENDED
-
-        code, words = in_child(disturbed)
+        code, words = in_child(partial(disturbed, shim, case, place, mode, number, error))
         assert code != BROKEN, f"write {number}, {fault}: {words}"
         ends = (ENDED, REFUSED) if mode == FAIL else (-signal.SIGKILL,)
         assert code in (*ends, NOT_REACHED), (number, code, words)
@@ -155,7 +160,7 @@ def injected(shim: Any, case: Case, folder: Path, fault: str) -> int:
             assert str(place) in words
             assert "name another folder" in words
         case.check(place)
-        reached, words = in_child(again)
+        reached, words = in_child(partial(done_again, case, place))
         assert reached == ENDED, f"after write {number}, {fault}: {words}"
         case.check(place)
         assert case.outcome(place) == wanted, f"after write {number}, {fault}"

@@ -165,8 +165,10 @@ def _fields(card: Any) -> dict[str, Any]:
         name: [described(stage) for stage in recipe] for name, recipe in getattr(card, "recipes", {}).items()
     }
     english = getattr(card, "english", None)
+    values = asdict(card)
+    values.pop("own_parameters", None)  # which tells the registry how to read a name, and a user nothing
     return (
-        asdict(card)
+        values
         | ({"recipes": recipes} if recipes else {})
         | ({"english": english.card.title} if english is not None else {})
     )

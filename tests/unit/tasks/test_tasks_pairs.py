@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.adapters import with_counts
+from tests.adapters import FORMS, save_again, with_counts
 from xrete import registry
 from xrete.dataset import Dataset
 from xrete.errors import DataError, UsageError
@@ -215,6 +215,21 @@ def test_it_is_read_as_it_is(layout: Layout, tmp_path: Path) -> None:
     shape = Dataset(with_counts(layout.task), Folder(tmp_path), split=layout.split).shape
     assert isinstance(shape, TrainShape)
     assert shape.size(shape.take(data, [3, 5])) == 2
+
+
+@EVERY
+@pytest.mark.parametrize(("end", "mark"), FORMS)
+def test_it_is_the_same_however_an_editor_saved_it(layout: Layout, end: str, mark: str, tmp_path: Path) -> None:
+    def fingerprint() -> str:
+        folder = Folder(tmp_path)
+        return Dataset(
+            with_counts(layout.task), folder, split=layout.split, languages=[layout.language]
+        ).fingerprint()
+
+    write(tmp_path, layout.rows(range(12)))
+    before = fingerprint()
+    save_again(tmp_path, end, mark)
+    assert fingerprint() == before
 
 
 @EVERY

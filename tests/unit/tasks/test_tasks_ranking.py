@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.adapters import FORMS, save_again, with_counts
 from xrete import registry
 from xrete.check.plugins import check_plugin
 from xrete.dataset import Dataset, open_dataset
@@ -285,6 +286,46 @@ def test_bucc_reads_the_hubs_one_row() -> None:
     bucc: Any = BUCC
     found = bucc.from_hub(Hub(), "de-en", "test")
     assert found == Corpora(["eins", "zwei"], ["two", "three"], [(1, 0)], ids=numbered)
+
+
+@pytest.mark.parametrize(("end", "mark"), FORMS)
+@pytest.mark.parametrize(
+    ("task", "files", "languages"),
+    [
+        ("tatoeba", ("tatoeba/v1/tatoeba.deu-eng.deu", "tatoeba/v1/tatoeba.deu-eng.eng"), ["deu"]),
+        ("flores", ("flores200_dataset/devtest/deu_Latn.devtest", "flores200_dataset/devtest/eng_Latn.devtest"),
+         ["deu_Latn"]),
+        ("flores-geometry", ("flores200_dataset/devtest/deu_Latn.devtest",
+                             "flores200_dataset/devtest/eng_Latn.devtest"), ["deu_Latn", "eng_Latn"]),
+    ],
+)  # fmt: skip
+def test_bitexts_are_the_same_however_an_editor_saved_them(
+    task: str, files: tuple[str, ...], languages: list[str], end: str, mark: str, tmp_path: Path
+) -> None:
+    def fingerprint() -> str:
+        return Dataset(with_counts(task), Folder(tmp_path), languages=languages).fingerprint()
+
+    for file in files:
+        put(tmp_path, file, "".join(f"{Path(file).suffix} {row} é\n" for row in range(5)))
+    before = fingerprint()
+    save_again(tmp_path, end, mark)
+    assert fingerprint() == before
+
+
+@pytest.mark.parametrize(("end", "mark"), FORMS)
+@pytest.mark.parametrize(
+    ("task", "make", "language"), [(LAREQA, lareqa, "de"), (MEWSLIX, mewslix, "de"), (BUCC, bucc, "de-en")]
+)
+def test_it_is_the_same_however_an_editor_saved_it(
+    task: Any, make: Callable[[Path], Folder], language: str, end: str, mark: str, tmp_path: Path
+) -> None:
+    def fingerprint() -> str:
+        return Dataset(with_counts(task.card.name), Folder(tmp_path), languages=[language]).fingerprint()
+
+    make(tmp_path)
+    before = fingerprint()
+    save_again(tmp_path, end, mark)
+    assert fingerprint() == before
 
 
 @pytest.mark.parametrize("task", [LAREQA, MEWSLIX, BUCC], ids=lambda task: task.card.name)
