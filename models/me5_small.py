@@ -45,7 +45,7 @@ class Me5Small:
             "languages of Tatoeba it has 69.7 where MTEB publishes 73.7 for the original (Piedmontese: 44.4, 62.1)",
             "the original is multilingual-e5-small; scores of the one say nothing about the other",
             "blanks at the end of a text are one token, as in the package's own engine; XLM-R's tokenizer reads "
-            "none (FLORES, Kachin: 47.33, and 47.43 by XLM-R's rule)",
+            "none (cosine 0.979 to 0.997 between the two, of four short sentences)",
             "documents of LAReQA and Mewsli-X are read with 'passage: ', all other texts with 'query: '",
             "trained on SQuAD (LAReQA's English training data), SNLI and MNLI (XNLI's), and mined bitext",
         ),
