@@ -40,7 +40,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from xrete.encoding.transformer import multiplies_bfloat16
+from xrete.devices import multiplies_bfloat16
 from xrete.models.emmax import losses
 from xrete.models.emmax.batches import Share
 from xrete.models.emmax.checkpoint import Checkpoints

@@ -252,7 +252,8 @@ def open_in_engine(folder: Path, modules: Modules, options: LoadOptions) -> Tran
     """
     import torch
 
-    from xrete.encoding.transformer import TransformerEncoder, pick_dtype
+    from xrete.devices import pick_dtype
+    from xrete.encoding.transformer import TransformerEncoder
 
     from .tokenizer import check_tokenizer
 
@@ -283,7 +284,7 @@ class PlainSentenceTransformer:
     """
 
     def __init__(self, folder: Path, recipe: EncodingRecipe, options: LoadOptions) -> None:
-        from xrete.encoding.transformer import pick_device
+        from xrete.devices import pick_device
 
         self.device = str(pick_device(options.device))
         self._folder = folder
@@ -355,7 +356,7 @@ def _open(folder: Path, options: LoadOptions, *, device: str) -> Any:
     """
     from sentence_transformers import SentenceTransformer
 
-    from xrete.encoding.transformer import pick_dtype
+    from xrete.devices import pick_dtype
 
     dtype = pick_dtype(options.dtype)
     for file in sorted(folder.rglob("config.json")):  # a router's transformers lie in folders below

@@ -111,7 +111,8 @@ def open_transformer(folder: Path, recipe: EncodingRecipe, options: LoadOptions)
     Raises:
         XreteError: the weights do not fit the config, or the tokenizer is not the model's.
     """
-    from xrete.encoding.transformer import TransformerEncoder, pick_dtype
+    from xrete.devices import pick_dtype
+    from xrete.encoding.transformer import TransformerEncoder
 
     from .tokenizer import load_tokenizer
 

@@ -358,12 +358,34 @@ class Carded(Protocol):
 
 
 @dataclass(frozen=True)
+class UnopenedModel:
+    """A model that is loaded when it is needed.
+
+    Attributes:
+        identity: Which vectors it gives.
+        load: Loads it.
+    """
+
+    identity: ModelIdentity
+    load: Callable[[], LoadedModel]
+
+
+@dataclass(frozen=True)
 class LoadedModel:
-    """An encoder together with what it is. `xrete.load_model` returns one; so does `wrap` for any object."""
+    """An encoder together with what it is. `xrete.load_model` returns one; so does `wrap` for any object.
+
+    Attributes:
+        card: What its authors say.
+        identity: Which vectors it gives.
+        encoder: What gives them.
+        fast: The same model in bfloat16, where the precision was left open (`dtype="auto"`) and the device has
+            products for that; `xrete.evaluate` takes it where a task's scores stay the same.
+    """
 
     card: ModelCard
     identity: ModelIdentity
     encoder: Encoder
+    fast: UnopenedModel | None = None
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Returns the encoder's vectors for `texts`, float32 [n, dimension].

@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -184,12 +184,14 @@ class ModelRequest:
         identity: Which vectors it gives.
         options: How to load it.
         parameters: What the user typed after "?", of `PARAMETERS`.
+        fast: The same in bfloat16, where the precision was left open and the device has products for that.
     """
 
     plugin: ModelPlugin
     identity: ModelIdentity
     options: Any
     parameters: Mapping[str, str]
+    fast: ModelRequest | None = None
 
     def load(self) -> LoadedModel:
         """Loads weights.
@@ -198,12 +200,13 @@ class ModelRequest:
             XreteError: they are not available.
             UsageError: the model's vectors have fewer numbers than the user asked for.
         """
-        from xrete.model import LoadedModel, with_prompts
+        from xrete.model import LoadedModel, UnopenedModel, with_prompts
 
         encoder = self.plugin.load(self.options)
         if self.identity.prompts or "prefix" in self.parameters:
             encoder = with_prompts(encoder, self.identity)
-        model = LoadedModel(self.plugin.card, self.identity, encoder)
+        fast = UnopenedModel(self.fast.identity, self.fast.load) if self.fast else None
+        model = LoadedModel(self.plugin.card, self.identity, encoder, fast)
         return _shortened(model, int(self.parameters["dim"])) if "dim" in self.parameters else model
 
 
@@ -222,7 +225,8 @@ def request_model(
             "st:FOLDER?dim=256&query=find: ": how many of the first numbers of a vector are kept, how token states
             become one vector, and what is put before queries, documents, and texts that nothing else is for.
         device: "auto", "cpu", "cuda", …
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16", or "auto": float32, with bfloat16 as `fast` where the device has
+            products for it.
         batch_tokens: Padded tokens in a batch; None takes the device's default.
         concurrency: Questions at once to a model behind an endpoint.
 
@@ -230,6 +234,13 @@ def request_model(
         UsageError: unknown name, a checkpoint that is missing or not wanted, or a parameter that is not one.
     """
     from xrete.model import LoadOptions
+
+    if dtype == "auto":
+        from xrete.devices import native_dtype
+
+        find = partial(request_model, name, device=device, batch_tokens=batch_tokens, concurrency=concurrency)
+        exact, fast = find(dtype="float32"), find(dtype=native_dtype(device))
+        return exact if fast.identity == exact.identity else replace(exact, fast=fast)
 
     plugin = model(model_stem(name))
     stem, _, query = (name, "", "") if plugin.card.own_parameters else name.partition("?")
@@ -345,7 +356,8 @@ def load_model(
     Args:
         name: As on the command line: "labse", "xlmr:FOLDER", "st:ORG/NAME", "hf:FOLDER", …
         device: "auto", "cpu", "cuda", …
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16", or "auto": vectors of float32, and `xrete.evaluate` takes bfloat16
+            for tasks whose scores stay the same, where the device has products for it.
         batch_tokens: Padded tokens in a batch; None takes the device's default.
         concurrency: Questions at once to a model behind an endpoint.
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from xrete.encoding.transformer import multiplies_bfloat16
+from xrete.devices import multiplies_bfloat16
 from xrete.errors import UsageError
 from xrete.files import digest, remove_abandoned, write_text
 from xrete.training.team import Team

@@ -1,8 +1,9 @@
-"""`xrete run --dtype`: auto takes what the device multiplies fastest, and float32 says once what that would be."""
+"""`xrete run --dtype`: auto takes bfloat16 where scores stay the same, and float32 says once what it would give."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,15 @@ pytest_plugins = ["tests.local_copies"]  # which imports much, so that no other 
 Run = Callable[..., Any]
 LocalCopy = Callable[[str], Path]
 NOTE = "--dtype auto"
+CHOICE = re.compile(
+    r"precision: (?P<cell>.*): (?P<dtype>\w+), since its mini sample scores (?P<exact>[\d.]+) in float32 "
+    r"and (?P<fast>[\d.]+) in bfloat16"
+)
 
 
 @pytest.mark.parametrize(
-    ("asked", "fast", "taken", "notes"),
-    [
-        ("float32", True, "float32", 1),
-        ("float32", False, "float32", 0),
-        ("auto", True, "bfloat16", 0),
-        ("auto", False, "float32", 0),
-    ],
+    ("asked", "fast", "notes"),
+    [("float32", True, 1), ("float32", False, 0), ("auto", True, 0), ("auto", False, 0)],
 )
 def test_what_a_run_computes_in_and_says(
     xrete: Run,
@@ -32,16 +32,27 @@ def test_what_a_run_computes_in_and_says(
     monkeypatch: pytest.MonkeyPatch,
     asked: str,
     fast: bool,
-    taken: str,
     notes: int,
 ) -> None:
-    monkeypatch.setattr("xrete.encoding.transformer.multiplies_bfloat16", lambda: fast)
-    done = xrete(
-        "run", "--model", f"hf:{local_copy('multilingual-e5-small')}", "--task", "tatoeba,flores", "--data", "mini",
-        "--languages", "de", "--limit", 3, "--device", "cpu", "--dtype", asked, "--results", tmp_path / "results",
-        "--json",
+    monkeypatch.setattr("xrete.devices.multiplies_bfloat16", lambda: fast)
+    model = f"hf:{local_copy('multilingual-e5-small')}"
+    command = (
+        "run", "--model", model, "--task", "tatoeba,flores", "--data", "mini", "--languages", "de", "--limit", 3,
+        "--device", "cpu", "--results", tmp_path / "results", "--dtype", asked,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["environment"]["dtype"] for record in records] == [taken] * 2
+    unmeasured = xrete(*command, "--dry-run")
+    done = xrete(*command, "--json")
+    assert done.returncode == unmeasured.returncode == 0, done.stderr
+    records = {record["task"]: record for record in map(json.loads, done.stdout.splitlines())}
+    assert list(records) == ["tatoeba", "flores"]
+    chosen = [dict(line.groupdict()) for line in map(CHOICE.fullmatch, done.stderr.splitlines()) if line]
+    assert [choice["cell"] for choice in chosen] == (
+        [f"{model} · {task}" for task in records] if asked == "auto" and fast else []
+    )
+    for choice, record in zip(chosen, records.values(), strict=False):
+        agree = abs(float(choice["exact"]) - float(choice["fast"])) <= 0.1
+        assert record["environment"]["dtype"] == choice["dtype"] == ("bfloat16" if agree else "float32")
+    if not chosen:
+        assert {record["environment"]["dtype"] for record in records.values()} == {"float32"}
+    assert unmeasured.stderr.count("float32, since bfloat16 was not compared with it yet") == len(chosen)
     assert done.stderr.count(NOTE) == notes

@@ -78,7 +78,9 @@ def run(
     from xrete.protocols import Tuning
 
     wanted = options.split_commas("--languages", [languages]) if languages else None
-    find = _finder(device, dtype, batch_tokens=batch_tokens, concurrency=concurrency)
+    find = partial(
+        registry.request_model, device=device, dtype=dtype, batch_tokens=batch_tokens, concurrency=concurrency
+    )
     read = partial(_read, data=data, split=split, languages=wanted, limit=limit)
     if gpus is not None and on == "here":
         raise UsageError("--gpus is for jobs on Ray (--on ray); here, start with torchrun or accelerate launch")
@@ -120,7 +122,8 @@ def _go_through(
     from xrete.cli import sweep
 
     _warn(datasets)
-    report, cells = sweep.Report(planned, json_), planned.cells
+    report = sweep.Report(planned, json_)
+    cells = sweep.in_chosen_precision(planned.cells, settings, report, measures=on == "here" and not dry_run)
     shows = dry_run or report.shows_plan
     plans: dict[Cell, Plan] = {}
     if shows:
@@ -137,17 +140,6 @@ def _go_through(
             sweep.run_here(cells, plans, settings, report)
         _warn(datasets)
     report.end()
-
-
-def _finder(device: str, dtype: str, **options: Any) -> Callable[[str], ModelRequest]:
-    """Returns what finds models by name, to run in the precision that is asked for, or the device's fastest."""
-    from xrete import registry
-
-    if dtype == "auto":
-        from xrete.encoding.transformer import native_dtype
-
-        dtype = native_dtype(device)
-    return partial(registry.request_model, device=device, dtype=dtype, **options)
 
 
 def _read(name: str, **options: Any) -> Dataset:

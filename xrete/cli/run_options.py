@@ -22,7 +22,10 @@ Dtype = Annotated[
     Literal["float32", "bfloat16", "float16", "auto"],
     typer.Option(
         "--dtype",
-        help="Number format in which transformers compute; auto is bfloat16 where the device multiplies it.",
+        help=(
+            "Number format in which transformers compute; auto is bfloat16 where the device multiplies it and the "
+            "task's mini sample scores the same within 0.1 points."
+        ),
     ),
 ]
 BatchTokens = Annotated[int | None, typer.Option("--batch-tokens", min=1, help="Padded tokens in a batch.")]

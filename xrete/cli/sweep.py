@@ -16,8 +16,10 @@ from xrete.errors import XreteError
 from xrete.evaluation import ray
 from xrete.evaluation.forecast import Forecast, forecast
 from xrete.evaluation.plan import Plan
-from xrete.evaluation.run import score
+from xrete.evaluation.precision import choose
+from xrete.evaluation.run import headline, score
 from xrete.evaluation.sweep import Cell, Cells, Failure, Sweep
+from xrete.model import UnopenedModel
 from xrete.record import Record
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Report:
 
         def load() -> LoadedModel:
             model = request.load()
-            if not self._advised and _has_slower_products(model):
+            if not (self._advised or request.fast) and _has_slower_products(model):
                 self._advised = True
                 output.advise_bfloat16()
             return model
@@ -108,7 +110,8 @@ class Report:
 
 def _has_slower_products(model: LoadedModel) -> bool:
     """Returns whether a transformer runs in float32 on a device that has faster products in bfloat16."""
-    from xrete.encoding.transformer import TransformerEncoder, native_dtype
+    from xrete.devices import native_dtype
+    from xrete.encoding.transformer import TransformerEncoder
 
     encoder = getattr(model.encoder, "own", model.encoder)  # this process's, where several share the work
     return (
@@ -116,6 +119,31 @@ def _has_slower_products(model: LoadedModel) -> bool:
         and model.identity.dtype == "float32"
         and native_dtype(encoder.device) != "float32"
     )
+
+
+def in_chosen_precision(cells: Cells, settings: RunOptions, report: Report, *, measures: bool) -> Cells:
+    """Chooses the precision of each cell where the user left that open, and says which and why.
+
+    Args:
+        cells: The cells.
+        settings: How they are run.
+        report: Has a cell fail whose model does.
+        measures: Whether scores that nobody took yet are taken.
+    """
+    chosen: dict[Cell, tuple[ModelRequest, Dataset]] = {}
+    for cell, (request, dataset) in cells.items():
+        if request.fast is None:
+            chosen[cell] = request, dataset
+            continue
+        with report.attempt(cell):
+            exact, fast = (UnopenedModel(side.identity, side.load) for side in (request, request.fast))
+            options = replace(settings, protocol=cell.protocol)
+            device = request.options.device
+            choice = choose(exact, fast, dataset, options, device, headline if measures else None)
+            taken = request.fast if choice.fast else request
+            typer.echo(f"precision: {cell.title}: {taken.identity.dtype}, since {choice.reason}", err=True)
+            chosen[cell] = taken, dataset
+    return chosen
 
 
 def plan(cells: Cells, settings: RunOptions, report: Report) -> dict[Cell, Plan]:

@@ -37,8 +37,9 @@ def export(encoder: Encoder, folder: Path, *, dtype: str = "float32", beside: Se
         UsageError: the folder exists, or the model is not one that the engine runs.
         XreteError: it cannot be written.
     """
+    from xrete.devices import pick_dtype
     from xrete.encoding.shortening import FirstNumbers
-    from xrete.encoding.transformer import TransformerEncoder, pick_dtype
+    from xrete.encoding.transformer import TransformerEncoder
 
     if not isinstance(encoder, TransformerEncoder):
         raise UsageError("only transformer models can be exported, on one process")

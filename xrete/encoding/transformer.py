@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from xrete.devices import pick_device, pick_dtype
 from xrete.errors import UsageError, XreteError
 from xrete.model import Role, refuse_string
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Pooling = Literal["cls", "mean", "pooler"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
-DTYPES = ("float32", "bfloat16", "float16")
 CPU_BATCH_TOKENS = 1_024
 """Padded tokens in a batch on a CPU: the activations of more do not stay in its cache."""
 GPU_BATCH_TOKENS = 65_536
@@ -288,64 +288,3 @@ def _walk_back(order: NDArray[np.intp], begin: Mapping[int, int]) -> list[NDArra
         batches.append(order[begin[end] : end])
         end = begin[end]
     return batches[::-1]
-
-
-def pick_device(name: str) -> torch.device:
-    """Returns the device that `name` asks for; "auto" takes CUDA, then Apple's GPU, then the CPU.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"device {name!r}: torch sees {torch.cuda.device_count()} CUDA devices here; use --device auto or cpu"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device 'mps': torch sees no Apple GPU here; use --device auto or cpu")
-    return device
-
-
-def pick_dtype(name: str) -> torch.dtype:
-    """Returns torch's type for a precision.
-
-    Raises:
-        UsageError: it is not one of `DTYPES`.
-    """
-    import torch
-
-    if name not in DTYPES:
-        raise UsageError(f"unknown dtype {name!r}; use one of {', '.join(DTYPES)}")
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
-
-
-def native_dtype(device: str) -> str:
-    """Returns the precision that is fastest on a device: "bfloat16" where it has products for that, else "float32".
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    import torch
-
-    where = pick_device(device)
-    if where.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = where.type == "cpu" and multiplies_bfloat16()
-    return "bfloat16" if fast else "float32"
-
-
-def multiplies_bfloat16() -> bool:
-    """Returns whether this processor has instructions for products in bfloat16, without which they are slow."""
-    import torch
-
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -90,7 +90,7 @@ class Plan:
         """
         card = dataset.card
         identity = as_task_reads(identity, dataset)
-        name = _choose_protocol(identity, card, options.protocol)
+        name = choose_protocol(identity, card, options.protocol)
         protocol = load_protocol(name)
         data = dataset.fingerprint()
         settings = protocol.settings(
@@ -169,8 +169,12 @@ def as_task_reads(model: ReadModel, dataset: Dataset) -> ReadModel:
     return model.limited(card.max_length).for_task(card.name, card.mteb_type, roles_of(dataset.shape))
 
 
-def _choose_protocol(identity: ModelIdentity, card: TaskCard, asked: str | None) -> str:
-    """Returns what was asked for, else the task's first protocol for models of this kind."""
+def choose_protocol(identity: ModelIdentity, card: TaskCard, asked: str | None) -> str:
+    """Returns what was asked for, else the task's first protocol for models of this kind.
+
+    Raises:
+        UsageError: the task has no such protocol, or none for such a model.
+    """
     if asked is not None and asked not in card.protocols:
         raise UsageError(f"{card.name} has no protocol '{asked}'; it has {', '.join(card.protocols)}")
     fitting = [name for name in card.protocols if identity.kind == load_protocol(name).KIND]

@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import XreteError
+from xrete.evaluation import precision
 from xrete.evaluation.plan import Plan, RunOptions, as_task_reads
 from xrete.evaluation.to_record import to_record
 from xrete.evaluation.xtreme import write_predictions
-from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, wrap
+from xrete.model import UNVERSIONED, LoadedModel, ModelIdentity, UnopenedModel, wrap
 from xrete.protocols import Reader, Tuning
 from xrete.record import Record, Status
 from xrete.scores import scoring
@@ -92,7 +93,19 @@ def evaluate(
         watch=watch or (lambda step: None),
         predictions=None if predictions is None else Path(predictions),
     )
+    if loaded.fast:
+        exact = UnopenedModel(loaded.identity, lambda: loaded)
+        device = getattr(loaded.encoder, "device", "cpu")
+        if precision.choose(exact, loaded.fast, dataset, options, device, headline).fast:
+            loaded = loaded.fast.load()
     return run(loaded.identity, lambda: loaded, dataset, options)
+
+
+def headline(model: UnopenedModel, dataset: Dataset, options: RunOptions) -> float:
+    """Returns a model's headline score on data."""
+    score = run(model.identity, model.load, dataset, options).score
+    assert score is not None  # the record is complete
+    return score
 
 
 def run(identity: ModelIdentity, load: LazyModel, dataset: Dataset, options: RunOptions) -> Record:

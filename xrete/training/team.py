@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.fsdp import fully_shard
 
-from xrete.encoding.transformer import pick_device
+from xrete.devices import pick_device
 from xrete.errors import UsageError
 
 

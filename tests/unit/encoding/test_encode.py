@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from xrete.encoding.transformer import BATCH_COST, CPU_BATCH_TOKENS, TransformerEncoder, pick_device, plan
+from xrete.devices import pick_device
+from xrete.encoding.transformer import BATCH_COST, CPU_BATCH_TOKENS, TransformerEncoder, plan
 from xrete.errors import UsageError
 
 SENTENCES = [
