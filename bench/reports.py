@@ -1,6 +1,7 @@
 """`xrete report` on thousands of records: whole processes, against plain `json.load` of the same files.
 
     python bench/reports.py
+    python bench/reports.py --reference mteb
     python bench/reports.py --records 1000 --items --rounds 1 --formats table html
 
 The records are those of `results/measured` under other names, with numbers made up around them; `--items` gives
@@ -34,7 +35,7 @@ from xrete.record import GroupScore, LanguageScore, Record, read_record
 from xrete.store import Outcome, Slot, find_records, read_items
 
 MEASURED = Path(__file__).parents[1] / "results" / "measured"
-FORMATS = ("table", "markdown", "csv", "html")
+FORMATS = ("table", "markdown", "csv", "latex", "json", "parquet", "html", "hub")
 JSON_LOAD = """
 import json, pathlib, sys
 records = [json.loads(path.read_bytes()) for path in pathlib.Path(sys.argv[1]).rglob("*.json")]
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--items", action="store_true", help="records with items, so that ranks are computed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--formats", nargs="+", default=FORMATS)
+    parser.add_argument("--reference", help="published numbers beside the records, as of xrete report")
     given = parser.parse_args()
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,8 +128,9 @@ def main() -> None:
         environment = {"XRETE_CACHE": f"{temporary}/cache"}
         make_records(folder, given.records, given.items)
         megabytes = sum(path.stat().st_size for path in find_records(folder)) / 1e6
+        reference = ["--reference", given.reference] if given.reference else []
         variants = {"json.load": ["-c", JSON_LOAD, str(folder)]} | {
-            name: ["-m", "xrete", "report", str(folder), "--format", name, "--out", str(out / name)]
+            name: ["-m", "xrete", "report", str(folder), "--format", name, "--out", str(out / name), *reference]
             for name in given.formats
         }
         first = process(variants[given.formats[0]], environment) if given.items else None
@@ -135,7 +138,8 @@ def main() -> None:
         for _ in range(given.rounds):
             rounds.append({name: process(arguments, environment) for name, arguments in variants.items()})
             console.print(f"load {os.getloadavg()[0]:.1f}", style="dim")
-    title = f"{given.records:,} records{' with items' if given.items else ''}, {megabytes:,.0f} MB of JSON"
+    beside = f" beside {given.reference}" if given.reference else ""
+    title = f"{given.records:,} records{' with items' if given.items else ''}{beside}, {megabytes:,.0f} MB of JSON"
     table = Table(title=f"{title}, {given.rounds} rounds")
     for column in ("process", "seconds", "of CPU", "records a second", "peak MB", "times json.load (CPU)"):
         table.add_column(column, justify="left" if column == "process" else "right")

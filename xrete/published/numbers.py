@@ -143,6 +143,9 @@ def current(numbers: Iterable[PublishedNumber]) -> list[PublishedNumber]:
 
 
 def _precedence(numbers: list[PublishedNumber]) -> tuple[int, tuple[int, ...], str]:
-    first = numbers[0]
-    newest = max(tuple(map(int, re.findall(r"\d+", number.evaluator or ""))) for number in numbers)
-    return len(numbers), newest, first.revision or ""
+    newest = max(_release(evaluator) for evaluator in {number.evaluator for number in numbers})
+    return len(numbers), newest, numbers[0].revision or ""
+
+
+def _release(version: str | None) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version or "")))

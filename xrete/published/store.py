@@ -93,7 +93,8 @@ def _read(
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:  # `read_table` imports much more
+            table = file.read()
         columns = [table[name].to_pylist() for name in kind._fields]
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise DataError(

@@ -75,20 +75,31 @@ def find_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[str]]:
     """
     entries: list[Entry] = []
     unreadable: list[str] = []
+    editions: dict[str, Collection[str]] = {}
     with without_collection():
         for folder, path in _files(folders):
             try:
-                entries.append(Entry(path.relative_to(folder).as_posix(), _by_edition(read_record(path)), path))
+                record = _by_edition(read_record(path), editions)
+                entries.append(Entry(path.relative_to(folder).as_posix(), record, path))
             except RecordError as error:
                 unreadable.append(str(error))
     return entries, unreadable
 
 
-def _by_edition(record: Record) -> Record:
-    """Names the task of other test data by its split, too: it never shares a column with the task's first split."""
-    with suppress(XreteError):  # of a task that is not here, or does not load
-        if record.data.split in registry.task(record.task).card.editions:
-            return record.model_copy(update={"task": f"{record.task}-{record.data.split}"})
+def _by_edition(record: Record, editions: dict[str, Collection[str]]) -> Record:
+    """Names the task of other test data by its split, too: it never shares a column with the task's first split.
+
+    Args:
+        record: The record.
+        editions: Splits of other test data by task, which are looked up once.
+    """
+    task = record.task
+    if task not in editions:
+        editions[task] = ()
+        with suppress(XreteError):  # of a task that is not here, or does not load
+            editions[task] = registry.task(task).card.editions
+    if record.data.split in editions[task]:
+        return record.model_copy(update={"task": f"{task}-{record.data.split}"})
     return record
 
 

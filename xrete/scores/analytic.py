@@ -42,6 +42,7 @@ def interval(metric: str, value: float, n: int | None) -> tuple[float, float] | 
     return fisher(value, n, ranks=kind == "spearman")
 
 
+@cache
 def clopper_pearson(count: int, n: int) -> tuple[float, float]:
     """Returns the exact 95 % interval of a share, in percent (Clopper and Pearson 1934, Biometrika 26).
 
@@ -129,16 +130,23 @@ def critical(models: int) -> float:
     Args:
         models: Number of models, 1 or more.
     """
+    return float(criticals(np.array([models]))[0])
+
+
+def criticals(models: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Returns `critical` of many numbers of models at once, [numbers]."""
     from scipy.special import ndtr
 
     grid = np.linspace(-8.0, 8.0, 201)
     density = np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * (grid[1] - grid[0])
-    low, high = 0.0, 16.0
+    below = ndtr(grid)
+    low, high = np.zeros(len(models)), np.full(len(models), 16.0)
     for _ in range(40):
         middle = (low + high) / 2
-        within = models * float(density @ (ndtr(grid) - ndtr(grid - middle)) ** (models - 1))
-        low, high = (middle, high) if within < LEVEL else (low, middle)
-    return high / math.sqrt(2)
+        logs = np.log(np.maximum(below - ndtr(grid - middle[:, None]), 1e-300))
+        within = models * (np.exp((models - 1)[:, None] * logs) @ density)  # a third of the time of a power
+        low, high = np.where(within < LEVEL, middle, low), np.where(within < LEVEL, high, middle)
+    return np.asarray(high / math.sqrt(2))
 
 
 def _transformed(value: float, n: int, *, ranks: bool) -> tuple[float, float]:

@@ -187,8 +187,8 @@ def _drawn_win_rates(
     values: NDArray[np.float64], weights: NDArray[np.float64], factor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns win rates [models], and their replicates [models, resamples]."""
-    rates = win_rates(values)
-    draws = _weighted_win_rates(values, weights)
+    whole = _weighted_win_rates(values, np.concatenate([np.ones((1, values.shape[1])), weights]))
+    rates, draws = whole[:, 0], whole[:, 1:]
     draws = np.where(np.isfinite(draws), draws, rates[:, None])  # no cell in common in this resample
     return rates, rates[:, None] + factor * (draws - rates[:, None])
 
@@ -208,7 +208,7 @@ def _weighted_win_rates(values: NDArray[np.float64], weights: NDArray[np.float64
     common = [(patterns & pattern).astype(np.float32) @ counted for pattern in patterns]
     rates = np.empty((len(values), len(weights)))
     for model, own in enumerate(values):
-        wins = np.where(known & known[model], (own > values) + 0.5 * (own == values), 0.0).astype(np.float32)
+        wins = (own > values) + np.float32(0.5) * (own == values)  # neither holds where one has no score
         wins[model] = 0.0
         others = member.sum(axis=1)
         others[pattern_of[model]] -= 1

@@ -32,12 +32,15 @@ def significantly_better(
     centred = drawn - signed[:, None]
     errors = np.zeros((len(signed), len(signed)))
     largest = np.zeros(drawn.shape[1])
+    means, space = centred.mean(axis=1), np.empty_like(centred)
     for row in range(len(signed) - 1):
-        deviation = centred[row] - centred[row + 1 :]
-        error = deviation.std(axis=1)
+        deviation = np.subtract(centred[row], centred[row + 1 :], out=space[row + 1 :])
+        squares = np.einsum("ij,ij->i", deviation, deviation) / drawn.shape[1]
+        error = np.sqrt(np.maximum(squares - (means[row] - means[row + 1 :]) ** 2, 0))
         errors[row, row + 1 :] = errors[row + 1 :, row] = error
         deviation *= np.divide(1, error, out=np.zeros_like(error), where=error > ROUNDING)[:, None]
-        np.maximum(largest, np.abs(deviation, out=deviation).max(axis=0), out=largest)
+        np.maximum(largest, deviation.max(axis=0), out=largest)
+        np.maximum(largest, -deviation.min(axis=0), out=largest)
     critical = np.quantile(largest, LEVEL)
     return np.asarray(signed[:, None] - signed > critical * errors + ROUNDING)
 

@@ -153,7 +153,7 @@ def recommend(known: Known, purpose: Purpose, question: Question) -> Answer:
     scored = {score.cell.language for score in asked}
     parts = {part for score in scores for part in _parts(score.cell.language)}
     missing = [
-        Missing(language=code, relatives=tuple(nearest(code, parts)), tasks=tuple(tasks_with(code, purpose)))
+        Missing(language=code, relatives=tuple(nearest(code, parts)), tasks=_tasks_with(code, purpose))
         for code in question.languages
         if not any(languages.same_language(language, code) for language in scored)
     ]
@@ -310,9 +310,9 @@ def _unpaired(
     ]
 
 
-def tasks_with(code: str, purpose: Purpose) -> Iterator[str]:
-    """Yields the tasks of a purpose that have a language."""
-    return (
+def _tasks_with(code: str, purpose: Purpose) -> tuple[str, ...]:
+    """Returns the tasks of a purpose that have a language."""
+    return tuple(
         task
         for task in PURPOSES[purpose]
         if any(_is_asked(language, [code]) for language in registry.task(task).card.languages)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from xrete import __version__, registry
 from xrete.errors import XreteError
 from xrete.files import atomic_writer, write_text
+from xrete.published.numbers import Publication, PublishedNumber
 from xrete.record import find_items
 from xrete.reporting.collect import Entry
 from xrete.reporting.formats.markdown import escape, to_markdown
 from xrete.reporting.leaderboard import ALL, Measure, TableCell
+from xrete.reporting.published import name_elsewhere
 from xrete.reporting.tables import columns, views
 from xrete.reporting.tables.record_index import GEOMETRY, RecordIndex
 from xrete.reporting.text import NAME_LIMIT, plain
@@ -61,11 +64,25 @@ def write(
     by_model: dict[str, list[Entry]] = defaultdict(list)
     for entry in kept:
         by_model[entry.record.model.name].append(entry)
+    published = [_by_model(publication) for publication in request.publications]
     for model, own in by_model.items():
         yield from _copied(own, folder / "results" / safe_name(model))
         path = folder / "models" / safe_name(model) / "README.md"
-        write_text(path, card(model, own, request))
+        names = list(filter(None, dict.fromkeys((model, name_elsewhere(model)))))
+        theirs = tuple(
+            replace(publication, numbers=tuple(x for name in names for x in numbers.get(name, ())))
+            for publication, numbers in zip(request.publications, published, strict=True)
+        )
+        write_text(path, card(model, own, replace(request, publications=theirs)))
         yield path
+
+
+def _by_model(publication: Publication) -> dict[str, list[PublishedNumber]]:
+    """Returns the numbers of each model: a card shows those of one, and there may be hundreds of cards."""
+    by_model = defaultdict(list)
+    for number in publication.numbers:
+        by_model[number.model].append(number)
+    return by_model
 
 
 def card(model: str, entries: Sequence[Entry], request: views.Request) -> str:

@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from xrete import languages, registry
+from xrete.lazy import np
 from xrete.published.numbers import Publication
 from xrete.reporting.answer.families import nearest
 from xrete.reporting.answer.purposes import PURPOSES, Overall, Purpose, headline, overall_order
-from xrete.reporting.answer.recommend import PERMISSIVE, tasks_with
+from xrete.reporting.answer.recommend import PERMISSIVE
 from xrete.reporting.answer.scores import MEASURED, Facts, Known, KnownScore, Who
 from xrete.reporting.tables.marks import usual_digits
 from xrete.reporting.text import plain
-from xrete.scores.analytic import critical
+from xrete.scores.analytic import criticals
 
 NAME_LIMIT = 80
 PLACES = 6
@@ -54,7 +55,7 @@ def content(known: Known, publications: Sequence[Publication]) -> dict[str, Any]
         "sources": {x.source: plain(x.version, NAME_LIMIT) for x in publications},
         "purposes": PURPOSES,
         "permissive": sorted(PERMISSIVE),
-        "critical": [round(critical(count), 9) for count in range(1, len(models) + 1)],
+        "critical": criticals(np.arange(1, len(models) + 1)).round(9).tolist(),
         "models": _models([known.facts.get(who, Facts(model=who[1], source=who[0])) for who in models]),
         "boards": [_board(key, boards[key]) for key in keys],
         "scores": [row for place, key in enumerate(keys) for row in _rows(place, boards[key], places)],
@@ -153,8 +154,18 @@ def _missing(
 
     A pair of languages is a score of both, and of one alone only where the other is English.
     """
-    own = [x for x in headline(scores, purpose) if not measured or x.source == MEASURED]
-    pairs = {frozenset(languages.standard(x) for x in score.cell.language.split("-")) for score in own}
-    parts = {code for pair in pairs for code in pair}
-    alone = {code for pair in pairs for code in pair if pair <= {code, "en"}}
-    return {code: [nearest(code, parts), list(tasks_with(code, purpose))] for code in asked if code not in alone}
+    own = {x.cell.language for x in headline(scores, purpose) if not measured or x.source == MEASURED}
+    alone = _alone(own)
+    parts = {languages.standard(part) for language in own for part in language.split("-")}
+    tasks = {task: _alone(registry.task(task).card.languages) for task in PURPOSES[purpose]}
+    return {
+        code: [nearest(code, parts), [task for task, has in tasks.items() if code in has]]
+        for code in asked
+        if code not in alone
+    }
+
+
+def _alone(codes: Iterable[str]) -> set[str]:
+    """Returns the languages that some codes of languages or pairs have alone, or beside English."""
+    pairs = {frozenset(map(languages.standard, code.split("-"))) for code in codes}
+    return {code for pair in pairs for code in pair if pair <= {code, "en"}}
