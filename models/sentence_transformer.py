@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xrete.errors import UsageError, XreteError
-from xrete.model import ROLES, Encoder, LoadOptions, ModelCard, ModelIdentity, Role, refuse_string
+from xrete.model import (
+    Encoder,
+    LoadOptions,
+    ModelCard,
+    ModelIdentity,
+    Role,
+    refuse_string,
+    saved_prompts,
+)
 from xrete.quiet import quiet
 
 from .transformer import (
@@ -59,8 +67,6 @@ TEXTS = {
     "truncate_dim",
 }  # fmt: skip
 """Settings of a whole model that are read here, and those that change no vector."""
-DOCUMENT = ("document", "passage", "corpus")
-"""What the prompt of a document may be called; `encode_document` asks in this order."""
 STATIC_BATCH = 4_096
 """Texts at once where there is no transformer, which takes next to no time for any."""
 HEADS = {"Dense", "Dropout", "LayerNorm", "Normalize"}
@@ -142,7 +148,11 @@ def read_modules(folder: Path) -> Modules:
     if "Pooling" not in kinds:
         words.insert(0, "mean of static embeddings" if kinds[0] == "StaticEmbedding" else kinds[0].lower())
     own_ways = limits.keys() - APPLIED - PLAIN.keys() - {"processing_kwargs"}  # query_length and its kin
-    prefix, prompts = _prompts(texts, tells_roles="Router" in kinds or bool(own_ways))
+    prefix, prompts = saved_prompts(
+        texts.get("prompts") or {},
+        texts.get("default_prompt_name"),
+        tells_roles="Router" in kinds or bool(own_ways),
+    )
     return Modules(
         EncodingRecipe(
             pooling=", ".join(words),
@@ -210,25 +220,6 @@ def _max_length(folder: Path, transformer: Mapping[str, Any]) -> int | None:
     parts = (transformer.get("processing_kwargs") or {}).values()
     less = [part["max_length"] for part in parts if isinstance(part, dict) and part.get("max_length")]
     return min((limit for limit in (asked, positions(folder), *less) if limit), default=None)
-
-
-def _prompts(texts: Mapping[str, Any], *, tells_roles: bool) -> tuple[str, dict[str, str]]:
-    """Returns what is put before any text, and before those of roles, types of tasks and tasks.
-
-    As `encode`, `encode_query` and `encode_document` do: the default prompt is for neither queries nor documents.
-
-    Args:
-        texts: Settings of the whole model.
-        tells_roles: Roles are read in ways of their own, and so are listed whatever their prompts.
-    """
-    saved = {name: prompt for name, prompt in (texts.get("prompts") or {}).items() if prompt}
-    prefix = saved.get(texts.get("default_prompt_name"), "")
-    query = saved.get("query", "")
-    document = next((saved[name] for name in DOCUMENT if name in saved), "")
-    roles = dict(zip(ROLES, (query, document), strict=True))
-    differing = {role: prompt for role, prompt in roles.items() if tells_roles or prompt != prefix}
-    spoken_for = (*ROLES, *DOCUMENT, texts.get("default_prompt_name"))
-    return prefix, {**{x: y for x, y in saved.items() if x not in spoken_for}, **differing}
 
 
 def load(folder: Path, options: LoadOptions, card: ModelCard) -> Encoder:

@@ -21,6 +21,8 @@ Kind = Literal["encoder", "chat"]
 Role = Literal["query", "document"]
 """What a text is to a task whose two sides are unlike. A text of a symmetric task has no role."""
 ROLES: tuple[Role, ...] = get_args(Role)
+DOCUMENT = ("document", "passage", "corpus")
+"""What the prompt of a document may be called; `encode_document` asks in this order."""
 SENTENCE = "sentence"
 """The key of `ModelCard.prompts` for what is put before texts that no other key is for."""
 
@@ -457,8 +459,56 @@ def refuse_string(texts: Sequence[str]) -> None:
         raise TypeError(f"encode takes a list of texts, and was given one string; use encode([{texts[:40]!r}])")
 
 
+def saved_prompts(
+    saved: Mapping[str, str | None], default: str | None, *, tells_roles: bool
+) -> tuple[str, dict[str, str]]:
+    """Returns what is put before any text, and before those of roles, types of tasks and tasks.
+
+    As `encode`, `encode_query` and `encode_document` of sentence-transformers do: the default prompt is for neither
+    queries nor documents.
+
+    Args:
+        saved: Prompts by name, as a model of sentence-transformers has them.
+        default: The name of the default prompt.
+        tells_roles: Roles are read in ways of their own, and so are listed whatever their prompts.
+    """
+    known = {name: prompt for name, prompt in saved.items() if prompt}
+    prefix = known.get(default or "", "")
+    query = known.get("query", "")
+    document = next((known[name] for name in DOCUMENT if name in known), "")
+    roles = dict(zip(ROLES, (query, document), strict=True))
+    differing = {role: prompt for role, prompt in roles.items() if tells_roles or prompt != prefix}
+    spoken_for = (*ROLES, *DOCUMENT, default)
+    return prefix, {**{x: y for x, y in known.items() if x not in spoken_for}, **differing}
+
+
+class _SentenceTransformer:
+    """A model object of sentence-transformers, which reads queries and documents in its own ways."""
+
+    def __init__(self, model: Any, prefix: str, prompts: Mapping[Role, str], role: Role | None = None) -> None:
+        self._model, self._prefix, self._prompts, self._role = model, prefix, prompts, role
+        self.device = str(model.device)
+        self.parameters = sum(weight.numel() for weight in model.parameters())
+
+    def encode(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Returns one vector a text, float32 [len(texts), dimension]."""
+        more = {"task": self._role} if self._role else {}
+        vectors: NDArray[np.float32] = self._model.encode(
+            list(texts), prompt=self._prefix, show_progress_bar=False, **more
+        )
+        return vectors
+
+    def prompted(self, prefix: str, prompts: Mapping[Role, str], /) -> _SentenceTransformer:
+        """Returns the same model that puts these before texts."""
+        return _SentenceTransformer(self._model, prefix, prompts)
+
+    def for_role(self, role: Role, /) -> _SentenceTransformer:
+        """Returns the same model that reads texts as `encode_query` or `encode_document` does."""
+        return _SentenceTransformer(self._model, self._prompts.get(role, self._prefix), {}, role)
+
+
 def wrap(model: Any) -> LoadedModel:
-    """Makes any object with `encode(list[str]) -> array` a model.
+    """Makes any object with `encode(list[str]) -> array` a model; one of sentence-transformers has its prompts.
 
     Nobody knows when its vectors change, so nothing that it encodes is cached, and every run scores it again.
     """
@@ -472,4 +522,9 @@ def wrap(model: Any) -> LoadedModel:
         dimension=None, max_length=None, trained_on=None, citation="",
     )  # fmt: skip
     identity = ModelIdentity(name=name, revision=UNVERSIONED, pooling="unknown")
+    if all(hasattr(model, x) for x in ("encode_query", "encode_document", "prompts", "default_prompt_name")):
+        theirs: Any = model
+        prefix, prompts = saved_prompts(theirs.prompts, theirs.default_prompt_name, tells_roles=True)
+        identity = replace(identity, prefix=prefix, prompts=prompts)
+        return LoadedModel(card, identity, _SentenceTransformer(theirs, prefix, {}))
     return LoadedModel(card, identity, model)

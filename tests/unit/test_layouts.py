@@ -37,7 +37,7 @@ from sentence_transformers.sentence_transformer.modules import (
 from sentence_transformers.sentence_transformer.modules.tokenizer import WhitespaceTokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from xrete import load_model, registry
+from xrete import evaluate, load_model, load_task, registry
 from xrete.encoding.export import export
 from xrete.errors import DataError, UsageError, XreteError
 from xrete.model import Role, wrap
@@ -403,6 +403,39 @@ def test_a_passage_is_a_document(tmp_path: Path) -> None:
     folder = saved(tmp_path, Pooling(WIDTH, "mean"))
     edit(folder / "config_sentence_transformers.json", prompts={"query": "q: ", "passage": "p: ", "corpus": "c: "})
     assert registry.request_model(f"st:{folder}").identity.prompts == {"query": "q: ", "document": "p: "}
+
+
+@pytest.mark.filterwarnings("ignore:.*engine does not know.*:UserWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mean, normalize", "a default prompt with blanks", "prompts of queries and documents",
+        "the same, and a default", "a limit for queries alone", "a router with prompts", "truncate_dim",
+    ],
+)  # fmt: skip
+def test_an_object_reads_roles_as_its_folder_does(name: str, tmp_path: Path) -> None:
+    folder = LAYOUTS[name](tmp_path)
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    tasks: dict[str, tuple[Role, ...]] = {"tatoeba": (), "lareqa": ("query", "document")}
+    for task, roles in tasks.items():
+        model = wrap(theirs).for_task(task, None, roles)
+        own = load_model(f"st:{folder}", device="cpu").for_task(task, None, roles)
+        assert model.identity.prefix == own.identity.prefix
+        assert dict(own.identity.prompts).items() <= dict(model.identity.prompts).items()
+        for role, method in SIDES.values():
+            if role is None or role in roles:
+                vectors = model.for_role(role).encode(TEXTS)
+                np.testing.assert_array_equal(vectors, getattr(theirs, method)(TEXTS))
+
+
+def test_an_object_scores_as_its_folder_does(tmp_path: Path) -> None:
+    folder = LAYOUTS["prompts of queries and documents"](tmp_path)
+    task = load_task("lareqa", "mini")
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    record, own = evaluate(theirs, task), evaluate(load_model(f"st:{folder}", device="cpu"), task)
+    assert record.score == pytest.approx(own.score)
+    assert record.model.prompts == own.model.prompts
+    assert (record.model.prefix, record.model.params) == (own.model.prefix, own.model.params)
 
 
 def test_prompts_of_queries_and_documents_are_exported(tmp_path: Path) -> None:
