@@ -477,7 +477,7 @@ def saved_prompts(
     query = known.get("query", "")
     document = next((known[name] for name in DOCUMENT if name in known), "")
     roles = dict(zip(ROLES, (query, document), strict=True))
-    differing = {role: prompt for role, prompt in roles.items() if tells_roles or prompt != prefix}
+    differing: dict[str, str] = {x: y for x, y in roles.items() if tells_roles or y != prefix}
     spoken_for = (*ROLES, *DOCUMENT, default)
     return prefix, {**{x: y for x, y in known.items() if x not in spoken_for}, **differing}
 
