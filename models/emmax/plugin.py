@@ -50,6 +50,7 @@ def training_of(folder: Path) -> dict[str, Any]:
         "corpora": card["corpora"].get("digest"),
         "overlap": overlap,
         **variant,
+        **({"stopped": True} if card.get("stopped") else {}),
     }
 
 

@@ -42,7 +42,7 @@ from .checkpoint import leaves
 from .config import Config, read
 from .control import control_of, variant_of
 from .folders import LOG, STATE, checkpoints, clear
-from .guard import RunAwayError
+from .guard import Guard, RunAwayError
 from .pretrain import pretrain
 
 LATER = (
@@ -164,7 +164,10 @@ def collect(plan: Mapping[str, Iterable[int]], folder: Path) -> dict[str, list[l
 
 
 def compare(controls: Mapping[str, str], seeds: Sequence[int], folder: Path) -> dict[str, dict[str, Any]]:
-    """Returns what each variant gains over its control in the end, for each task and group by seed and language."""
+    """Returns what each variant gains over its control in the end, for each task and group by seed and language.
+
+    `stopped` are the seeds of runs that the guard of phase 2 stopped before their end: their last scores count.
+    """
     gains: dict[str, dict[str, Any]] = {}
     for variant, control in controls.items():
         pairs = [[_last_score(folder / slug(name, seed)) for name in (variant, control)] for seed in seeds]
@@ -176,6 +179,7 @@ def compare(controls: Mapping[str, str], seeds: Sequence[int], folder: Path) -> 
                 rows = [[own[task][code] - other[task][code] for code in codes] for own, other in ends]
                 gains.setdefault(variant, {})[f"{task} {group}"] = {
                     "control": control, "languages": codes, "seeds": [*seeds], "differences": rows,
+                    "stopped": [seed for seed in seeds if _was_stopped(folder / slug(variant, seed))],
                 }  # fmt: skip
     return gains
 
@@ -186,8 +190,17 @@ def gain_table(gains: Mapping[str, Mapping[str, Any]]) -> Table:
     result = Table("phase 2 against phase 1 continued", "control", *names)
     for variant, groups in gains.items():
         cells = [told(np.array(groups[name]["differences"])) for name in names]
-        result.add_row(variant, groups[names[0]]["control"], *cells)
+        first = groups[names[0]]
+        seeds = ", ".join(map(str, first["stopped"]))
+        mark = f"\nstopped by its guard with seed {seeds}" if seeds else ""
+        result.add_row(f"{variant}{mark}", first["control"], *cells)
     return result
+
+
+def _was_stopped(run: Path) -> bool:
+    """Returns whether the guard of phase 2 stopped a run before its end."""
+    about = parse_json(read_text(checkpoints(run)[-1] / STATE))
+    return Guard(**about.get("guard", {})).has_tripped and bool(about["config"]["watch"]["guard"] == "stop")
 
 
 def _last_score(run: Path) -> Any:

@@ -415,6 +415,8 @@ class Training:
         ends = last or stale or stopped or bool(runs_away)
         if best or ends or done % watch.save_every == 0:
             card = self.watch.card(self.start.source, self.progress)
+            if runs_away and watch.guard == "stop":
+                card["stopped"] = True
             self.checkpoints.save(self.state, self.watch.scores, card, best=best)
         if runs_away and watch.guard == "stop":
             raise RunAwayError(runs_away)

@@ -132,6 +132,62 @@ def test_the_answer_is_that_of_xrete_recommend(
     assert all(words in page.locator("#lists").inner_text() for words in left_out)
 
 
+def test_a_model_that_was_measured_and_published_has_one_row(
+    make_record: MakeRecord, make_entries: Callable[..., list[Entry]], tmp_path: Path, open_page: Open
+) -> None:
+    entries = make_entries([make_record("labse", scores={"deu": 99.0, "swh": 90.0}), make_record("me5-small")])
+    publications = store.read_all()
+    list(pages.write(entries, Request(publications=tuple(publications)), tmp_path, []))
+    page = open_page(tmp_path, hash_="#ask=sw")
+    answer = recommend(known(entries, publications), "alignment", Question(languages=("sw",)))
+    shown = lists(page)
+    assert shown == expected(answer)
+    names = [row["model"] for row in shown[0]["rows"]]
+    assert "labse" in names
+    assert "sentence-transformers/LaBSE" not in names
+    row = page.locator("#lists tbody tr", has_text="labse").first
+    assert "MTEB has 87.4" in row.inner_text()
+
+
+def test_a_row_of_the_order_is_opened_by_keyboard(folder: Path, open_page: Open) -> None:
+    """One row is in the tab order; the arrow keys move it, as in the other tables."""
+    page = open_page(folder)
+    rows = page.locator("#overall tbody th > button")
+    assert page.locator('#overall tbody button[tabindex="0"]').count() == 1
+    page.get_by_role("region", name="The overall order").focus()
+    while not page.evaluate("document.activeElement.matches('#overall tbody button')"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    second = rows.nth(1).inner_text()
+    assert page.evaluate("document.activeElement.innerText") == second
+    page.keyboard.press("Enter")
+    assert page.locator("dialog h2").inner_text() == second
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Tab")
+    assert not page.evaluate("document.activeElement.matches('#overall tbody button')")
+
+
+def test_a_cell_says_what_was_put_before_texts(
+    make_record: MakeRecord, make_entries: Callable[..., list[Entry]], tmp_path: Path, open_page: Open
+) -> None:
+    model = make_record("a").model.model_copy(update={"prefix": "query: ", "prompts": {"document": "passage: "}})
+    plain = model.model_copy(update={"prompts": {}})
+    records = [
+        make_record("a", "lareqa").model_copy(update={"model": model}),
+        make_record("a", "tatoeba").model_copy(update={"model": plain}),
+    ]
+    list(pages.write(make_entries(records), Request(), tmp_path, []))
+    page = open_page(tmp_path)
+    shown = []
+    for cell in page.locator("#board td > button").all():
+        cell.click()
+        shown.append(page.locator("dialog dt:text-is('Prompts') + dd").inner_text())
+        page.keyboard.press("Escape")
+    assert shown == ["“query: ” before queries, “passage: ” before documents", "“query: ” before every text"]
+
+
 def test_the_command_that_gives_the_same(folder: Path, open_page: Open) -> None:
     page = open_page(folder, hash_="#ask=sw&ask=yo&most=300e6&terms=permissive&open=1&own=1&for=search")
     assert page.locator("#lists .note code").last.inner_text() == (

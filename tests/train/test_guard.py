@@ -19,6 +19,7 @@ from xrete.models.emmax.config import Config
 from xrete.models.emmax.corpora import prepare
 from xrete.models.emmax.folders import best_of, checkpoints
 from xrete.models.emmax.guard import PAIRS, SENTENCES, Guard, Look, RunAwayError
+from xrete.models.emmax.plugin import training_of
 from xrete.models.emmax.pretrain import pretrain
 from xrete.models.emmax.scoring import Scorer, Scores
 from xrete.models.emmax.training import Training
@@ -157,6 +158,8 @@ def test_a_run_that_runs_away_stops_and_stays_stopped(
     assert [entry["text"] for entry in log(tmp_path) if entry["event"] == "warning"][-1] == str(raised.value)
     state = json.loads((tmp_path / "3-em-0000004/state.json").read_text())
     assert state["guard"] == {"share": 0.001, "best": 0.6, "bad": 2}
+    stopped = [training_of(folder / "model").get("stopped", False) for folder in checkpoints(tmp_path)]
+    assert stopped == [False] * (len(stopped) - 1) + [True]
     with pytest.raises(RunAwayError, match=r"ran away up to step 4, .* --set watch\.guard=warn"):
         pretrain(configure(*BRIEF), tmp_path, console=console)
     pretrain(configure(*BRIEF, "watch.guard=warn"), tmp_path, console=console)
@@ -198,6 +201,26 @@ def test_a_sweep_goes_on_after_a_variant_that_ran_away(
     ends = [checkpoints(tmp_path / "out" / name)[-1].name for name in ("bad-1", "control-1")]
     assert ends == ["3-em-0000004", "3-em-0000009"]
     assert "control" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("turns_bad")
+def test_what_a_stopped_variant_gains_is_marked(
+    settings: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = Scores({"fake": {"all": 5.0}}, {"fake": {"de": 5.0}}, {"fake": {"all": ["de"]}})
+    monkeypatch.setattr(Scorer, "__init__", lambda self, config: setattr(self, "tasks", ["fake"]))
+    monkeypatch.setattr(Scorer, "score", lambda *given: scores)
+    monkeypatch.setenv("COLUMNS", "200")
+    file = tmp_path / "sweep.toml"
+    file.write_text('seeds = [1]\n[variants]\n"bad" = []\n', "utf-8")
+    options = PretrainOptions(settings=tuple(settings(*BRIEF)), out=tmp_path / "out", sweep=file)
+    sweep.run(sweep.load(file), options)
+    gains = json.loads((tmp_path / "out/control.json").read_text("utf-8"))
+    assert gains["bad"]["fake all"]["stopped"] == [1]
+    assert "stopped by its guard with seed 1" in capsys.readouterr().out
 
 
 def test_held_out_bitexts_are_the_last_that_a_run_sees(assemble: Callable[..., Training], tmp_path: Path) -> None:

@@ -141,10 +141,11 @@ def test_variants_are_compared_with_their_control_by_language_and_seed(
         "ranks": {
             "fake all": {
                 "control": "control", "languages": ["de", "sw"], "seeds": [1, 2],
-                "differences": [[1.0, 0.0], [4.0, 1.0]],
+                "differences": [[1.0, 0.0], [4.0, 1.0]], "stopped": [],
             },
             "fake long-tail": {
                 "control": "control", "languages": ["sw"], "seeds": [1, 2], "differences": [[0.0], [1.0]],
+                "stopped": [],
             },
         }
     }  # fmt: skip

@@ -4,7 +4,7 @@ A record's `model.training` says it with these keys: `phases`, names of the phas
 "classifier", "em", …; "control" where phase 1 was continued in place of phase 2); `classifier`, "gmm" or "fcn";
 `ranks`, their number N; and `train_classifier`, False where phase 2 kept the classifier of phase 1. `variant` is a
 digest of all settings but the `seed`, and `control` that of the run to compare with, phase 1 continued for as many
-steps.
+steps. `stopped` is there, and True, where the guard of phase 2 stopped the run before its end.
 """
 
 from __future__ import annotations

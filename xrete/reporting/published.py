@@ -14,7 +14,7 @@ from statistics import fmean
 
 from xrete import registry
 from xrete.errors import XreteError
-from xrete.model import OnHub
+from xrete.model import ModelPlugin, OnHub
 from xrete.published.numbers import Publication, PublishedNumber, speaking
 from xrete.published.paper import NUMBERS, paper_cells
 from xrete.reporting.leaderboard import (
@@ -35,17 +35,31 @@ Languages = dict[str, PublishedNumber]
 
 
 def name_elsewhere(model: str) -> str | None:
-    """Returns the name by which others' results have a model of ours: its repository on the hub, as a rule."""
+    """Returns the name by which others' results have a model of ours: its repository on the hub, as a rule.
+
+    Of a copy with other weights it is that of the original.
+    """
+    plugin = _plugin(model)
+    return (plugin.card.published_as if plugin else None) or repository(model)
+
+
+def repository(model: str) -> str | None:
+    """Returns the repository of a model of ours, by which others' results have the same weights."""
     name, _, checkpoint = model.partition(":")
     if name == "st":
         return checkpoint or None
-    if checkpoint or name not in registry.names("models"):
+    plugin = _plugin(model)
+    return plugin.repo if isinstance(plugin, OnHub) else None
+
+
+def _plugin(model: str) -> ModelPlugin | None:
+    """Returns the plugin of a model that is named without a checkpoint, where it loads here."""
+    if model not in registry.names("models"):
         return None
     try:
-        plugin = registry.model(name)
-    except XreteError:  # a plugin that does not load here
+        return registry.model(model)
+    except XreteError:
         return None
-    return plugin.card.published_as or (plugin.repo if isinstance(plugin, OnHub) else None)
 
 
 class Published:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from xrete import registry
-from xrete.errors import XreteError
+from xrete.errors import RecordError, XreteError
 from xrete.lazy import NDArray, np
 from xrete.record import Interval, ItemsPart, Record
 from xrete.scores import rank_intervals, resampling
 from xrete.shapes import load_shape
 from xrete.shapes.contract import JointShape, PairableShape, Shape
-from xrete.shapes.metric import Items
+from xrete.shapes.metric import Items, Metric
 from xrete.store import read_items
 
 SEED = 42
@@ -131,7 +131,7 @@ def compare_task(first: Run, second: Run, metric: str, higher_is_better: bool | 
         raise XreteError("its scores are of all languages together: there are no items to compare by")
     own = shape.metrics[metric]
     languages, left_out = _common_languages(record, second.record)
-    items = [_items(run) for run in (first, second)]
+    items = [_items(run, own) for run in (first, second)]
     models, unequal = _paired(shape, items, languages)
     if not models[0]:
         raise XreteError(f"no language of {record.task} has the same items in {first.path} and {second.path}")
@@ -189,7 +189,7 @@ def standings(
         return None
     shape = load_shape(runs[0].record.shape)
     own = shape.metrics[metric]
-    items = list(map(_items, runs))
+    items = [_items(run, own) for run in runs]
     models, unequal = _paired(shape, items, languages)
     if unequal or not all(map(resampling.varies, models[0].values())):
         return None
@@ -207,14 +207,29 @@ def standings(
     ]
 
 
-def _items(run: Run) -> LanguageItems:
-    """Reads the items of a record, which tables of languages ask for again and again."""
+def _items(run: Run, metric: Metric) -> LanguageItems:
+    """Reads the items of a record, which tables of languages ask for again and again.
+
+    Raises:
+        RecordError: they are missing or damaged, lack a language of the record, or are not what the metric is of.
+    """
     key = (run.path, run.record.items)
     if key not in _known:
         _known[key] = read_items(run.path, run.record)
         while len(_known) > KEPT:
             del _known[next(iter(_known))]
-    return _known[key]
+    items = _known[key]
+    if missing := [language for language in run.record.languages if language not in items]:
+        raise RecordError(f"the items of {run.path} lack {missing[0]}; run it again with --force")
+    try:
+        metric.statistic(next(iter(items.values())))  # the columns are the same in every language
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError):
+        columns = ", ".join(next(iter(items.values())))
+        raise RecordError(
+            f"the items of {run.path} are not those of {run.record.task}: they hold {columns}; "
+            "run it again with --force"
+        ) from None
+    return items
 
 
 def _common_languages(first: Record, second: Record) -> tuple[list[str], dict[str, str]]:

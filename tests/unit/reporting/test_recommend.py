@@ -115,6 +115,36 @@ def test_a_winner_is_named_where_the_data_name_one() -> None:
     assert "The smallest of them: b (118M)." in " ".join(text.split())
 
 
+def test_a_model_that_was_measured_and_published_has_one_row(
+    make_record: MakeRecord, make_entries: MakeEntries
+) -> None:
+    """The measured row stands, ranked among three models and not four; a copy with other weights is a model."""
+    names = ("labse", "st:org/b", "me5-small")
+    entries = make_entries([make_record(name, scores={"deu": 98.0, "swh": 80.0}) for name in names])
+    scores = {
+        "sentence-transformers/LaBSE": {"deu": 97.0, "swh": 81.0},
+        "org/b": {"deu": 90.0},
+        "intfloat/multilingual-e5-small": {"deu": 96.0, "swh": 70.0},
+    }
+    everything = known(entries, [published(scores)])
+    (both, *_) = answer(everything, languages=("de", "sw")).lists
+    rows = {x.facts.model: x.published for x in both.candidates}
+    assert rows == {
+        "labse": (("mteb", 89.0),),
+        "st:org/b": (),
+        "me5-small": (),
+        "intfloat/multilingual-e5-small": (),
+    }
+    (german,) = answer(everything, languages=("de",)).lists
+    assert {x.facts.model: x.published for x in german.candidates if x.published} == {
+        "labse": (("mteb", 97.0),), "st:org/b": (("mteb", 90.0),)
+    }  # fmt: skip
+    assert len(german.candidates) == 4
+    assert "measured · MTEB has 97.0" in " ".join(to_text([answer(everything, languages=("de",))]).split())
+    alone = answer(everything, languages=("de",), measured=True).lists[0]
+    assert [x.published for x in alone.candidates] == [(), (), ()]
+
+
 def test_all_models_of_a_list_have_all_its_languages() -> None:
     """Two lists: the first of the two languages that three models share, then the one that a fourth has too."""
     both = {"swh": 80.0, "deu": 90.0}

@@ -256,6 +256,9 @@ def test_what_phase_2_gains_is_what_it_gains_over_its_control(make_record: MakeR
         "(GMM, N = 4) emmax:w1: what phase 2 gains is not known, since no record here is of its control, phase 1 "
         "continued for as many steps (a sweep runs it).",
     ]
+    stopped = [trained(x, {**x.model.training, "stopped": True}) for x in records[:1] if x.model.training]
+    marked = board([*stopped, *records[1:]], table="ablation-phases", with_paper=False).remarks
+    assert any("emmax:v1 (stopped by its guard with seed 1) against phase 1" in remark for remark in marked)
     assert ("emmax:c1", "+ Phase 1 continued") in [column.lines[:2] for column in made.columns]
     strange = trained(make_record("emmax:s"), FULL | {"variant": 1, "control": None, "seed": "x"})
     assert board([strange], table="ablation-phases", with_paper=False)

@@ -204,6 +204,27 @@ def test_without_items_there_is_nothing_to_compare(make: Make) -> None:
         compare_task(first, second, "accuracy", higher_is_better=True)
 
 
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"x": np.arange(200)}, "are not those of .*: they hold x; run it again"),
+        ({"en2xx": np.arange(200)}, "are not those of .*: they hold en2xx; run it again"),
+        (None, "lack swh; run it again"),
+    ],
+)
+def test_forged_items_are_refused_in_one_sentence(make: Make, columns: dict[str, Any] | None, words: str) -> None:
+    runs = [make("a", 0.9, "deu swh"), make("b", 0.8, "deu swh")]
+    items = read_items(runs[0].path, runs[0].record)
+    forged = {"deu": items["deu"]} if columns is None else dict.fromkeys(items, columns)
+    slot = Slot(runs[0].path.parents[1], "forged", "flores", "zero-shot", "dir", "0" * 12)
+    saved = slot.save(runs[0].record, {language: Outcome(own, None) for language, own in forged.items()})
+    run = Run(slot.record_file, saved)
+    with pytest.raises(RecordError, match=words):
+        compare_task(run, runs[1], "accuracy", higher_is_better=True)
+    with pytest.raises(RecordError, match=words):
+        standings([run, runs[1]], "accuracy", ["deu"], higher_is_better=True)
+
+
 def test_means_are_corrected_over_tasks(make: Make) -> None:
     pairs = [(0.70, 0.70), (0.72, 0.70), (0.80, 0.60)]
     tasks = [

@@ -59,6 +59,7 @@ class Candidate:
         ci95: The mean's 95 % interval; None where it has none.
         standing: The ranks between which it lies in the list, and its group of ties; None where nothing is known.
         revision: The revision that was scored.
+        published: What others published for the same weights on the same languages, each with its source.
     """
 
     facts: Facts
@@ -66,6 +67,7 @@ class Candidate:
     ci95: tuple[float, float] | None
     standing: Standing | None
     revision: str | None
+    published: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,10 +244,13 @@ def _common(by_model: Mapping[Who, Mapping[str, KnownScore]], left: set[str]) ->
 def _short_list(
     chosen: list[str], members: Mapping[Who, Mapping[str, KnownScore]], facts: Mapping[Who, Facts], known: Known
 ) -> ShortList:
-    parts = {who: [own[language] for language in chosen] for who, own in members.items()}
+    everyone = {who: [own[language] for language in chosen] for who, own in members.items()}
+    twins = _twins(everyone, facts)
+    twice = {twin for own in twins.values() for twin in own}
+    parts = {who: own for who, own in everyone.items() if who not in twice}
     first = next(iter(parts.values()))[0]
     together = registry.task(first.cell.task).card.parallel
-    scores = {who: float(np.mean([x.score for x in own])) for who, own in parts.items()}
+    scores = {who: float(np.mean([x.score for x in own])) for who, own in everyone.items()}
     intervals = {who: _interval(own, together) for who, own in parts.items()}
     order = sorted(parts, key=lambda who: (-scores[who] if first.higher_is_better else scores[who], who))
     paired = _paired(order, first, chosen, known)
@@ -257,6 +262,7 @@ def _short_list(
             ci95=intervals[who],
             standing=places[row] if places else None,
             revision=parts[who][0].revision,
+            published=tuple((twin[0], scores[twin]) for twin in twins.get(who, ())),
         )
         for row, who in enumerate(order)
     ]
@@ -272,6 +278,16 @@ def _short_list(
         candidates=tuple(candidates),
         paired=paired is not None,
     )
+
+
+def _twins(members: Iterable[Who], facts: Mapping[Who, Facts]) -> dict[Who, list[Who]]:
+    """Returns under whom others published the weights of models that were measured here: a model has one row."""
+    by_name: dict[str, list[Who]] = defaultdict(list)
+    for source, model in members:
+        if source != MEASURED:
+            by_name[model].append((source, model))
+    names = {who: facts[who].same_as for who in members if who[0] == MEASURED}
+    return {who: by_name[name] for who, name in names.items() if name in by_name}
 
 
 def _interval(scores: Sequence[KnownScore], together: bool) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from xrete.published.numbers import ModelFacts, Publication, PublishedNumber, sp
 from xrete.record import Record
 from xrete.reporting.collect import Entry
 from xrete.reporting.leaderboard import ALL, Measure, Subject
+from xrete.reporting.published import repository
 from xrete.reporting.tables.record_index import RecordIndex
 from xrete.scores import analytic
 
@@ -78,6 +79,7 @@ class Facts:
         open_weights: Whether its weights can be had.
         trained_on: Tasks here whose data it was trained on; None where nobody says it.
         speed: Sentences that it encoded in a second, with the device, where it was measured.
+        same_as: Of a model that was measured here, the name by which others' results have the same weights.
     """
 
     model: str
@@ -89,6 +91,7 @@ class Facts:
     open_weights: bool | None = None
     trained_on: frozenset[str] | None = None
     speed: tuple[float, str] | None = None
+    same_as: str | None = None
 
 
 _SHARED = ("parameters", "dimension", "max_tokens", "licence", "open_weights")
@@ -232,6 +235,7 @@ def _measured_facts(subject: Subject, own: Sequence[Record]) -> Facts:
         open_weights=any(record.protocol != "prompt" for record in own) or None,
         trained_on=None if trained is None else frozenset(trained),
         speed=max(_speeds(own), default=None),
+        same_as=None if subject.variant else repository(subject.model),
     )
 
 

@@ -112,6 +112,8 @@ def _facts(candidate: Candidate, short: ShortList) -> Iterator[str]:
     if facts.speed:
         yield f"{facts.speed[0]:.0f}/s ({plain(facts.speed[1], 8)})"
     yield "measured" if facts.source == MEASURED else f"by {facts.source.upper()}"
+    for source, score in candidate.published:
+        yield f"{source.upper()} has {score:.1f}"
     if facts.trained_on and short.task in facts.trained_on:
         yield "TRAINED ON IT"
 
@@ -181,5 +183,6 @@ def _model(candidate: Candidate, short: ShortList) -> dict[str, Any]:
         "open_weights": facts.open_weights,
         "sentences_per_second": speed,
         "device": device,
+        "published": [{"source": source, "score": score} for source, score in candidate.published],
         "trained_on_this": None if facts.trained_on is None else short.task in facts.trained_on,
     }

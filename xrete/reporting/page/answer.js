@@ -89,8 +89,14 @@ function commonLanguages(board, own, left) {
   return best.set;
 }
 
-function shortList(board, places, members) {
-  const rows = members.map(({ model, line }) => ({ model, ...meanOf(board, line, places) }));
+function shortList(board, places, all) {
+  // Of the same weights, measured here and published, there is one row: the measured one, with the other number in it.
+  const here = new Map(all.map(({ model, line }) => [model.place, { model, line }]));
+  const twins = new Set(all.flatMap(({ model }) => model.twins));
+  const published = (model) => model.twins.filter((place) => here.has(place))
+    .map((place) => ({ source: everyone[place].source, value: meanOf(board, here.get(place).line, places).value }));
+  const members = all.filter(({ model }) => !twins.has(model.place));
+  const rows = members.map(({ model, line }) => ({ model, published: published(model), ...meanOf(board, line, places) }));
   const sign = board.higher ? -1 : 1;
   rows.sort((a, b) => sign * (a.value - b.value) || compare(a.model.source, b.model.source) || compare(a.model.name, b.model.name));
   rankByIntervals(rows, board.higher);

@@ -122,14 +122,14 @@ function listCard(list, place) {
 
 const HEADS = ["at", "", "figure", "plot", "wide", "wide", "wide", "wide"];
 
-function answerRow({ model, value, interval, ranks }, board, scale) {
+function answerRow({ model, published, value, interval, ranks }, board, scale) {
   const trained = model.trained?.includes(board.task);
   const facts = [model.parameters ? short(model.parameters) : null, model.dimension ? `${model.dimension} dim` : null, model.licence ? licenceName(model) : null].filter(Boolean).join(" · ");
   return make("tr", { class: model.source === MEASURED ? "own" : null },
     make("td", { class: "at" }, ranks ? between(...ranks) : "–"),
     make("th", { scope: "row" },
       make("button", { type: "button", "aria-haspopup": "dialog", onclick: () => openModel(model) }, modelName(model.label)),
-      make("span", { class: "tags" }, badge(model.source),
+      make("span", { class: "tags" }, badge(model.source), publishedTags(published, board),
         trained ? make("span", { class: "badge warn" }, "trained on it") : null,
         model.open === false ? make("span", { class: "badge warn" }, "closed") : null,
         model.speed ? make("span", { class: "quiet" }, `${Math.round(model.speed[0]).toLocaleString("en")}/s (${model.speed[1]})`) : null,

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 from xrete import __version__, languages
+from xrete.model import ROLES
 from xrete.published.numbers import Publication
-from xrete.record import Interval, Record
+from xrete.record import Interval, ModelPart, Record
 from xrete.reporting.answer.scores import known
 from xrete.reporting.collect import Entry, Narrowed
 from xrete.reporting.formats.cells import number
@@ -236,6 +237,7 @@ def _run(entry: Entry) -> dict[str, Any]:
         "command": plain(record.command, TEXT_LIMIT),
         "created": plain(record.created, NAME_LIMIT),
         "code": plain(_code(record), NAME_LIMIT),
+        "prompts": [[whose, plain(prompt, NAME_LIMIT)] for whose, prompt in _prompts(record.model)],
         "machine": plain(f"{environment.platform}, {environment.device}, {environment.dtype}", NAME_LIMIT),
         "tuning": _tuning(record),
         # Of what was fine-tuned, the time is that of training too.
@@ -244,6 +246,14 @@ def _run(entry: Entry) -> dict[str, Any]:
         "interval": plain(record.interval.method, TEXT_LIMIT),
         "notes": [plain(note, TEXT_LIMIT) for note in record.notes],
     }
+
+
+def _prompts(model: ModelPart) -> list[tuple[str, str]]:
+    """Returns what was put before which texts; none where nothing was."""
+    if not model.prompts:
+        return [("every text", model.prefix)] if model.prefix else []
+    names = {"query": "queries", "document": "documents"}
+    return [(names[role], model.prompts.get(role, model.prefix)) for role in ROLES]
 
 
 def _tuning(record: Record) -> dict[str, Any] | None:
@@ -273,7 +283,6 @@ def _model(subject: Subject, index: RecordIndex) -> dict[str, Any]:
         "parameters": model.params,
         "dimension": model.dim,
         "pooling": plain(model.pooling, NAME_LIMIT),
-        "prefix": plain(model.prefix, NAME_LIMIT),
         "tokens": model.max_length,
         "setting": subject.setting and subject.setting.label,
         "variant": plain(subject.variant, NAME_LIMIT),

@@ -171,7 +171,8 @@ function provenance(cell, model, part) {
   const facts = [
     ...tuningFacts(run.tuning, data.measures[cell.measure]),
     ["Model", `${model.name}, revision ${model.revision}`],
-    ["Vectors", [model.dimension && `${model.dimension} dimensions`, `pooling ${model.pooling}`, model.prefix && `prefix “${model.prefix}”`, model.tokens && `at most ${model.tokens} tokens`].filter(Boolean).join(", ")],
+    ["Vectors", [model.dimension && `${model.dimension} dimensions`, `pooling ${model.pooling}`, model.tokens && `at most ${model.tokens} tokens`].filter(Boolean).join(", ")],
+    ...(run.prompts.length ? [["Prompts", run.prompts.map(([whose, prompt]) => `${prompt ? `“${prompt}”` : "nothing"} before ${whose}`).join(", ")]] : []),
     ["Weights", model.parameters === null ? "unknown" : model.parameters.toLocaleString("en")],
     ["Data", `${part.source}${part.revision ? `, revision ${part.revision}` : ""}, split ${part.split}, fingerprint ${part.fingerprint.slice(0, 16)}`],
     ["Intervals", run.interval],

@@ -29,6 +29,7 @@ const measuredFacts = new Map(everyone.filter(({ source }) => source === MEASURE
 const permissive = new Set(KNOWN?.permissive ?? []);
 const isPermissive = (model) => (model.licence ? permissive.has(model.licence.toLowerCase()) : null);
 const licenceName = ({ licence }) => (licence === null ? "–" : /^https?:/.test(licence) ? "terms of its own" : licence);
+const publishedTags = (published, board) => published.map(({ source, value }) => make("span", { class: "quiet" }, `${sourceName(source)} has ${fixed(value, board.digits)}`));
 const sourceName = (source) => (source === MEASURED ? "measured" : source.toUpperCase());
 
 /**

@@ -56,7 +56,7 @@ def content(known: Known, publications: Sequence[Publication]) -> dict[str, Any]
         "purposes": PURPOSES,
         "permissive": sorted(PERMISSIVE),
         "critical": criticals(np.arange(1, len(models) + 1)).round(9).tolist(),
-        "models": _models([known.facts.get(who, Facts(model=who[1], source=who[0])) for who in models]),
+        "models": _models([known.facts.get(who, Facts(model=who[1], source=who[0])) for who in models], places),
         "boards": [_board(key, boards[key]) for key in keys],
         "scores": [row for place, key in enumerate(keys) for row in _rows(place, boards[key], places)],
         "orders": {name: _order(order, places) for name, order in _orders(scores)},
@@ -70,8 +70,12 @@ def languages_of(known: Mapping[str, Any]) -> set[str]:
     return {code for board in known["boards"] for code in board["languages"]}
 
 
-def _models(facts: Sequence[Facts]) -> dict[str, list[Any]]:
-    """Returns one column for each fact."""
+def _models(facts: Sequence[Facts], places: Mapping[Who, int]) -> dict[str, list[Any]]:
+    """Returns one column for each fact; twins are the places of those who published the same weights."""
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for (source, model), place in places.items():
+        if source != MEASURED:
+            by_name[model].append(place)
     return {
         "source": [x.source for x in facts],
         "name": [plain(x.model, NAME_LIMIT) for x in facts],
@@ -82,6 +86,7 @@ def _models(facts: Sequence[Facts]) -> dict[str, list[Any]]:
         "open": [x.open_weights for x in facts],
         "trained": [None if x.trained_on is None else sorted(x.trained_on) for x in facts],
         "speed": [x.speed and [round(x.speed[0], 1), plain(x.speed[1], NAME_LIMIT)] for x in facts],
+        "twins": [by_name.get(x.same_as or "", []) for x in facts],
     }
 
 

@@ -44,9 +44,9 @@ function languageList(list) {
     make("p", { class: "quiet" }, `${data.languages[codes[0]].name} (${codes[0]}), ${plural(rows.length, "model")}${list.items === null ? "" : `, ${list.items.toLocaleString("en")} items each`}`),
     make("table", { class: "short", "aria-label": `${board.task}, ${data.languages[codes[0]].name}` },
       make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "at" }, "Rank"), make("th", { scope: "col" }, "Model"), make("th", { scope: "col", class: "figure" }, "Score"), make("td", { class: "plot" }))),
-      make("tbody", {}, rows.slice(0, shown).map(({ model, value, interval, ranks }) => make("tr", { class: model.source === MEASURED ? "own" : null },
+      make("tbody", {}, rows.slice(0, shown).map(({ model, published, value, interval, ranks }) => make("tr", { class: model.source === MEASURED ? "own" : null },
         make("td", { class: "at" }, ranks ? between(...ranks) : "–"),
-        make("th", { scope: "row" }, make("button", { type: "button", onclick: () => openModel(model) }, modelName(model.label)), make("span", { class: "tags" }, badge(model.source))),
+        make("th", { scope: "row" }, make("button", { type: "button", onclick: () => openModel(model) }, modelName(model.label)), make("span", { class: "tags" }, badge(model.source), publishedTags(published, board))),
         make("td", { class: "figure" }, make("b", {}, fixed(value, board.digits)), make("span", { class: "quiet" }, span(interval, board.digits))),
         make("td", { class: "plot" }, meter(value, interval, scale, model.source)))))),
     rows.length > LANGUAGE_ROWS

@@ -122,6 +122,7 @@ function renderOverall() {
       orderHead("dimension", "dimension", "wide", "Vector"),
       make("th", { scope: "col", class: "wide" }, "Licence"))),
     make("tbody", {}, shown.map((row) => orderRow(row, columns, usuals, row.total ?? order.cells))));
+  roving(table, "th");
   replace(byId("overall"), tools,
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The overall order" }, table),
     rows.length > ORDER_ROWS
@@ -135,7 +136,7 @@ function renderOverall() {
 function orderRow({ model, readings, rate, interval, ranks, cells }, columns, usuals, total) {
   return make("tr", { class: model.source === MEASURED ? "own" : null },
     make("td", { class: "at" }, ranks ? between(...ranks) : "–"),
-    make("th", { scope: "row" }, make("button", { type: "button", "aria-haspopup": "dialog", onclick: () => openModel(model) }, modelName(model.label)), make("span", { class: "tags" }, badge(model.source), model.parameters ? make("span", { class: "quiet narrow" }, short(model.parameters)) : null)),
+    make("th", { scope: "row" }, make("button", { type: "button", tabindex: "-1", "aria-haspopup": "dialog", onclick: () => openModel(model) }, modelName(model.label)), make("span", { class: "tags" }, badge(model.source), model.parameters ? make("span", { class: "quiet narrow" }, short(model.parameters)) : null)),
     make("td", { class: "figure" },
       rate === null ? icon("–") : make("b", {}, `${fixed(100 * rate, 1)} %`),
       make("span", { class: "quiet" }, rate === null ? "too few cells" : interval ? span(interval.map((end) => 100 * end), 1) : ""),
@@ -156,7 +157,7 @@ function orderRow({ model, readings, rate, interval, ranks, cells }, columns, us
 
 function orderNote(order) {
   if (picksLanguages() || group() !== ALL) {
-    return "The win rate is over the languages that are picked: the mean, over all other models, of the share of the languages of both in which a model is better. Ranks are known of all languages together only.";
+    return "The win rate is over the languages that are picked: the mean, over all other models, of the share of the languages of both in which a model is better. It has no interval: that takes a thousand resamples of the languages for every pair of models, which were drawn for all languages together when the page was written. The lists above and xrete recommend --languages have intervals for the languages that are asked for, task by task.";
   }
   const drawn = order.drawn === "tasks" ? "tasks, with all their languages" : "languages, those of each task apart: the order is about these tasks alone";
   return `The win rate is the mean, over all other models, of the share of the cells (a task in a language) of both in which a model is better. Its interval and the ranks between which a model lies, at 95 % for all models at once, are by drawing ${drawn}. Cells: how many of ${order.cells} a model has. Grey means are over other languages than most of their column, and not to be compared with it.`;

@@ -243,14 +243,13 @@ function legend(rows, hasOthers, paper) {
   return make("p", { class: "legend" }, lines.join(" "));
 }
 
-/** Makes one button of the table reachable by Tab, and the others from it by the arrow keys. */
-function roving(table) {
-  const buttons = () => [...table.querySelectorAll("td > button")];
-  const first = buttons()[0];
+/** Makes one button of the table reachable by Tab, and the others from it by the arrow keys; they are in cells of a kind. */
+function roving(table, kind = "td") {
+  const first = table.querySelector(`tbody ${kind} > button`);
   if (first) first.tabIndex = 0;
   const moveTo = (button) => {
     if (!button) return;
-    for (const other of table.querySelectorAll('td > button[tabindex="0"]')) other.tabIndex = -1;
+    for (const other of table.querySelectorAll(`tbody ${kind} > button[tabindex="0"]`)) other.tabIndex = -1;
     button.tabIndex = 0;
     button.focus();
   };
@@ -270,11 +269,11 @@ function roving(table) {
     ArrowLeft: (cell) => along(cell, (x) => x.previousElementSibling),
     ArrowDown: (cell) => above(cell, (x) => x.nextElementSibling),
     ArrowUp: (cell) => above(cell, (x) => x.previousElementSibling),
-    Home: (cell) => cell.parentNode.querySelector("td > button"),
-    End: (cell) => [...cell.parentNode.querySelectorAll("td > button")].pop(),
+    Home: (cell) => cell.parentNode.querySelector(`${kind} > button`),
+    End: (cell) => [...cell.parentNode.querySelectorAll(`${kind} > button`)].pop(),
   };
   table.onkeydown = (event) => {
-    const cell = event.target.closest("td");
+    const cell = event.target.closest(`tbody ${kind}`);
     if (!cell || !moves[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     moveTo(moves[event.key](cell));

@@ -35,6 +35,8 @@ def _gains(index: RecordIndex, runs: dict[int, Subject], controls: dict[int, Sub
     """Says what the runs of a variant, by seed, gain over those of its control."""
     first = runs[min(runs)]
     name = f"{setting.label} {first.label}" if (setting := first.setting) else first.label
+    if stopped := sorted(seed for seed, run in runs.items() if (index.model(run).training or {}).get("stopped")):
+        name += f" (stopped by its guard with seed {', '.join(map(str, stopped))})"
     seeds = sorted(runs.keys() & controls.keys())
     if not seeds:
         yield (
