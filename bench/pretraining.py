@@ -141,6 +141,7 @@ def make_run(folder: Path, settings: Sequence[str], texts: int) -> Training:
         [
             f'data.monolingual=[{{kind="text", path="{folder}/text/{{language}}.txt"}}]',
             "em.parallel_fraction=0",
+            "em.paraphrases=all",
             "ranks.typical_start=linear",
             "loss.drop_duplicates=false",
             "watch.guard_every=0",

@@ -21,7 +21,7 @@ from xrete.files import parse_toml, read_text
 
 from .corpora import DataConfig
 
-PRESETS = ("mini", "small", "paper", "official")
+PRESETS = ("mini", "small", "e5", "paper", "official")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rate = Annotated[float, Field(ge=0.0)]
@@ -199,6 +199,12 @@ class Expectation(Section):
         description="Share of a batch that are bitexts, whose rank 1 is given: 0 in the paper, 1 in its code. "
         "Without any, hardly an anchor has a true paraphrase among its candidates, and both modules may agree on "
         "false ones.",
+    )
+    paraphrases: Literal["mutual", "all"] = Field(
+        "mutual",
+        description="Which pairs that the classifier calls rank 1, and that are not given as bitexts, the encoder "
+        "takes for paraphrases: those of which each is the other's likeliest one in the batch, or all, as in the "
+        "paper. The others are rank 2.",
     )
     train_classifier: bool = Field(True, description="False keeps the classifier of phase 1: the ablation 'fixed'.")
 

@@ -18,7 +18,15 @@ from xrete.training.optim import seed_of
 from .classifier import GaussianMixture, start_similarities
 from .losses import classifier_loss, info_nce, ranking_info_nce
 from .monitors import look_for_guard, watch_contrast, watch_em, watch_ladder, watch_warm_up
-from .ranks import PARAPHRASE, rank_weights, sums_by_rank, temperatures, virtual_examples, virtual_ranks
+from .ranks import (
+    PARAPHRASE,
+    paraphrase_odds,
+    rank_weights,
+    sums_by_rank,
+    temperatures,
+    virtual_examples,
+    virtual_ranks,
+)
 from .step import Candidates, Step
 from .training import Training
 
@@ -103,9 +111,10 @@ def expectation_maximisation(run: Training) -> None:
             known = _known_paraphrases(run, step, candidates)
             compared = candidates.allowed | candidates.own if config.ranks.self_cells else candidates.allowed
             sums, counts = sums_by_rank(similarities, by_classifier, compared, number)
+            for_encoder = _ranks_for_encoder(run, scores, by_classifier, known, candidates)
 
         # M-step: each learns from the other's ranks (Eq. 6 and 7).
-        by_classifier_or_known = by_classifier.masked_fill(known, PARAPHRASE)
+        by_classifier_or_known = for_encoder.masked_fill(known, PARAPHRASE)
         by_encoder_or_known = by_encoder.masked_fill(known, PARAPHRASE)
         own = candidates.own if config.loss.self_positive else torch.zeros_like(candidates.own)
         ranks, allowed = by_classifier_or_known.masked_fill(own, PARAPHRASE), candidates.allowed | own
@@ -278,6 +287,23 @@ def _known_paraphrases(run: Training, step: Step, candidates: Candidates) -> Ten
     columns = torch.arange(len(candidates.vectors), device=candidates.vectors.device)
     known = columns == step.partners.unsqueeze(1)
     return known | candidates.own if run.config.ranks.self_cells else known
+
+
+def _ranks_for_encoder(
+    run: Training, scores: Tensor, ranks: Tensor, known: Tensor, candidates: Candidates
+) -> Tensor:
+    """The classifier's ranks as the encoder takes them: of rank 1, pairs that are not each other's likeliest get 2.
+
+    Random pairs are so many that some are called paraphrases by chance, about one an anchor when a small encoder
+    begins phase 2, and an anchor without a true one has nothing that outweighs it.
+    """
+    if run.config.em.paraphrases == "all":
+        return ranks
+    odds = paraphrase_odds(scores, known, candidates.allowed)
+    of_anchor = odds.amax(dim=1, keepdim=True)
+    of_candidate = run.team.gather(odds.amax(dim=0, keepdim=True)).amax(dim=0)
+    alone = (ranks == PARAPHRASE) & ((odds < of_anchor) | (odds < of_candidate))
+    return ranks.masked_fill(alone, PARAPHRASE + 1)
 
 
 def _mean_over_ranks(run: Training, sums: Tensor, counts: Tensor) -> Tensor:

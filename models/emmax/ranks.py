@@ -67,6 +67,18 @@ def rank_weights(weight: float, number: int) -> Tensor:
     return weights
 
 
+def paraphrase_odds(scores: Tensor, known: Tensor, allowed: Tensor) -> Tensor:
+    """Returns how likely two sentences are paraphrases to the classifier, log p / (1 - p), float32 [b, C].
+
+    Args:
+        scores: Of the classifier, float32 [N, b, C].
+        known: Cells that are given as paraphrases, bool [b, C]: likelier than any other.
+        allowed: Which candidates count, bool [b, C]: the others are less likely than any.
+    """
+    odds = scores[PARAPHRASE] - torch.logsumexp(torch.cat([scores[:PARAPHRASE], scores[PARAPHRASE + 1 :]]), dim=0)
+    return odds.masked_fill(known, torch.inf).masked_fill(~allowed, -torch.inf)
+
+
 @dataclass(frozen=True)
 class Ladder:
     """What ranking InfoNCE asks of the cosines of each rank, summed over anchors that have a candidate of it.

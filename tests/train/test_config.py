@@ -62,7 +62,7 @@ def test_what_is_explained_reads_back_as_the_same(preset: str | None, tmp_path: 
             assert before.startswith("# "), line  # each value and each table has its explanation above it
 
 
-@pytest.mark.parametrize("preset", ["small", "official", "paper"])
+@pytest.mark.parametrize("preset", ["small", "e5", "official", "paper"])
 def test_a_preset_starts_from_a_pinned_commit_and_a_start_of_the_user_s_has_none(
     preset: str, tmp_path: Path
 ) -> None:

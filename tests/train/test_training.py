@@ -177,12 +177,17 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("own", ["left out", "positive", "compared"])
-@pytest.mark.parametrize(("weight", "average"), [(0.05, "found"), (1.0, "found"), (0.3, "all")])
-def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str, weight: float, average: str) -> None:
+@pytest.mark.parametrize(
+    ("weight", "average", "paraphrases"),
+    [(0.05, "found", "mutual"), (1.0, "found", "all"), (0.3, "all", "all")],  # the first are the defaults
+)
+def test_phase_2_is_what_the_equations_say(
+    assemble: Assemble, own: str, weight: float, average: str, paraphrases: str
+) -> None:
     """Cell by cell, from the vectors, classifier and s_r of the step; half of the batch are bitexts."""
     more = {"left out": (), "positive": ("loss.self_positive=true",), "compared": ("ranks.self_cells=true",)}[own]
-    if (weight, average) != (0.05, "found"):  # which are the defaults
-        more = (*more, f"loss.rank_weight={weight}", f"loss.average={average}")
+    if paraphrases == "all":
+        more = (*more, f"loss.rank_weight={weight}", f"loss.average={average}", "em.paraphrases=all")
     run = assemble(*ONE["em"], "ranks.smoothing=0.2", "ranks.balance=false", *more)
     loop.start_classifier(run)
     run.typical.values.copy_(torch.tensor([0.9, 0.8, 0.6, 0.3]))
@@ -218,7 +223,14 @@ def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str, weight:
     cross_entropy: list[float] = []
     ranking: dict[int, list[float]] = {0: [], 1: [], 2: []}
     means: dict[int, list[float]] = {rank: [] for rank in range(4)}
-    known = 0
+    known = demoted = 0
+    odds = posterior[:, :, 0] - torch.logsumexp(posterior[:, :, 1:], dim=2)
+    for i, text in enumerate(batch.texts):
+        for k in range(len(y)):
+            if k == batch.partners[i]:
+                odds[i, k] = torch.inf
+            elif k == i or (k < len(x) and batch.texts[k] == text):
+                odds[i, k] = -torch.inf
     for i in range(len(x)):
         row: list[tuple[float, int]] = []
         for k in range(len(y)):
@@ -232,6 +244,8 @@ def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str, weight:
             c_m = int((cosine - seen["s"]).abs().argmin())
             if not same or own == "compared":
                 means[c_g].append(cosine)
+            if paraphrases == "mutual" and c_g == 0 and float(odds[i, k]) < max(odds[i].max(), odds[:, k].max()):
+                c_g, demoted = 1, demoted + 1
             if k == batch.partners[i] or same:
                 c_g = c_m = 0
                 known += not same
@@ -246,6 +260,7 @@ def test_phase_2_is_what_the_equations_say(assemble: Assemble, own: str, weight:
             if positive:
                 ranking[rank].append(math.log(sum(among)) - math.log(sum(positive)))
     assert known == 8
+    assert demoted or paraphrases == "all"
     assert all(means.values())
     anchors = {rank: len(x) if average == "all" else len(ranking[rank]) for rank in range(3)}
     expected = sum((weight if rank else 1.0) * sum(ranking[rank]) / anchors[rank] for rank in range(3))
