@@ -195,10 +195,10 @@ class Expectation(Section):
         None, description="Peak learning rate of the classifier there; none takes optimisation.classifier_rate."
     )
     parallel_fraction: Share = Field(
-        0.5,
+        0.75,
         description="Share of a batch that are bitexts, whose rank 1 is given: 0 in the paper, 1 in its code. "
         "Without any, hardly an anchor has a true paraphrase among its candidates, and both modules may agree on "
-        "false ones.",
+        "false ones; and each sentence without a translation takes the place of one that teaches more.",
     )
     paraphrases: Literal["mutual", "all"] = Field(
         "mutual",

@@ -72,9 +72,9 @@ def test_it_says_what_happened_and_what_to_change() -> None:
     assert guard.explain(look(0.0566, 0.3), 0.0) == (
         "phase 2 runs away: rank 1 has grown from 0.10% to 5.66% of random pairs, and retrieval of held-out "
         "bitexts has fallen from 60.0% to 30.0%: classifier and encoder confirm each other's false paraphrases; "
-        "set em.parallel_fraction = 0.5, lower em.classifier_rate, or give phase 1 more steps"
+        "set em.parallel_fraction = 0.75, lower em.classifier_rate, or give phase 1 more steps"
     )
-    assert "; lower em.encoder_rate, lower em.classifier_rate" in guard.explain(look(0.0566, 0.3), 0.5)
+    assert "; lower em.encoder_rate, lower em.classifier_rate" in guard.explain(look(0.0566, 0.3), 0.75)
 
 
 # --- what it looks at ---------------------------------------------------------------------------------------
