@@ -1,4 +1,4 @@
-"""What models gain over a control, by what text their run had of a language, and against where each language starts.
+"""What models gain over a control, by the text that its run had of each language, and against where each starts.
 
     xrete run --model emmax:CONTROL --model emmax:VARIANT --task tatoeba --data DIR --results RESULTS
     python bench/gains.py RESULTS emmax:CONTROL emmax:VARIANT [emmax:VARIANT ...] --out FILE
