@@ -149,6 +149,10 @@ def _connect(file: Path) -> sqlite3.Connection:
     db = sqlite3.connect(file, timeout=60, isolation_level="IMMEDIATE", check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last batches, never the file
+    # Keys are digests, so a batch changes about a page for each row; with 64 MB of pages a million rows take half
+    # the time.
+    db.execute("PRAGMA cache_size = -65536")  # KiB
+    db.execute("PRAGMA wal_autocheckpoint = 16384")  # pages
     db.execute(
         "CREATE TABLE IF NOT EXISTS embeddings"
         " (key BLOB PRIMARY KEY, vector BLOB, truncated INT, checksum INT) WITHOUT ROWID"

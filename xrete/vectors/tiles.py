@@ -14,6 +14,9 @@ from xrete.lazy import NDArray, np
 if TYPE_CHECKING:
     import torch
 
+FEW = 4
+"""Lines of a tile that have a hit are copied to be searched where they are at most one in so many."""
+
 BFLOAT16_ROUNDING = 2.0**-8
 """Twice the largest relative error of rounding a number to bfloat16."""
 
@@ -113,10 +116,17 @@ class NumpyTile:
     def reaching(self, limits: NDArray[np.float32], axis: int) -> Hits:
         """See `Tile`; float32 [rows]."""
         limits = limits - self._error
+        # Maxima are taken four times as fast as a mask is made, and few lines of a late tile have a hit.
+        lines = np.flatnonzero(self._scores.max(axis=axis) >= limits)
+        few = FEW * len(lines) <= len(limits)
+        scores = self._scores.take(lines, axis=1 - axis) if few else self._scores
+        limits = limits[lines] if few else limits
         # Flat indices of a mask are found ten times faster than pairs of them.
-        flat = np.flatnonzero(self._scores >= (limits[:, None] if axis == 1 else limits))
-        rows, columns = np.divmod(flat, self._scores.shape[1])
-        values = self._scores.ravel()[flat]
+        flat = np.flatnonzero(scores >= (limits[:, None] if axis == 1 else limits))
+        rows, columns = np.divmod(flat, max(1, scores.shape[1]))
+        values = scores.ravel()[flat]
+        if few:
+            rows, columns = (lines[rows], columns) if axis == 1 else (rows, lines[columns])
         return Hits(rows, columns, values - self._error, values + self._error)
 
 
@@ -126,14 +136,18 @@ class NumpyTiles:
     def __init__(self, left: NDArray[np.float32], shape: tuple[int, int]) -> None:
         self.shape = shape
         self._left = left
+        # One tile's memory serves all of them: the system gives new memory page by page, which takes time.
+        self._scores = np.empty(shape[0] * shape[1], np.float32)
 
     def right(self, block: NDArray[Any]) -> NDArray[np.float32]:
         """Vectors [m, d] stored in another precision are widened."""
         return np.asarray(block, dtype=np.float32)
 
     def tile(self, rows: slice, right: NDArray[np.float32]) -> NumpyTile:
-        """One matrix product with `right` [m, d]."""
-        return NumpyTile(self._left[rows] @ right.T, float32_error(right.shape[1]))
+        """One matrix product with `right` [m, d]; the tile before it is gone."""
+        left = self._left[rows]
+        scores = self._scores[: len(left) * len(right)].reshape(len(left), len(right))
+        return NumpyTile(np.matmul(left, right.T, out=scores), float32_error(right.shape[1]))
 
 
 class TorchTile:

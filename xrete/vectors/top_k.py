@@ -43,6 +43,7 @@ class Best:
         self._indices = np.full((n, k), -1, np.int64)
         self._scores = np.full((n, k), -np.inf)
         self._pending: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]] = []
+        self._waiting = 0  # pairs in all of `_pending`
 
     def limits(self, rows: slice, floors: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
         """Returns what a score of each row must reach to matter, float32 [rows].
@@ -64,12 +65,13 @@ class Best:
         pool[hit_rows, self.k + place] = hits.low
         self._low[rows] = np.partition(pool, counts.max(), axis=1)[:, counts.max() :]
         self._pending.append(((hit_rows + rows.start).astype(np.int32), others.astype(np.int32), hits.high))
+        self._waiting += len(hit_rows)
 
     def relieve(self, score: Score) -> None:
         """Settles if too many pairs wait even without those that can no longer matter."""
-        if sum(len(rows) for rows, _, _ in self._pending) > PENDING:
+        if self._waiting > PENDING:
             rows, others, high = self._prune()
-            self._pending = [(rows, others, high)]
+            self._pending, self._waiting = [(rows, others, high)], len(rows)
             if len(rows) > PENDING // 2:
                 self.settle(score)
 
@@ -78,7 +80,7 @@ class Best:
         if not self._pending:
             return
         rows, others, _ = self._prune()
-        self._pending = []
+        self._pending, self._waiting = [], 0
         order = np.argsort(rows, kind="stable")
         rows, others = rows[order], others[order]
         for part in slices(self.size, max(1, SETTLED // self.k)):
