@@ -40,7 +40,7 @@ class AmericasNli:
         english=ENGLISH,
         hub=HubData(
             repo="nala-cub/americas_nli",
-            revision="56acd4de2e9ddefb31cd6fd8ed2eae9188edd7df",
+            revision="668b53909c205ece201487394833a36ebab47245",
             splits={"test": (), "dev": ()},
         ),
         licence="CC BY-SA 4.0",

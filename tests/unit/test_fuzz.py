@@ -12,6 +12,7 @@ import json
 import lzma
 import os
 import struct
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from xrete.models.weights import settings as read_settings
 from xrete.record import read_record
 from xrete.registry import task
 from xrete.sources import Folder
+from xrete.sources.archive import unpack
 from xrete.store import Slot
 from xrete.vectors.resume import read_state
 
@@ -90,6 +92,22 @@ def journal(file: Path) -> None:
     slot.load_outcomes()
 
 
+def tar() -> bytes:
+    """An archive of one file."""
+    sink, content = io.BytesIO(), b"{}\n"
+    with tarfile.open(fileobj=sink, mode="w") as packed:
+        entry = tarfile.TarInfo("raw/a.jsonl")
+        entry.size = len(content)
+        packed.addfile(entry, io.BytesIO(content))
+    return sink.getvalue()[:1536]
+
+
+def archive(file: Path) -> None:
+    """Reads bytes as what an archive holds, since no damaged gzip gets that far."""
+    file.write_bytes(gzip.compress(file.read_bytes()))
+    unpack(file, {"a.jsonl": file.with_name("a.jsonl")})
+
+
 def mo() -> bytes:
     """A compiled catalogue of two messages."""
     keys, values = (b"", b"Hello"), (b"Content-Type: text/plain; charset=UTF-8\n", b"Hallo")
@@ -133,6 +151,7 @@ PARSERS: dict[str, tuple[Parser, bytes]] = {
     "setting": (lambda file: read(None, None, [file.read_bytes().decode("utf-8", "replace")]), b"em.steps=3"),
     "lines, gzip": (compressed(".gz"), gzip.compress(b"a\nb\n")),
     "lines, xz": (compressed(".xz"), lzma.compress(b"a\nb\n")),
+    "archive": (archive, tar()),
     "cells": (lambda file: exhaust(reading.cells(file, (1, 2), header=False)), b"a\tb\nc\td\n"),
     "pairs": (lambda file: exhaust(reading.pairs(file, file)), b"a\nb\n"),
     "tmx": (lambda file: exhaust(tmx.units(file, ("en", "de"))), TMX),

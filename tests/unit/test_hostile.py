@@ -17,6 +17,7 @@ import re
 import shutil
 import struct
 import subprocess
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+from xrete.files import cache_root
+from xrete.tasks.stages.wikipedia import ARCHIVE, HUB
 
 Arguments = list[str]
 Case = Callable[[Path], Arguments]
@@ -343,6 +347,82 @@ def ids_that_occur_twice(folder: Path) -> Arguments:
     for side in ("de", "en", "gold"):
         put(folder / "data" / "bucc2018" / "de-en" / f"de-en.training.{side}", "de-1\tx\nde-1\ty\n")
     return run("bucc", "--languages", "de-en")
+
+
+# --- archives -------------------------------------------------------------------------------------------------
+
+MENTIONS, CANDIDATES = "wikinews_mentions-test.jsonl", "candidate_set_entities.jsonl"
+
+
+def mewslix(raw: bytes) -> Arguments:
+    """Puts an archive where a fetch of Mewsli-X would, with a listing that fits it."""
+    root = cache_root() / "hub" / HUB.repo.replace("/", "--")
+    put(root / HUB.revision / ARCHIVE, raw)
+    put(root / f"{HUB.revision}.json", json.dumps([{"path": ARCHIVE, "size": len(raw)}]))
+    return [
+        "run",
+        "--model",
+        "me5-small",
+        "--task",
+        "mewslix",
+        "--languages",
+        "de",
+        "--data",
+        "hub",
+        "--results",
+        "out",
+    ]
+
+
+def entry(name: str, content: bytes = b"", **fields: Any) -> bytes:
+    """A member of a tar archive, as its header says, which may lie."""
+    header = tarfile.TarInfo(name)
+    header.size = len(content)
+    for field, value in fields.items():
+        setattr(header, field, value)
+    return header.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+def archive(name: str, *members: bytes) -> None:
+    def made(folder: Path) -> Arguments:
+        return mewslix(gzip.compress(b"".join(members) + bytes(1024), 1))
+
+    CASES[f"archive: {name}"] = made
+
+
+def both(**fields: Any) -> list[bytes]:
+    """The two files of the task as members of another kind."""
+    return [entry(name, **fields) for name in (MENTIONS, CANDIDATES)]
+
+
+PAX = tarfile.XHDTYPE
+archive("paths that climb", *(entry(f"../../../{name}", b"{}\n") for name in (MENTIONS, CANDIDATES)))
+archive("paths from the root", *(entry(f"/tmp/{name}", b"{}\n") for name in (MENTIONS, CANDIDATES)))
+archive("links to a file", *both(type=tarfile.SYMTYPE, linkname="/etc/passwd"))
+archive("hard links to a file", *both(type=tarfile.LNKTYPE, linkname="/etc/passwd"))
+archive("devices", *both(type=tarfile.CHRTYPE, devmajor=1, devminor=5))
+archive("pipes", *both(type=tarfile.FIFOTYPE))
+archive("a folder of that name", *both(type=tarfile.DIRTYPE))
+archive("a bomb of zeros", entry(MENTIONS, bytes(2**26)))
+archive("a member of a terabyte", entry(MENTIONS, size=2**40))
+archive("a member of less than nothing", entry(MENTIONS, size=-(2**40)))
+archive("a name of 64 MiB", entry("x", b"a" * 2**26, type=tarfile.GNUTYPE_LONGNAME), entry(MENTIONS))
+archive("attributes of 64 MiB", entry("x", b"a" * 2**26, type=PAX), entry(MENTIONS))
+archive("a chain of attributes", *[entry("x", b"6 a=b\n", type=PAX)] * 950, entry(MENTIONS))
+archive("a size that is a word", entry("x", b"24 GNU.sparse.size=many\n", type=PAX), entry(MENTIONS, b"{}\n"))
+archive("a map of holes that is a word", entry("x", b"22 GNU.sparse.map=a,b\n", type=PAX), entry(MENTIONS, b"{}\n"))
+archive("a file of holes", entry(MENTIONS, type=tarfile.GNUTYPE_SPARSE))
+archive("thousands of members", *[entry("x")] * 5_000)
+
+
+@case("archive")
+def a_torn_archive(folder: Path) -> Arguments:
+    return mewslix(gzip.compress(entry(MENTIONS, os.urandom(2**16)))[:-2_000])
+
+
+@case("archive")
+def no_archive(folder: Path) -> Arguments:
+    return mewslix(b"\x1f\x8b\x08\x00not gzip")
 
 
 # --- models ---------------------------------------------------------------------------------------------------

@@ -325,9 +325,9 @@ def test_the_mini_sample_reads_json_lines() -> None:
     assert len(rows) > 400
 
 
-def packed(members: dict[str, bytes], *, link: str = "") -> bytes:
+def packed(members: dict[str, bytes], *, link: str = "", comment: str = "") -> bytes:
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with tarfile.open(fileobj=file, mode="w:gz", pax_headers={"comment": comment}) as archive:
         if link:
             entry = tarfile.TarInfo(link)
             entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -347,6 +347,8 @@ def packed(members: dict[str, bytes], *, link: str = "") -> bytes:
         (packed({}, link="a.jsonl"), "raw.tar.gz: no file a.jsonl"),
         (packed({"raw/b.jsonl": b""}), "raw.tar.gz: no file a.jsonl"),
         (packed({str(number): b"" for number in range(200)}), "holds more than a task has"),
+        (packed({"raw/a.jsonl": bytes(2**25)}), "holds more than a task has"),
+        (packed({"raw/a.jsonl": b"{}\n"}, comment="a" * 2**21), "holds more than a task has"),
         (packed({"raw/a.jsonl": b"{}\n" * 100_000})[:150], "is damaged ("),
         (b"no archive", "is damaged ("),
     ],
@@ -356,6 +358,8 @@ def packed(members: dict[str, bytes], *, link: str = "") -> bytes:
         "link",
         "without it",
         "many members",
+        "bomb",
+        "long header",
         "cut",
         "no archive",
     ],  # bytes hold the time

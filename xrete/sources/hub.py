@@ -10,9 +10,6 @@ import gzip
 import hashlib
 import json
 import re
-import shutil
-import tarfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -23,17 +20,14 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from xrete.errors import DataError, HubError, XreteError
-from xrete.files import UNWRITABLE, atomic_writer, cache_root, parse_json, write_error, write_text
+from xrete.files import UNWRITABLE, cache_root, parse_json, write_error, write_text
+from xrete.sources.archive import unpack
 from xrete.sources.folder import Folder, json_row
 
 CARD = "README.md"
 """Which file says what belongs to which config."""
 JSON_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 READABLE = (".parquet", *JSON_ENDINGS)
-MOST_MEMBERS = 100
-"""Of an archive; none of a task has more than a few."""
-MOST_BYTES_OF_A_MEMBER = 2**33
-"""Mewsli-X's candidates, the largest file, have less than a tenth of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +151,7 @@ class Hub:
         return columns
 
     def unpack(self, archive: str, members: Mapping[str, str]) -> Folder:
-        """Unpacks files of a compressed tar archive, of any folder in it, once.
+        """Unpacks files of a gzipped tar archive, of any folder in it, once.
 
         Args:
             archive: Its path in the repository.
@@ -174,21 +168,9 @@ class Hub:
         wanted = {name: root / path for path, name in members.items() if not (root / path).is_file()}
         if not wanted:
             return Folder(root)
-        packed = self.file(archive)
-        try:
-            with tarfile.open(packed, "r|*") as entries:
-                for number, entry in enumerate(entries):
-                    if number >= MOST_MEMBERS or entry.size > MOST_BYTES_OF_A_MEMBER:
-                        raise DataError(f"{packed} holds more than a task has; remove it and fetch it again")
-                    target = wanted.pop(entry.name.rpartition("/")[2], None) if entry.isreg() else None
-                    if target and (content := entries.extractfile(entry)):
-                        with atomic_writer(target) as file:
-                            shutil.copyfileobj(content, file, 1 << 20)
-                    if not wanted:
-                        return Folder(root)
-        except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise DataError(f"{packed} is damaged ({error}); remove it and fetch it again") from error
-        raise DataError(f"{self.data.repo}, {archive}: no file {next(iter(wanted))}")
+        if absent := unpack(self.file(archive), wanted):
+            raise DataError(f"{self.data.repo}, {archive}: no file {absent[0]}")
+        return Folder(root)
 
     def paths(self, config: str, split: str) -> list[str]:
         """Returns the paths of one config and split, as the repository's card says, else by their names.
