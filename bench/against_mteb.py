@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-LANGUAGES = "deu heb jpn pes rus tel tha wuu".split()
+LANGUAGES = "ang cha heb kur swh tel tha wuu".split()
 Answers = dict[str, list[int]]
 """For each sentence of a language, the English one that is nearest."""
 
