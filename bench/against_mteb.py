@@ -22,7 +22,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +46,6 @@ def run_mteb(asked: argparse.Namespace, languages: Sequence[str]) -> None:
     """Evaluates the model by MTEB, and writes its predictions below the folder that is asked for."""
     import mteb
     from datasets import Dataset
-    from sentence_transformers import SentenceTransformer
 
     task = mteb.get_task("Tatoeba", hf_subsets=[f"{language}-eng" for language in languages])
     task.dataset = {
@@ -59,8 +60,7 @@ def run_mteb(asked: argparse.Namespace, languages: Sequence[str]) -> None:
         for language in languages
     }
     task.data_loaded = True
-    model = SentenceTransformer(str(asked.model), device="cpu", model_kwargs={"dtype": asked.peers[0]})
-    mteb.evaluate(model, task, cache=None, prediction_folder=asked.inside)
+    mteb.evaluate(loaded(asked.model, asked.peers[0]), task, cache=None, prediction_folder=asked.inside)
 
 
 def mteb_answers(out: Path, languages: Sequence[str]) -> Answers:
@@ -119,11 +119,17 @@ def accuracy(answers: Sequence[int]) -> float:
     return 100 * sum(row == answer for row, answer in enumerate(answers)) / len(answers)
 
 
-def vectors(model: Path, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Unit vectors [n, d] of texts in float32, one at a time, so that no padding changes their last digits."""
+@cache
+def loaded(model: Path, dtype: str) -> Any:
+    """The model as MTEB has it."""
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(str(model), device="cpu", model_kwargs={"dtype": "float32"})
+    return SentenceTransformer(str(model), device="cpu", model_kwargs={"dtype": dtype})
+
+
+def vectors(model: Path, texts: Sequence[str]) -> NDArray[np.float64]:
+    """Unit vectors [n, d] of texts in float32, one at a time, so that no padding changes their last digits."""
+    encoder = loaded(model, "float32")
     rows = encoder.encode(list(texts), batch_size=1).astype(np.float64)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
@@ -136,11 +142,11 @@ def say_differences(
         source, target = lines(asked.data, language, language), lines(asked.data, language, "eng")
         for row, (a, b) in enumerate(zip(answers, theirs[language], strict=True)):
             if a != b:
-                asking, first, second = vectors(asked.model, [source[row], target[a], target[b]])
+                asking, mine, other = vectors(asked.model, [source[row], target[a], target[b]])
                 same = "the same text" if target[a] == target[b] else "other texts"
                 console.print(
                     f"{name}, {language}, row {row}: {a} where {first} has {b}; {same}, "
-                    f"cosines {asking @ first:.8f} and {asking @ second:.8f}"
+                    f"cosines {asking @ mine:.8f} and {asking @ other:.8f}"
                 )
 
 
