@@ -5,7 +5,8 @@
 
 Same weights (those of me5-small), same prefix, same pooling. The variants take turns within every round, so that
 a changing load of the machine hits all of them, and the table gives the median of the rounds' ratios: of elapsed
-time, and of the processor's time, which other programs disturb less. "useful" is tokens over padded tokens, and
+time, and of the processor's time, which other programs disturb less. "useful" is tokens over padded tokens,
+"products" the share of matrix products in the processor's time in operations (of the first 256 sentences), and
 "cosine" the lowest one to the vectors of sentence-transformers.
 """
 
@@ -34,6 +35,7 @@ from xrete.models.transformer import open_transformer, quiet
 from xrete.sources import Folder, Mini
 
 LANGUAGES = "deu heb jpn pes rus tel tha wuu".split()
+PRODUCTS = ("aten::addmm", "aten::mm", "aten::bmm")
 Encode = Callable[[list[str]], NDArray[np.float32]]
 
 
@@ -148,6 +150,7 @@ def report(
     median, tail = (int(np.percentile(lengths, rank)) for rank in (50, 99))
     console.print(f"{len(texts):,} sentences, {sum(lengths):,} tokens, median {median}, 99th percentile {tail}")
     vectors = {name: unit(encode(texts[:256])) for name, encode in variants.items()}  # warms up, too
+    products = {name: product_share(encode, texts[:256]) for name, encode in variants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     cpu_seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(rounds):
@@ -161,7 +164,7 @@ def report(
     first = next(iter(variants))
     useful = shares(encoder, texts)
     table = Table(title=f"me5-small on {device}, {torch.get_num_threads()} threads, {rounds} rounds")
-    for column in ("variant", "ratio", "CPU ratio", "sentences/s", "useful", "cosine"):
+    for column in ("variant", "ratio", "CPU ratio", "sentences/s", "useful", "products", "cosine"):
         table.add_column(column, justify="left" if column == "variant" else "right")
     for name in variants:
         table.add_row(
@@ -170,11 +173,20 @@ def report(
             f"{statistics.median(quotients(cpu_seconds[first], cpu_seconds[name])):.2f}x",
             f"{len(texts) / statistics.median(seconds[name]):,.0f}",
             f"{useful[name.split()[0]]:.0%}",
+            f"{products[name]:.0%}" if device == "cpu" else "",
             f"{(vectors[first] * vectors[name]).sum(axis=1).min():.6f}",
         )
     console.print(table)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "sentence-transformers"))
     console.print(f"{packages}, Python {platform.python_version()}, {platform.machine()}", style="dim")
+
+
+def product_share(encode: Encode, texts: list[str]) -> float:
+    """Returns the share of matrix products in the processor's time in operations."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        encode(texts)
+    times = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    return sum(times.get(name, 0) for name in PRODUCTS) / sum(times.values())
 
 
 def quotients(first: list[float], own: list[float]) -> list[float]:

@@ -8,6 +8,7 @@ settings.load_profile("xrete")
 pytest_plugins = [
     "tests.isolation",
     "tests.running",
+    "tests.ray_sweeps",
     "tests.factories",
     "tests.encoders",
     "tests.hub",

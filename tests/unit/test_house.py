@@ -210,6 +210,12 @@ def test_tests_stand_in_the_rooms_that_they_test() -> None:
     rooms = {path.name for path in (ROOT / "xrete").iterdir()} | {"tasks", "models"}
     folders = {path.parent.name for path in (ROOT / "tests" / "unit").rglob("test_*.py")} - {"unit"}
     assert folders <= rooms
+    for tests, room in (("emmax", "models/emmax"), ("training", "xrete/training")):
+        places = {
+            path.parent.relative_to(ROOT / "tests" / tests) for path in (ROOT / "tests" / tests).rglob("test_*.py")
+        }
+        assert places
+        assert [place for place in places if not (ROOT / room / place).is_dir()] == []
 
 
 def test_tests_know_public_names_only() -> None:

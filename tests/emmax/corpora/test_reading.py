@@ -26,7 +26,7 @@ from xrete.models.emmax.corpora.languages import corpus_code
 from xrete.models.emmax.corpora.reading import LIMIT, sentences
 from xrete.models.emmax.corpora.sources import Source, parts_by_corpus
 
-PAGE = Path(__file__).parents[2] / "docs" / "large-corpora.md"
+PAGE = Path(__file__).parents[3] / "docs" / "large-corpora.md"
 
 Rows = list[tuple[int, tuple[str, ...], str]]
 

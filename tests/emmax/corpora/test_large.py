@@ -20,7 +20,7 @@ from xrete.models.emmax.corpora.config import DataConfig
 from xrete.models.emmax.corpora.prepare import prepare
 from xrete.models.emmax.pretrain import pretrain
 
-PAGE = Path(__file__).parents[2] / "docs" / "large-corpora.md"
+PAGE = Path(__file__).parents[3] / "docs" / "large-corpora.md"
 LINES = 12
 """Sentences of a document."""
 
