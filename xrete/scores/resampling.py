@@ -176,7 +176,9 @@ def across(metric: Metric, languages: Mapping[str, Items]) -> tuple[Metric, Item
     names = {code: [name for name in columns if RUN not in name] for code, columns in languages.items()}
 
     def apart(columns: Items) -> list[Items]:
-        return [{name: columns[f"{language} {name}"] for name in names[language]} for language in names]
+        # A record from before its shape had all the columns of today's lacks some, which no metric of both needs.
+        present = {code: [name for name in names[code] if f"{code} {name}" in columns] for code in names}
+        return [{name: columns[f"{code} {name}"] for name in present[code]} for code in names]
 
     if (per_item := metric.per_item) is not None:
         return Metric.mean_of(lambda items: np.mean([per_item(x) for x in apart(items)], axis=0)), together

@@ -160,6 +160,15 @@ def test_languages_of_the_same_items_are_drawn_together() -> None:
     assert one(general, items, generator(0, ""), 2000).std() == pytest.approx(drawn.std(), rel=0.1)
 
 
+def test_a_column_that_a_model_lacks_is_nothing_to_a_metric_without_it() -> None:
+    """Records from before a shape had more columns are ranked beside new ones."""
+    old = {code: {"x": np.arange(6.0)} for code in "ab"}
+    new = {code: {**columns, "y": np.zeros(6)} for code, columns in old.items()}
+    ((metric, items),) = strata(MEAN, [new, old], parallel=True).values()
+    assert metric.per_item is not None
+    assert [metric.per_item(columns).tolist() for columns in items] == [list(range(6))] * 2
+
+
 def test_strata_are_languages_or_all_of_them_together() -> None:
     models = [{x: {"x": DATA[name]} for x in ("deu", "swh")} for name in ("accuracy", "rare")]
     apart = strata(MEAN, models, parallel=False)
