@@ -59,14 +59,22 @@ def differences(table: pd.DataFrame, groups: Mapping[str, str]) -> Table:
     members = {"all": table.index} | {
         group: [code for code in table.index if groups.get(standard(code), GROUPS[2]) == group] for group in GROUPS
     }
-    shown.add_row(control, *(f"{table[control][codes].mean():.2f} ({len(codes)})" for codes in members.values()))
+    shown.add_row(
+        _short(control), *(f"{table[control][codes].mean():.2f} ({len(codes)})" for codes in members.values())
+    )
     for model in others:
         gains = [(table[model] - table[control])[codes].to_numpy() for codes in members.values()]
         margins = [crossed_margin(gain[None]) or np.nan for gain in gains]
         shown.add_row(
-            model, *(f"{gain.mean():+.2f} ± {margin:.2f}" for gain, margin in zip(gains, margins, strict=True))
+            _short(model),
+            *(f"{gain.mean():+.2f} ± {margin:.2f}" for gain, margin in zip(gains, margins, strict=True)),
         )
     return shown
+
+
+def _short(model: str) -> str:
+    """Returns the end of a model's name, which tells checkpoints of one sweep apart."""
+    return "/".join(model.split("/")[-2:])
 
 
 def draw(table: pd.DataFrame, groups: Mapping[str, str], task: str, stem: Path) -> list[Path]:

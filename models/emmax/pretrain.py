@@ -21,6 +21,7 @@ from .checkpoint import Checkpoints
 from .config import Config, dump
 from .corpora import Prepared, overlap, prepare
 from .folders import LOG, PHASES, SETTINGS, best_of, checkpoints, clear
+from .guard import RunAwayError
 from .log import Watch
 from .loop import train
 from .pictures import draw
@@ -76,10 +77,16 @@ def pretrain(
                 write_text(folder / SETTINGS, dump(config))
             if run.begins(PHASES[0]):
                 run.score("start", 0)
-            with run.stoppable():
-                train(run)
+            stopped = None
+            try:
+                with run.stoppable():
+                    train(run)
+            except RunAwayError as error:  # whose pictures show why
+                stopped = error
         if team.leads and find_spec("matplotlib"):
             draw(folder / LOG, folder)
+        if stopped:
+            raise stopped
         best = best_of(folder)
         return folder / best if best else checkpoints(folder)[-1]
     finally:

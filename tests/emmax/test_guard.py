@@ -149,10 +149,13 @@ def turns_bad(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("turns_bad")
 def test_a_run_that_runs_away_stops_and_stays_stopped(
-    configure: Configure, tmp_path: Path, console: Any, log: ReadLog
+    configure: Configure, tmp_path: Path, console: Any, log: ReadLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = configure(*BRIEF)
+    drawn: list[Path] = []
+    monkeypatch.setattr("xrete.models.emmax.pretrain.draw", lambda log, folder: drawn.append(folder))
     with pytest.raises(RunAwayError, match=r"^step 4: phase 2 runs away") as raised:
-        pretrain(configure(*BRIEF), tmp_path, console=console)
+        pretrain(config, tmp_path, console=console)
     assert raised.value.exit_code == 1
     assert checkpoints(tmp_path)[-1].name == "3-em-0000004"
     assert [entry["text"] for entry in log(tmp_path) if entry["event"] == "warning"][-1] == str(raised.value)
@@ -160,6 +163,7 @@ def test_a_run_that_runs_away_stops_and_stays_stopped(
     assert state["guard"] == {"share": 0.001, "best": 0.6, "bad": 2}
     stopped = [training_of(folder / "model").get("stopped", False) for folder in checkpoints(tmp_path)]
     assert stopped == [False] * (len(stopped) - 1) + [True]
+    assert drawn == [tmp_path]
     with pytest.raises(RunAwayError, match=r"ran away up to step 4, .* --set watch\.guard=warn"):
         pretrain(configure(*BRIEF), tmp_path, console=console)
     pretrain(configure(*BRIEF, "watch.guard=warn"), tmp_path, console=console)
