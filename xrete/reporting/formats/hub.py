@@ -93,11 +93,13 @@ def card(model: str, entries: Sequence[Entry], request: views.Request) -> str:
         entries: Its records.
         request: Whose published numbers stand in the table.
     """
+    import yaml
     from huggingface_hub import EvalResult, ModelCardData
 
     index = RecordIndex(entries)
     results = [EvalResult(**_result(cell, index)) for cell in _numbers(index)]
-    known = ModelCardData(model_name=plain(model), tags=["xrete"], eval_results=results)
+    fast = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper  # `to_yaml` takes ten times as long
+    known: Any = ModelCardData(model_name=plain(model), tags=["xrete"], eval_results=results)
     wanted = views.Request(
         models=(model,), intervals=True, with_paper=request.with_paper, publications=request.publications
     )
@@ -105,7 +107,7 @@ def card(model: str, entries: Sequence[Entry], request: views.Request) -> str:
     revisions = sorted({entry.record.model.revision for entry in entries})
     lines = [
         "---",
-        known.to_yaml(),
+        yaml.dump(known.to_dict(), Dumper=fast, sort_keys=False, allow_unicode=True).strip(),
         "---",
         "",
         f"# {escape(model, NAME_LIMIT)}",
