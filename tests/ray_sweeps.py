@@ -69,7 +69,7 @@ def hold(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(tmp_path: Path, hold: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start_sweep(tmp_path: Path, hold: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `xrete` in the background, and ends it after the test."""
     started: list[subprocess.Popen[str]] = []
 

@@ -130,7 +130,7 @@ def test_the_page_says_what_the_table_says(real: Path, open_page: Open) -> None:
     assert sorted(page.locator(".best .value").all_inner_texts()) == marks
     assert "56/112" in page.locator(".board").inner_text()
     assert page.locator(".paper").get_by_text("LaBSE", exact=True).count() == 1
-    assert page.locator("#summary").inner_text().startswith("2 models · ")
+    assert page.locator("#summary").inner_text().startswith("3 models · ")
 
 
 def test_a_published_number_says_what_became_of_it(real: Path, open_page: Open) -> None:
@@ -310,9 +310,11 @@ def test_the_heat_map_and_the_charts(made: Path, open_page: Open) -> None:
     assert "flores-geometry ch ↑" in page.locator("#geometry").inner_text()
 
 
-def test_what_is_not_known_is_said(real: Path, open_page: Open) -> None:
-    """The published records took every vector from the cache."""
-    page = open_page(real)
+def test_what_is_not_known_is_said(open_page: Open, tmp_path: Path) -> None:
+    """These published records took every vector from the cache."""
+    cached = [MEASURED / "me5-small", MEASURED / "use-m3"]
+    list(pages.write(read_entries(cached)[0], Request(with_paper=True), tmp_path, cached))
+    page = open_page(tmp_path)
     page.locator("#charts").scroll_into_view_if_needed()
     page.wait_for_selector("#geometry h3")
     assert page.locator("#speed svg").count() == 0

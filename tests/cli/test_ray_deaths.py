@@ -23,9 +23,9 @@ OFFLINE = Path(__file__).parents[1] / "offline"
 
 
 def test_a_killed_worker_costs_no_record_and_doubles_none(
-    start: Start, swept_here: dict[str, Record], hold: Path, tmp_path: Path
+    start_sweep: Start, swept_here: dict[str, Record], hold: Path, tmp_path: Path
 ) -> None:
-    sweep = start(*SWEEP, "--on", "ray", "--results", "swept", "--json")
+    sweep = start_sweep(*SWEEP, "--on", "ray", "--results", "swept", "--json")
     first, worker = wait_for(lambda: numbers(hold / "first"), sweep)
     second, _ = wait_for(lambda: numbers(hold / "second"), sweep)
     assert list(tmp_path.glob("swept/*/*.partial/*.parquet")), "they stand still in the middle"
@@ -48,9 +48,9 @@ def test_a_killed_worker_costs_no_record_and_doubles_none(
 
 
 def test_ctrl_c_leaves_no_process_and_the_sweep_goes_on_anywhere(
-    start: Start, shell: Run, hold: Path, tmp_path: Path
+    start_sweep: Start, shell: Run, hold: Path, tmp_path: Path
 ) -> None:
-    sweep = start(*SWEEP, "--on", "ray", "--results", "swept")
+    sweep = start_sweep(*SWEEP, "--on", "ray", "--results", "swept")
     processes = wait_for(lambda: numbers(hold / "first"), sweep)
     sweep.send_signal(signal.SIGINT)
     _, said = sweep.communicate(timeout=60)
@@ -119,7 +119,7 @@ def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 
 def test_a_node_that_dies_costs_no_record(
-    start: Start,
+    start_sweep: Start,
     swept_here: dict[str, Record],
     hold: Path,
     tmp_path: Path,
@@ -128,7 +128,7 @@ def test_a_node_that_dies_costs_no_record(
 ) -> None:
     address, second = two_nodes
     monkeypatch.setenv("RAY_ADDRESS", address)
-    sweep = start(*SWEEP, "--on", "ray", "--results", "swept", "--json")
+    sweep = start_sweep(*SWEEP, "--on", "ray", "--results", "swept", "--json")
     held = [wait_for(partial(numbers, hold / name), sweep)[0] for name in ("first", "second")]
     lines = {process: ancestors(process) for process in held}
     (lost,) = (process for process in held if second.pid in lines[process])

@@ -305,7 +305,7 @@ def test_the_command_for_swahili_and_yoruba(xrete: Run) -> None:
     assert (labse["score"], labse["low"], labse["high"]) == pytest.approx(
         (100 * 341 / 390, 100 * exact.low, 100 * exact.high), abs=1e-3
     )
-    assert (flores["languages"], len(flores["models"])) == (["swh_Latn", "yor_Latn"], 2)
+    assert (flores["languages"], len(flores["models"])) == (["swh_Latn", "yor_Latn"], 3)
     assert flores["paired"]
 
 
