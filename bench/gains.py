@@ -45,9 +45,9 @@ def text_of(run: str) -> dict[str, str]:
     }
 
 
-def accuracies(results: Sequence[Path], task: str, models: Sequence[str]) -> pd.DataFrame:
+def accuracies(results: Path, task: str, models: Sequence[str]) -> pd.DataFrame:
     """Returns the headline score in percent of each language (rows) and model (columns, in the order given)."""
-    frame = pd.concat([xrete.leaderboard(folder) for folder in results])
+    frame = xrete.leaderboard(results)
     table = frame[frame.task == task].pivot_table(index="language", columns="model", values="score")
     return table[[*models]].dropna()
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where the picture goes, without its ending")
     options = parser.parse_args()
     groups = text_of(options.control)
-    table = accuracies([options.results], options.task, [options.control, *options.variants])
+    table = accuracies(options.results, options.task, [options.control, *options.variants])
     Console().print(differences(table, groups))
     if options.out:
         for file in draw(table, groups, options.task, options.out):

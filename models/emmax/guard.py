@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from xrete.errors import XreteError
 
+from .config import Expectation
+
 PAIRS, SENTENCES = 256, 512
 """Held-out bitexts, and sentences of monolingual text."""
 RANDOM = 1e-3
@@ -75,7 +77,8 @@ class Guard:
 
     def explain(self, look: Look, parallel_fraction: float) -> str:
         """Says what happened, and what to change."""
-        more = "set em.parallel_fraction = 0.75" if parallel_fraction < 0.75 else "lower em.encoder_rate"
+        usual = Expectation().parallel_fraction
+        more = f"set em.parallel_fraction = {usual}" if parallel_fraction < usual else "lower em.encoder_rate"
         return (
             f"phase 2 runs away: rank 1 has grown from {self.share:.2%} to {look.random[0]:.2%} of random pairs, "
             f"and retrieval of held-out bitexts has fallen from {self.best:.1%} to {look.retrieved:.1%}: "

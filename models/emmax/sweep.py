@@ -41,8 +41,8 @@ from xrete.scores.crossed import told
 from .checkpoint import leaves
 from .config import Config, read
 from .control import control_of, variant_of
-from .folders import LOG, STATE, checkpoints, clear
-from .guard import Guard, RunAwayError
+from .folders import LOG, STATE, TRAINING, checkpoints, clear
+from .guard import RunAwayError
 from .pretrain import pretrain
 
 LATER = (
@@ -199,8 +199,7 @@ def gain_table(gains: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _was_stopped(run: Path) -> bool:
     """Returns whether the guard of phase 2 stopped a run before its end."""
-    about = parse_json(read_text(checkpoints(run)[-1] / STATE))
-    return Guard(**about.get("guard", {})).has_tripped and bool(about["config"]["watch"]["guard"] == "stop")
+    return bool(parse_json(read_text(checkpoints(run)[-1] / "model" / TRAINING)).get("stopped"))
 
 
 def _last_score(run: Path) -> Any:
