@@ -8,8 +8,8 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,22 +30,31 @@ BYTE_ORDER_MARK = "\ufeff"
 
 
 @contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     """Opens a temporary file that replaces `path` when the block ends without an error, as `atomic_path` says.
+
+    Args:
+        path: The file.
+        synced: As of `atomic_path`.
 
     Raises:
         XreteError: the folder cannot be written or the disk is full; the sentence names the file.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path, synced=synced) as temporary, temporary.open("wb") as file:
         yield file
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """Names a temporary file, for libraries that write by name; it replaces `path` when the block ends well.
 
     A reader sees the old file or the new one, never a part: the bytes are synced before the rename, and the
     folder after it. On any error, and on Ctrl-C, the temporary file is removed and `path` is untouched.
+
+    Args:
+        path: The file.
+        synced: Whether it is to outlive a power cut. What is made again from files that stay need not: of thousands
+            of files a disk syncs a thousand a second.
 
     Raises:
         XreteError: the folder cannot be written or the disk is full; the sentence names the file.
@@ -59,12 +68,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with _written(path):
             try:
                 yield temporary
-                _sync(temporary)
-                temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files; results are meant to be shared
+                if synced:
+                    _sync(temporary)
                 temporary.replace(path)
             finally:
                 os.close(handle)
-            _sync(path.parent)
+            if synced:
+                _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):  # a disk that is read-only now: what went wrong is said already
             temporary.unlink(missing_ok=True)
@@ -73,11 +83,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def _temporary(path: Path) -> tuple[int, Path]:
     """Makes the temporary file of `path`, locked as long as it is open: a killed process holds no locks."""
     while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
+        # Not by `tempfile`, whose files are private: results are for everybody whom the umask lets.
+        temporary = path.with_name(f".{path.name}.{secrets.token_urlsafe(6)}{TEMPORARY}")
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         with contextlib.suppress(OSError):  # a file system without locks, on which nothing is ever abandoned
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
-            return handle, Path(name)
+            return handle, temporary
         os.close(handle)  # taken for an abandoned one before it was locked
 
 
@@ -160,9 +172,9 @@ def locked(lock: Path, path: Path, *, blocking: bool = True) -> Iterator[None]:
         held.release()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` as UTF-8, atomically."""
-    with atomic_writer(path) as file:
+def write_text(path: Path, text: str, *, synced: bool = True) -> None:
+    """Writes `text` to `path` as UTF-8, atomically; `synced` as of `atomic_path`."""
+    with atomic_writer(path, synced=synced) as file:
         file.write(text.encode())
 
 
@@ -271,12 +283,6 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def cache_root() -> Path:

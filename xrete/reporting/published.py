@@ -107,7 +107,7 @@ class Published:
                 key = (number.model, number.task, number.protocol, number.metric)
                 self._numbers[key][number.language or ALL] = number
         names = dict.fromkeys(key[0] for key in self._numbers)
-        first = [*known, *map(name_elsewhere, {cell.model for table in NUMBERS for cell in paper_cells(table)})]
+        first = _in_the_paper() | known.keys()
         ordered = sorted(names, key=lambda name: (name not in known, name not in first, name.casefold()))
         self.subjects = [self._subject(name) for name in ordered]
         self.beside = [subject for subject in self.subjects if subject.model in known]
@@ -239,6 +239,12 @@ def mean(numbers: Sequence[PublishedNumber]) -> tuple[float, tuple[float, float]
 def _card(task: str) -> TaskCard:
     """Returns a task's card; looking it up checks the whole plugin, and there are thousands of cells."""
     return registry.task(task).card
+
+
+@cache
+def _in_the_paper() -> frozenset[str | None]:
+    """Returns the names by which others' results have the paper's models; a card for each model asks for them."""
+    return frozenset(name_elsewhere(cell.model) for table in NUMBERS for cell in paper_cells(table))
 
 
 def _members(measure: Measure) -> Sequence[str]:

@@ -200,20 +200,40 @@ def _weighted_win_rates(values: NDArray[np.float64], weights: NDArray[np.float64
         values: Scores [models, cells].
         weights: How often each cell counts [resamples, cells].
     """
-    known = np.isfinite(values)
     counted = weights.T.astype(np.float32)
+    order, first, last = _sorted(values)
     # Many models have the same cells: their wins are added before they are weighted.
-    patterns, pattern_of = np.unique(known, axis=0, return_inverse=True)
-    member = (pattern_of == np.arange(len(patterns))[:, None]).astype(np.float32)
-    common = [(patterns & pattern).astype(np.float32) @ counted for pattern in patterns]
-    rates = np.empty((len(values), len(weights)))
-    for model, own in enumerate(values):
-        wins = (own > values) + np.float32(0.5) * (own == values)  # neither holds where one has no score
-        wins[model] = 0.0
-        others = member.sum(axis=1)
-        others[pattern_of[model]] -= 1
-        shared = common[pattern_of[model]]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shares = np.where(shared > 0, ((member @ wins) @ counted) / shared, 0.0)
-            rates[model] = shares.sum(axis=0) / (others @ (shared > 0))
-    return rates
+    patterns, pattern_of = np.unique(np.isfinite(values), axis=0, return_inverse=True)
+    shares, others = np.zeros((2, len(values), len(weights)), dtype=np.float32)
+    for number, pattern in enumerate(patterns):
+        members = pattern_of == number
+        met = np.concatenate([np.zeros((1, len(pattern)), dtype=np.int64), members[order].cumsum(axis=0)])
+        won = np.take_along_axis(met, first, axis=0) + np.take_along_axis(met, last + 1, axis=0) - members[:, None]
+        wins = np.where(pattern & np.isfinite(values), won / 2, 0).astype(np.float32) @ counted
+        common = ((patterns & pattern).astype(np.float32) @ counted)[pattern_of]
+        shares += np.divide(wins, common, out=np.zeros_like(wins), where=common > 0)
+        others += (members.sum() - members)[:, None] * (common > 0)
+    with np.errstate(invalid="ignore"):  # a model without a cell in common with any other has none
+        return np.divide(shares, others, dtype=np.float64)
+
+
+def _sorted(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Returns each column's models from lowest to highest, and where each one's equals begin and end in it.
+
+    Args:
+        values: Scores [models, cells].
+
+    Returns:
+        Three of [models, cells].
+    """
+    order = np.argsort(values, axis=0, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=0)
+    places = np.arange(len(values))[:, None]
+    new = np.concatenate([np.ones((1, values.shape[1]), dtype=bool), ordered[1:] != ordered[:-1]])
+    begin = np.maximum.accumulate(np.where(new, places, 0), axis=0)
+    final = np.concatenate([new[1:], new[:1]])
+    end = np.minimum.accumulate(np.where(final, places, len(values))[::-1], axis=0)[::-1]
+    first, last = np.empty_like(order), np.empty_like(order)
+    np.put_along_axis(first, order, begin, axis=0)
+    np.put_along_axis(last, order, end, axis=0)
+    return order, first, last

@@ -73,7 +73,7 @@ def write(
             replace(publication, numbers=tuple(x for name in names for x in numbers.get(name, ())))
             for publication, numbers in zip(request.publications, published, strict=True)
         )
-        write_text(path, card(model, own, replace(request, publications=theirs)))
+        write_text(path, card(model, own, replace(request, publications=theirs)), synced=False)
         yield path
 
 
@@ -184,6 +184,6 @@ def _copied(entries: Sequence[Entry], folder: Path) -> Iterator[Path]:
         items = [] if entry.record.items is None else [find_items(entry.path, entry.record)]
         for file in (entry.path, *items):
             path = folder / file.name
-            with atomic_writer(path) as target:
+            with atomic_writer(path, synced=False) as target:
                 target.write(file.read_bytes())
             yield path
