@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -175,21 +176,26 @@ def find_records(results: Path) -> Iterator[Path]:
     """
     # Not by `rglob`, which stumbles over the journal of a run that ends meanwhile.
     folders = ((Path(folder), names) for folder, _, names in os.walk(results))
-    files = sorted(folder / name for folder, names in folders for name in names if name.endswith(".json"))
-    return (
-        file
-        for file in files
-        if not (file.name == PICTURE or _is_paper_table(file) or _is_of_model(file) or _is_special(file))
+    files = sorted(
+        folder / name
+        for folder, names in folders
+        if not _is_of_model(folder)
+        for name in names
+        if name.endswith(".json") and name != PICTURE
     )
+    return (file for file in files if not (_is_paper_table(file) or _is_special(file)))
 
 
 def _is_special(file: Path) -> bool:
     """Returns whether it is a pipe, which a reader would wait for, or a device."""
-    return file.exists() and not file.is_file()
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:  # a link to nowhere, which a reader reports
+        return False
 
 
-def _is_of_model(file: Path) -> bool:
-    return any(parent.suffix == WEIGHTS for parent in file.parents)
+def _is_of_model(folder: Path) -> bool:
+    return any(part.suffix == WEIGHTS for part in (folder, *folder.parents))
 
 
 def _is_paper_table(file: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,9 @@ def _tuning(tuned: Tuned) -> dict[str, Any]:
     }
 
 
+@cache
 def _dataset(task: str) -> dict[str, str]:
+    """Returns what the hub calls a task's data; looking it up checks the whole plugin, and every card asks."""
     if task not in registry.names("tasks"):
         return {"dataset_type": plain(task), "dataset_name": plain(task)}
     known = registry.task(task).card

@@ -50,6 +50,7 @@ def content(known: Known, publications: Sequence[Publication]) -> dict[str, Any]
         cell = score.cell
         boards[cell.task, cell.protocol, cell.split, score.metric].append(score)
     keys = sorted(boards, key=lambda board: tuple(map(str, board)))
+    by_purpose = {purpose: headline(scores, purpose) for purpose in PURPOSES}
     asked = _askable(scores)
     return {
         "sources": {x.source: plain(x.version, NAME_LIMIT) for x in publications},
@@ -59,9 +60,15 @@ def content(known: Known, publications: Sequence[Publication]) -> dict[str, Any]
         "models": _models([known.facts.get(who, Facts(model=who[1], source=who[0])) for who in models], places),
         "boards": [_board(key, boards[key]) for key in keys],
         "scores": [row for place, key in enumerate(keys) for row in _rows(place, boards[key], places)],
-        "orders": {name: _order(order, places) for name, order in _orders(scores)},
+        "orders": {
+            "all": _order(overall_order(scores), places),
+            **{purpose: _order(overall_order(own, purpose), places) for purpose, own in by_purpose.items()},
+        },
         "asked": asked,
-        "missing": {purpose: [_missing(scores, purpose, asked, x) for x in (False, True)] for purpose in PURPOSES},
+        "missing": {
+            purpose: [_missing(own, purpose, asked, measured) for measured in (False, True)]
+            for purpose, own in by_purpose.items()
+        },
     }
 
 
@@ -125,12 +132,6 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, PLACES)
 
 
-def _orders(scores: Sequence[KnownScore]) -> Iterator[tuple[str, Overall]]:
-    yield "all", overall_order(scores)
-    for purpose in PURPOSES:
-        yield purpose, overall_order(scores, purpose)
-
-
 def _order(overall: Overall, places: Mapping[Who, int]) -> dict[str, Any]:
     rows = [
         [
@@ -159,7 +160,7 @@ def _missing(
 
     A pair of languages is a score of both, and of one alone only where the other is English.
     """
-    own = {x.cell.language for x in headline(scores, purpose) if not measured or x.source == MEASURED}
+    own = {x.cell.language for x in scores if not measured or x.source == MEASURED}
     alone = _alone(own)
     parts = {languages.standard(part) for language in own for part in language.split("-")}
     tasks = {task: _alone(registry.task(task).card.languages) for task in PURPOSES[purpose]}
