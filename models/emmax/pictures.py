@@ -1,4 +1,4 @@
-"""Pictures of a run, drawn from its log: losses, held-out retrieval, typical similarities, ranks."""
+"""Pictures of a run, drawn from its log: losses, held-out retrieval, typical similarities, ranks, the ladder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SIZE = (9.0, 6.0)
+WIDE = (9.0, 3.6)
 NAMES = {"mlm": "0", "encoder": "1a", "classifier": "1b", "em": "2"}
 LogEntry = Mapping[str, Any]
 
 
 def draw(log: Path, folder: Path) -> list[Path]:
-    """Draws a run's curves and, where it had a phase 2, its ranks; each as SVG and as PNG.
+    """Draws a run's curves and, where it had a phase 2, its ranks and its ladder; each as SVG and as PNG.
 
     Args:
         log: The run's log of JSON lines.
@@ -55,14 +56,20 @@ def draw(log: Path, folder: Path) -> list[Path]:
         files += save(figure, folder / "curves", "Training", "")
         judged = [entry for entry in steps if "ranks_encoder" in entry]
         if judged:
-            figure = Figure((9.0, 3.6), layout="constrained")
-            for axes, (key, title) in zip(
-                figure.subplots(1, 2, sharey=True).flat,
-                (("ranks_classifier", "classifier"), ("ranks_encoder", "encoder")),
-                strict=True,
-            ):
-                _shares(axes, title, judged, key)
+            figure = Figure(WIDE, layout="constrained")
+            for axes, who in zip(figure.subplots(1, 2, sharey=True).flat, ("classifier", "encoder"), strict=True):
+                _of_ranks(axes, f"by the {who}", judged, f"ranks_{who}")
+                axes.set_yscale("symlog", linthresh=1e-5)  # shares span orders of magnitude
+                axes.set_ylim(0, 1)
             files += save(figure, folder / "ranks", "Ranks of all pairs in phase 2", "")
+        asked = [entry for entry in judged if "asked_cosine" in entry]  # not where phase 2 is phase 1 continued
+        if asked:
+            figure = Figure(WIDE, layout="constrained")
+            cosines, shares = figure.subplots(1, 2)
+            _of_ranks(cosines, "cosine, and at which its term rests (dashed)", asked, "typical", "asked_cosine")
+            _of_ranks(shares, "share of the softmax", asked, "share_of_rank")
+            shares.set_ylim(0, 1.02)
+            files += save(figure, folder / "ladder", "What phase 2 asks of each rank", "")
     return files
 
 
@@ -132,14 +139,14 @@ def _phases(axes: Axes, starts: Mapping[str, int]) -> None:
         )
 
 
-def _shares(axes: Axes, title: str, judged: Sequence[LogEntry], key: str) -> None:
-    """Draws each rank's share of all pairs, which spans orders of magnitude."""
-    axes.set_title(f"by the {title}")
-    shares = np.array([entry[key] for entry in judged])
-    places = [entry["step"] for entry in judged]
-    for rank in range(shares.shape[1]):
-        axes.plot(places, shares[:, rank], color=COLOURS[rank % len(COLOURS)], lw=1.2, label=f"rank {rank + 1}")
-    axes.set_yscale("symlog", linthresh=1e-5)
-    axes.set_ylim(0, 1)
+def _of_ranks(axes: Axes, title: str, steps: Sequence[LogEntry], key: str, dashed: str | None = None) -> None:
+    """Draws a value of each rank, and another one dashed, with gaps where no anchor had a candidate of it."""
+    axes.set_title(title)
     axes.set_xlabel("step of phase 2")
+    places = [entry["step"] for entry in steps]
+    for name, line in ((key, "-"), (dashed, "--")):
+        for rank, values in enumerate(zip(*(entry[name] for entry in steps if name), strict=True)):
+            label = f"rank {rank + 1}" if name == key else None
+            colour = COLOURS[rank % len(COLOURS)]
+            axes.plot(places, np.array(values, dtype=np.float64), color=colour, lw=1.2, ls=line, label=label)
     axes.legend(loc="best", fontsize=8)

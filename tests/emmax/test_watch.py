@@ -343,7 +343,8 @@ def test_pictures_of_a_run(assemble: Callable[..., Training], tmp_path: Path) ->
     run = assemble()
     train(run)
     names = {file.name for file in draw(tmp_path / "run" / "log.jsonl", tmp_path / "drawn")}
-    assert names == {file.name for file in (tmp_path / "drawn").iterdir()} >= {"curves.svg", "curves.png"}
+    drawn = {f"{name}.{kind}" for name in ("curves", "ranks", "ladder") for kind in ("svg", "png")}
+    assert names == {file.name for file in (tmp_path / "drawn").iterdir()} == drawn
 
 
 def test_pictures_of_a_run_whose_tasks_changed_on_the_way(tmp_path: Path) -> None:
