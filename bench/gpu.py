@@ -2,7 +2,7 @@
 
     python bench/gpu.py --minutes 9 --out DIR
     python bench/gpu.py --dry-run
-    python bench/gpu.py --device cpu --out DIR          (a rehearsal with toy shapes)
+    python bench/gpu.py --device cpu --out DIR          (a rehearsal with toy shapes and a few proofs)
 
 The parts run one after the other, the most valuable first, each in a process of its own with a limit of its own;
 what one leaves of its time goes to those behind it. Every number is a line of `measurements.jsonl` as soon as there

@@ -35,6 +35,12 @@ TROUBLE: dict[str, tuple[int, dict[str, str], Any]] = {
 """Status, headers and content of answers that are none."""
 
 
+class Listener(ThreadingHTTPServer):
+    """Keeps waiting as many connections as clients open at once: one too many is tried again a second later."""
+
+    request_queue_size = 128
+
+
 class ChatServer:
     """The endpoint.
 
@@ -65,7 +71,7 @@ class ChatServer:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._busy = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Listener(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

@@ -124,6 +124,7 @@ def hub_server() -> Iterator[HubServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits 40 ms for the client to have noticed its headers
 
         def do_GET(self) -> None:
             hub.answer(self)
@@ -136,7 +137,7 @@ def hub_server() -> Iterator[HubServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     hub.address = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield hub
     server.shutdown()
     server.server_close()

@@ -1,4 +1,4 @@
-"""The tests marked `gpu`, a row for each as soon as it has ended."""
+"""The tests marked `gpu`, a row for each as soon as it has ended. A rehearsal runs a few, which test the part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from on_gpu.given import Given
 from on_gpu.machine import describe
 
 TESTS = Path(__file__).parent.parent.parent / "tests" / "gpu"
+REHEARSED = "test_search_finds_the_same or test_packed_is_padded or test_compiling_changes_nothing"
+"""Tests of a rehearsal, of both files; the last is skipped on a CPU. The test suite runs all of them there."""
 
 
 class Rows:
@@ -32,7 +34,8 @@ def main(given: Given) -> None:
     """Runs the tests."""
     describe(given)
     rows = Rows(given)
-    code = pytest.main([str(TESTS), "-m", "gpu", "-q", "-p", "no:cacheprovider"], plugins=[rows])
+    chosen = ["-k", REHEARSED] if given.toy else []
+    code = pytest.main([str(TESTS), "-m", "gpu", *chosen, "-q", "-p", "no:cacheprovider"], plugins=[rows])
     whole = code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and sum(rows.counts.values())
     given.record("all" if whole else "not run", **rows.counts, exit_code=int(code))
     if code != pytest.ExitCode.OK:

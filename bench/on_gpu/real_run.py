@@ -31,7 +31,7 @@ TOY = (
     "warmup.mlm_steps=0", "warmup.encoder_steps=4", "warmup.classifier_steps=2", "em.steps=2",
     "optimisation.batch=32", "encoder.scratch.layers=1", "encoder.scratch.width=32", "encoder.scratch.heads=2",
     "encoder.scratch.vocabulary=6000", "watch.log_every=1", "watch.score_every=0", "watch.tasks=[]",
-    "ranks.start_pairs=64", "ranks.typical_start=linear",
+    "ranks.start_pairs=64", "ranks.typical_start=linear", "data.max_sentences=60",
 )  # fmt: skip
 
 

@@ -53,6 +53,24 @@ def open_page(browser: Any) -> Iterator[Open]:
 
 
 @pytest.fixture
+def violations() -> Callable[..., list[tuple[str, str, str]]]:
+    """Takes what axe has against a page, opened with its policy switched off, or axe could not be put into it.
+
+    In dark colours it looks at contrast alone: a theme changes colours, and the other rules look at none.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+
+    def look(page: Any, scheme: str = "light") -> list[tuple[str, str, str]]:
+        options: dict[str, Any] = {"resultTypes": ["violations"]}
+        if scheme == "dark":
+            options["runOnly"] = {"type": "rule", "values": ["color-contrast"]}
+        faults = axe.Axe().run(page, options=options).response["violations"]
+        return [(x["id"], x["impact"], x["nodes"][0]["html"]) for x in faults]
+
+    return look
+
+
+@pytest.fixture
 def processor_seconds() -> Callable[[Any, Callable[[], Any]], float]:
     """Takes processor seconds of a page's own thread for an action: a busy machine is no failure."""
     sessions: dict[Any, Any] = {}

@@ -19,8 +19,6 @@ from xrete.reporting.page.content import content
 from xrete.reporting.tables.views import Request, build
 from xrete.reporting.text import plain
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-
 pytestmark = pytest.mark.slow
 
 MakeRecord = Callable[..., Record]
@@ -248,7 +246,11 @@ def test_a_cell_opens_its_languages_and_the_keyboard_gets_there(made: Path, open
 
 
 def test_models_that_were_fine_tuned_are_told_apart(
-    make_tuned: MakeRecord, make_entries: MakeEntries, open_page: Open, tmp_path: Path
+    make_tuned: MakeRecord,
+    make_entries: MakeEntries,
+    open_page: Open,
+    violations: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     """Also on a phone, by the end of their names; and bars of correlations below zero stay on their track.
 
@@ -280,7 +282,7 @@ def test_models_that_were_fine_tuned_are_told_apart(
     outside = """tracks => tracks.flatMap((track) => [...track.children].filter((mark) =>
         mark.getBoundingClientRect().left < track.getBoundingClientRect().left - 5)).length"""
     assert dialog.locator(".track").evaluate_all(outside) == 0
-    assert axe.Axe().run(page).response["violations"] == []
+    assert violations(page) == []
 
 
 def test_why_a_number_is_missing(made: Path, open_page: Open) -> None:
@@ -360,18 +362,18 @@ def test_pictures_of_spaces(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["real", "made"])
 def test_axe_finds_nothing(
-    request: pytest.FixtureRequest, open_page: Open, which: str, viewport: dict[str, int], scheme: str
-) -> None:
-    """With the policy switched off, or axe could not be put into the page."""
+    request: pytest.FixtureRequest, open_page: Open, violations: Callable[..., Any], which: str,
+    viewport: dict[str, int], scheme: str,
+) -> None:  # fmt: skip
     folder = request.getfixturevalue(which)
     page = open_page(folder, viewport=viewport, color_scheme=scheme, bypass_csp=True)
     for section in ("languages", "charts"):
         page.locator(f"#{section}").scroll_into_view_if_needed()
     page.wait_for_selector("#geometry h3")
-    found = axe.Axe().run(page).response["violations"]
+    faults = violations(page, scheme)
     page.locator("td > button").first.click()
-    found += axe.Axe().run(page).response["violations"]
-    assert [(x["id"], x["impact"], x["nodes"][0]["html"]) for x in found] == []
+    faults += violations(page, scheme)
+    assert faults == []
 
 
 @pytest.mark.parametrize("which", ["real", "made"])

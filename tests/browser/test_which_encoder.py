@@ -23,8 +23,6 @@ from xrete.reporting.formats.cells import rank
 from xrete.reporting.tables.views import Request
 from xrete.scores.overall import win_rates
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-
 pytestmark = pytest.mark.slow
 
 RESULTS = Path(__file__).parents[2] / "results" / "measured"
@@ -349,18 +347,19 @@ def test_280_models_are_quick_and_small(
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(folder: Path, open_page: Open, viewport: dict[str, int], scheme: str) -> None:
-    """With the policy switched off, or axe could not be put into the page."""
+def test_axe_finds_nothing(
+    folder: Path, open_page: Open, violations: Callable[..., Any], viewport: dict[str, int], scheme: str
+) -> None:
     page = open_page(folder, hash_="#ask=sw&ask=nah", viewport=viewport, color_scheme=scheme, bypass_csp=True)
     for section in ("languages", "charts"):
         page.locator(f"#{section}").scroll_into_view_if_needed()
     page.wait_for_selector("#geometry h3")
-    faults = axe.Axe().run(page).response["violations"]
+    faults = violations(page, scheme)
     page.get_by_label("Open a language").select_option("sw")
-    faults += axe.Axe().run(page).response["violations"]
+    faults += violations(page, scheme)
     page.get_by_role("dialog").locator("tbody th button").first.click()
-    faults += axe.Axe().run(page).response["violations"]
-    assert [(x["id"], x["impact"], x["nodes"][0]["html"]) for x in faults] == []
+    faults += violations(page, scheme)
+    assert faults == []
 
 
 @pytest.mark.parametrize("hash_", ["", "#ask=sw&ask=nah", "#about=sw", "#model=mteb/sentence-transformers/LaBSE"])

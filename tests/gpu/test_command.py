@@ -47,8 +47,12 @@ def test_all_parts_are_rehearsed(tmp_path: Path) -> None:
     assert ended == dict.fromkeys(("proofs", "steps", "encoding", "search", "geometry", "real_run"), "done")
     assert not [row for row in rows if "failed" in row and row["name"] != "all"], log
     (proofs,) = (row for row in rows if row["part"] == "proofs" and row["name"] == "all")
-    assert proofs["failed"] == 0
-    assert proofs["passed"] > 25
+    # The suite runs all of tests/gpu by itself; here the part has to find, run and write down some of both files.
+    assert (proofs["passed"], proofs["failed"], proofs["skipped"]) == (6, 0, 1)
+    outcomes = {row["name"]: row["outcome"] for row in rows if "outcome" in row}
+    assert outcomes["test_scoring_on_gpu.py::test_search_finds_the_same[True]"] == "passed"
+    assert outcomes["test_training_on_gpu.py::test_packed_is_padded[em-float32]"] == "passed"
+    assert outcomes["test_training_on_gpu.py::test_compiling_changes_nothing"] == "skipped"
     names = {row["name"] for row in rows}
     assert names > {
         "machine",
@@ -71,7 +75,7 @@ def test_all_parts_are_rehearsed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_was_done_is_there_after_a_kill(tmp_path: Path, number: signal.Signals) -> None:
-    command = [*COMMAND, "--only", "geometry", "search", "real_run", "--out", str(tmp_path)]
+    command = [*COMMAND, "--only", "geometry", "real_run", "--out", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     file = tmp_path / "measurements.jsonl"
     began = time.monotonic()

@@ -111,11 +111,21 @@ def test_a_process_that_gets_sigkill_loses_nothing(
 
 BREAKS = """
 import os
-from pathlib import Path
+from datetime import timedelta
+from torch.distributed.distributed_c10d import _set_pg_timeout
+from xrete.encoding.workers import WorkerTeam
 from xrete.training.finetune import trainer
 
 TASKS = {"unused": None}
-whole_step = trainer.StageTrainer.step
+whole_step, patient_meet = trainer.StageTrainer.step, WorkerTeam.meet
+
+
+def meet(team):  # nobody comes, and the 20 seconds until that is believed show nothing more than two
+    _set_pg_timeout(timedelta(seconds=2), team._impatient)
+    return patient_meet(team)
+
+
+WorkerTeam.meet = meet
 
 
 def step(self, rows, number):
