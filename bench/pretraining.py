@@ -103,8 +103,8 @@ def heads(batch: int, candidates: int, d: int, device: str = "cpu") -> dict[str,
 def web_text(count: int, seed: int = 0) -> list[str]:
     """Makes sentences of made-up words, of web-like lengths, all different."""
     random = np.random.default_rng(seed)
-    syllables = [a + b for a in "bdfghklmnprstvz" for b in "aeiou"]
-    words = ["".join(random.choice(syllables, size=random.integers(1, 4))) for _ in range(WORDS)]
+    syllables = np.array([a + b for a in "bdfghklmnprstvz" for b in "aeiou"])
+    words = np.array(["".join(random.choice(syllables, size=random.integers(1, 4))) for _ in range(WORDS)])
     sizes = np.clip(random.lognormal(np.log(MEDIAN_WORDS), SPREAD, count), 3, 110).astype(int)
     shares = 1.0 / np.arange(1, WORDS + 1)
     return [" ".join(random.choice(words, size=size, p=shares / shares.sum())) for size in sizes]
