@@ -30,6 +30,8 @@ os.environ |= {
 # Tests run beside each other, and start processes: the threads of each would fight for the same cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "LD_PRELOAD" not in os.environ:  # which is how tests/faults break this call, too
+    os.fsync = lambda fd: None  # no test cuts the power, and a disk takes milliseconds for each of thousands
 # Started in the background, this process ignores Ctrl-C, and so would every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
