@@ -53,8 +53,8 @@ def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
 
     Args:
         path: The file.
-        synced: Whether it is to outlive a power cut. What is made again from files that stay need not: of thousands
-            of files a disk syncs a thousand a second.
+        synced: Whether it is to outlive a power cut. What is made again from files that stay need not, and
+            syncing thousands of files takes seconds.
 
     Raises:
         XreteError: the folder cannot be written or the disk is full; the sentence names the file.

@@ -107,7 +107,7 @@ def win_rates(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Args:
         values: Scores, higher is better, not-a-number where a model has none [models, cells].
     """
-    return _weighted_win_rates(values, np.ones((1, values.shape[1])))[:, 0]
+    return weighted_win_rates(values, np.ones((1, values.shape[1])))[:, 0]
 
 
 def task_means(values: NDArray[np.float64], tasks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -187,14 +187,14 @@ def _drawn_win_rates(
     values: NDArray[np.float64], weights: NDArray[np.float64], factor: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns win rates [models], and their replicates [models, resamples]."""
-    whole = _weighted_win_rates(values, np.concatenate([np.ones((1, values.shape[1])), weights]))
+    whole = weighted_win_rates(values, np.concatenate([np.ones((1, values.shape[1])), weights]))
     rates, draws = whole[:, 0], whole[:, 1:]
     draws = np.where(np.isfinite(draws), draws, rates[:, None])  # no cell in common in this resample
     return rates, rates[:, None] + factor * (draws - rates[:, None])
 
 
-def _weighted_win_rates(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns win rates where cells count as often as said [models, resamples].
+def weighted_win_rates(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns win rates where cells count several times or not at all [models, resamples].
 
     Args:
         values: Scores [models, cells].

@@ -25,6 +25,24 @@ def test_win_rates_by_hand() -> None:
     assert np.isnan(win_rates(values)[3])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_win_rates_are_those_of_a_plain_loop(seed: int) -> None:
+    """Twelve models with ties, of which several have the same cells and some have none in common."""
+    random = np.random.default_rng(seed)
+    values = random.integers(0, 4, (12, 9)).astype(float)
+    values[~random.permutation(np.repeat(random.random((4, 9)) < 0.4, 3, axis=0))] = NAN
+    weights = np.concatenate([np.ones((1, 9)), random.integers(0, 3, (3, 9))])
+    for counts, rates in zip(weights, overall.weighted_win_rates(values, weights).T, strict=True):
+        for model, (own, rate) in enumerate(zip(values, rates, strict=True)):
+            shares = []
+            for other in np.delete(values, model, axis=0):
+                common = np.isfinite(own) & np.isfinite(other) & (counts > 0)
+                if common.any():
+                    wins = (own > other) + 0.5 * (own == other)
+                    shares.append((wins * counts)[common].sum() / counts[common].sum())
+            assert rate == pytest.approx(np.mean(shares) if shares else NAN, rel=1e-6, nan_ok=True)
+
+
 def test_borda_by_hand() -> None:
     """Four less the rank: 3, 1.5, 1.5, 0 on the first task; 2, none, 3, 1 on the second, one unknown."""
     scores = np.array([[90.0, 50.0], [80.0, NAN], [80.0, 60.0], [10.0, 40.0]])

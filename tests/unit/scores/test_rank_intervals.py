@@ -50,6 +50,25 @@ def test_what_is_said_of_a_leaderboard_is_wrong_in_one_of_twenty() -> None:
     assert apart / 300 >= 0.9  # and it does say what there is to say
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_who_is_better_is_what_a_plain_loop_says(seed: int) -> None:
+    """Fifteen models, some as near each other as chance, two of them the same, on the scale of percents."""
+    random = np.random.default_rng(seed)
+    scores = 50 + random.normal(0, 2.5, 15)
+    draws = scores[:, None] + random.normal(0, 0.5, (15, 400)) + random.normal(0, 3, 400)
+    scores[3], draws[3] = scores[7], draws[7]
+    gaps = {(i, j): draws[i] - draws[j] for i in range(15) for j in range(15)}
+    errors = {pair: gap.std() for pair, gap in gaps.items()}
+    studentised = [
+        np.abs(gap - (scores[i] - scores[j])) / errors[i, j] for (i, j), gap in gaps.items() if errors[i, j] > 0
+    ]
+    critical = np.quantile(np.max(studentised, axis=0), 0.95)
+    expected = [[scores[i] - scores[j] > critical * errors[i, j] + 1e-9 for j in range(15)] for i in range(15)]
+    better = significantly_better(scores, draws)
+    assert better.tolist() == expected
+    assert 0 < better.sum() < 105
+
+
 def test_models_far_apart_have_a_rank_and_a_group_each() -> None:
     draws = np.array([[90.0], [80.0], [70.0]]) + np.random.default_rng(0).normal(0, 0.5, (3, 1000))
     better = significantly_better(np.array([90.0, 80.0, 70.0]), draws)
