@@ -137,7 +137,7 @@ def criticals(models: NDArray[np.int64]) -> NDArray[np.float64]:
     """Returns `critical` of many numbers of models at once, [numbers]."""
     from scipy.special import ndtr
 
-    grid = np.linspace(-8.0, 8.0, 101)  # a smooth density's sum is exact long before
+    grid = np.linspace(-8.0, 8.0, 201)
     density = np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * (grid[1] - grid[0])
     below = ndtr(grid)
     low, high = np.zeros(len(models)), np.full(len(models), 16.0)
