@@ -6,9 +6,10 @@
 
 The records are those of `results/measured` under other names, with numbers made up around them; `--items` gives
 each one items too, drawn at random from those of the two measured models, so that there are ranks to compute. Every
-variant is a process of its own, and the variants take turns within every round, so that a changing load of the
-machine hits all of them. The table gives each variant's best round, and the median of the rounds' ratios to
-`json.load`. With items the first report of all, of which nothing is kept in the cache yet, is timed apart.
+variant is a process of its own that writes into a new folder, and the variants take turns within every round, so
+that a changing load of the machine hits all of them. The table gives each variant's best round, and the median of
+the rounds' ratios to `json.load`. With items the first report of all, of which nothing is kept in the cache yet, is
+timed apart.
 """
 
 from __future__ import annotations
@@ -100,10 +101,11 @@ def _outcomes(items: Sequence[Items], random_: np.random.Generator) -> dict[str,
 
 
 def process(arguments: Sequence[str], environment: Mapping[str, str]) -> Cost:
-    """Runs Python with these arguments to its end."""
+    """Runs Python with these arguments to its end, compiled before, as an installed package is."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, *arguments], env={**os.environ, **environment},
+        [sys.executable, *arguments], env={**inherited, **environment},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     _, status, used = os.wait4(child.pid, 0)
@@ -129,21 +131,24 @@ def main() -> None:
         make_records(folder, given.records, given.items)
         megabytes = sum(path.stat().st_size for path in find_records(folder)) / 1e6
         reference = ["--reference", given.reference] if given.reference else []
-        variants = {"json.load": ["-c", JSON_LOAD, str(folder)]} | {
-            name: ["-m", "xrete", "report", str(folder), "--format", name, "--out", str(out / name), *reference]
-            for name in given.formats
-        }
-        first = process(variants[given.formats[0]], environment) if given.items else None
+
+        def variants(turn: str) -> dict[str, list[str]]:
+            report = ["-m", "xrete", "report", str(folder), *reference]
+            return {"json.load": ["-c", JSON_LOAD, str(folder)]} | {
+                name: [*report, "--format", name, "--out", str(out / turn / name)] for name in given.formats
+            }
+
+        first = process(variants("first")[given.formats[0]], environment) if given.items else None
         rounds = []
-        for _ in range(given.rounds):
-            rounds.append({name: process(arguments, environment) for name, arguments in variants.items()})
+        for turn in range(given.rounds):
+            rounds.append({name: process(x, environment) for name, x in variants(str(turn)).items()})
             console.print(f"load {os.getloadavg()[0]:.1f}", style="dim")
     beside = f" beside {given.reference}" if given.reference else ""
     title = f"{given.records:,} records{' with items' if given.items else ''}{beside}, {megabytes:,.0f} MB of JSON"
     table = Table(title=f"{title}, {given.rounds} rounds")
     for column in ("process", "seconds", "of CPU", "records a second", "peak MB", "times json.load (CPU)"):
         table.add_column(column, justify="left" if column == "process" else "right")
-    for name in variants:
+    for name in rounds[0]:
         best = min((each[name] for each in rounds), key=lambda cost: cost.seconds)
         ratio = statistics.median(each[name].cpu / each["json.load"].cpu for each in rounds)
         label = name if name == "json.load" else f"xrete report --format {name}"

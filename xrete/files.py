@@ -40,7 +40,7 @@ def atomic_writer(path: Path, *, synced: bool = True) -> Iterator[IO[bytes]]:
     Raises:
         XreteError: the folder cannot be written or the disk is full; the sentence names the file.
     """
-    with atomic_path(path, synced=synced) as temporary, temporary.open("wb") as file:
+    with _replacing(path, synced) as (handle, _), open(handle, "wb", closefd=False) as file:
         yield file
 
 
@@ -59,15 +59,21 @@ def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
     Raises:
         XreteError: the folder cannot be written or the disk is full; the sentence names the file.
     """
+    with _replacing(path, synced) as (_, temporary):
+        yield temporary
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, synced: bool) -> Iterator[tuple[int, Path]]:
+    """Opens the temporary file of `atomic_path`, and gives its handle and name."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = _temporary(path)
     except OSError as error:
         raise write_error(path, error) from error
     try:
         with _written(path):
             try:
-                yield temporary
+                yield handle, temporary
                 if synced:
                     _sync(temporary)
                 temporary.replace(path)
@@ -75,9 +81,10 @@ def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
                 os.close(handle)
             if synced:
                 _sync(path.parent)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):  # a disk that is read-only now: what went wrong is said already
             temporary.unlink(missing_ok=True)
+        raise
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
@@ -85,7 +92,11 @@ def _temporary(path: Path) -> tuple[int, Path]:
     while True:
         # Not by `tempfile`, whose files are private: results are for everybody whom the umask lets.
         temporary = path.with_name(f".{path.name}.{secrets.token_urlsafe(6)}{TEMPORARY}")
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            continue
         with contextlib.suppress(OSError):  # a file system without locks, on which nothing is ever abandoned
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
@@ -176,6 +187,26 @@ def write_text(path: Path, text: str, *, synced: bool = True) -> None:
     """Writes `text` to `path` as UTF-8, atomically; `synced` as of `atomic_path`."""
     with atomic_writer(path, synced=synced) as file:
         file.write(text.encode())
+
+
+def copy_file(source: Path, target: Path, *, synced: bool = True) -> None:
+    """Copies a file, atomically; a target that has the same bytes already stays as it is.
+
+    Args:
+        source: The file.
+        target: Its copy.
+        synced: As of `atomic_path`.
+
+    Raises:
+        OSError: the source cannot be read.
+        XreteError: the target cannot be written.
+    """
+    content = source.read_bytes()
+    with contextlib.suppress(OSError):  # no target yet
+        if target.stat().st_size == len(content) and target.read_bytes() == content:
+            return
+    with atomic_writer(target, synced=synced) as file:
+        file.write(content)
 
 
 def write_error(path: Path, error: OSError) -> XreteError:

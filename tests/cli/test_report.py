@@ -145,9 +145,9 @@ def test_a_page_and_cards_go_into_a_folder(tmp_path: Path, format_: str) -> None
     out = tmp_path / "out"
     done = run.invoke(app, ["--format", format_, "--out", str(out)])
     assert (done.exit_code, done.stdout) == (0, "")
-    written = {line.removeprefix("wrote ") for line in done.stderr.splitlines()}
-    assert written == {str(path) for path in out.rglob("*") if path.is_file()}
-    assert any(Path(name).name in ("index.html", "README.md") for name in written)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert done.stderr == f"wrote {files[0] if format_ == 'html' else f'{len(files)} files below {out}'}\n"
+    assert any(path.name in ("index.html", "README.md") for path in files)
     for wrong in (["--format", format_], ["--format", format_, "--out", str(out), "--table", "main"]):
         assert type(run.invoke(app, wrong).exception) is UsageError
 

@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xrete.errors import DataError, XreteError
-from xrete.files import atomic_writer, cache_root, digest, file_digest, read_text, remove_abandoned, write_text
+from xrete.files import (
+    atomic_writer,
+    cache_root,
+    copy_file,
+    digest,
+    file_digest,
+    read_text,
+    remove_abandoned,
+    write_text,
+)
 
 ANY_TEXT = st.text(st.characters(codec="utf-8"))
 
@@ -43,6 +52,19 @@ def test_an_operating_system_error_is_said_in_one_sentence(tmp_path: Path) -> No
     with pytest.raises(XreteError, match=says), atomic_writer(path):
         raise OSError(28, "No space left on device")
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_copy_is_made_again_only_where_it_differs(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "folder" / "target"
+    for content, is_new in ((b"one", True), (b"one", False), (b"two", True), (b"longer", True), (b"longer", False)):
+        source.write_bytes(content)
+        before = target.stat().st_ino if target.exists() else None
+        held = target.open("rb") if target.exists() else None  # so that its number is not given again
+        copy_file(source, target)
+        assert (target.read_bytes(), target.stat().st_ino != before) == (content, is_new)
+        if held:
+            held.close()
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:

@@ -141,8 +141,8 @@ def _publish(
     if table or request.metric or request.intervals:
         raise UsageError(f"--format {format_} has every table: leave out --table, --metric and --intervals")
     write = page.write if format_ == "html" else hub.write
-    for file in write(entries, request, out, sources):
-        typer.echo(f"wrote {file}", err=True)
+    files = list(write(entries, request, out, sources))
+    typer.echo(f"wrote {files[0] if len(files) == 1 else f'{len(files):,} files below {out}'}", err=True)
 
 
 def _write(boards: list[Leaderboard], format_: Format, out: Path | None) -> None:

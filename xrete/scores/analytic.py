@@ -17,6 +17,9 @@ LEVEL = 0.95
 NORMAL = 1.959963984540054
 """The 97.5 percentile of the normal distribution."""
 
+NEWTON_STEPS = 10
+"""Of `criticals`: for up to 100,000 models the ninth still moves the sixth decimal, the tenth only rounding."""
+
 Chance = Literal["share", "pearson", "spearman"]
 
 KINDS: dict[str, Chance] = {"accuracy": "share", "pearson": "pearson", "spearman": "spearman"}
@@ -135,18 +138,23 @@ def critical(models: int) -> float:
 
 def criticals(models: NDArray[np.int64]) -> NDArray[np.float64]:
     """Returns `critical` of many numbers of models at once, [numbers]."""
-    from scipy.special import ndtr
+    from scipy.special import ndtr, ndtri
 
     grid = np.linspace(-8.0, 8.0, 201)
     density = np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * (grid[1] - grid[0])
-    below = ndtr(grid)
-    low, high = np.zeros(len(models)), np.full(len(models), 16.0)
-    for _ in range(40):
-        middle = (low + high) / 2
-        logs = np.log(np.maximum(below - ndtr(grid - middle[:, None]), 1e-300))
-        within = models * (np.exp((models - 1)[:, None] * logs) @ density)  # a third of the time of a power
-        low, high = np.where(within < LEVEL, middle, low), np.where(within < LEVEL, high, middle)
-    return np.asarray(high / math.sqrt(2))
+    below, count = ndtr(grid), np.maximum(models, 2)
+    others = count[:, None] - 1
+    # Newton's method on the logarithm of the distribution, which is concave: from below it never passes the root.
+    # It starts as if all models were around 0, where an interval holds most of the normal distribution.
+    ranges = 2 * ndtri((1 + (LEVEL / count) ** (1 / (count - 1))) / 2)
+    for _ in range(NEWTON_STEPS):
+        lower = grid - ranges[:, None]
+        between = np.maximum(below - ndtr(lower), 1e-300)
+        rest = np.exp((others - 1) * np.log(between))  # a third of the time of a power
+        within = count * ((rest * between) @ density)
+        slope = count * ((others * rest * np.exp(-(lower**2) / 2)) @ density) / math.sqrt(2 * math.pi)
+        ranges += (math.log(LEVEL) - np.log(within)) * within / slope
+    return np.where(models > 1, ranges / math.sqrt(2), 0.0)
 
 
 def _transformed(value: float, n: int, *, ranks: bool) -> tuple[float, float]:

@@ -8,9 +8,15 @@ however many models it has. `xrete.scores.comparison.standings` does all of it f
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
 from xrete.lazy import NDArray, np
 
 LEVEL = 0.95
+THREADS = min(os.cpu_count() or 1, 8)
+"""For all pairs of many models; more wait for the interpreter between two operations."""
 ROUNDING = 1e-9
 """Differences of scores below this are rounding."""
 EQUAL = 1e-7
@@ -39,15 +45,30 @@ def significantly_better(
     errors[errors < EQUAL * np.sqrt(np.maximum(variances[:, None], variances)) + ROUNDING] = 0
     inverse = np.divide(1, errors, out=np.zeros_like(errors), where=errors > 0).astype(np.float32)
     # Pairs of a thousand models take a quarter of the time in float32; what it rounds is far below chance.
-    centred = centred.astype(np.float32)
-    largest, space = np.zeros(drawn.shape[1], dtype=np.float32), np.empty_like(centred)
-    for row in range(len(signed) - 1):
-        deviation = np.subtract(centred[row], centred[row + 1 :], out=space[row + 1 :])
-        deviation *= inverse[row, row + 1 :, None]
-        np.maximum(largest, deviation.max(axis=0), out=largest)
-        np.maximum(largest, -deviation.min(axis=0), out=largest)
-    critical = np.quantile(largest, LEVEL)
+    single = centred.astype(np.float32)
+    parts = [range(first, len(signed), THREADS) for first in range(THREADS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        largest = pool.map(lambda rows: _largest(single, inverse, rows), parts)
+        critical = np.quantile(np.max(list(largest), axis=0), LEVEL)
     return np.asarray(signed[:, None] - signed > critical * errors + ROUNDING)
+
+
+def _largest(
+    centred: NDArray[np.float32], inverse: NDArray[np.float32], rows: Iterable[int]
+) -> NDArray[np.float32]:
+    """Returns the largest studentised difference of each resample [resamples], of some models to all later ones.
+
+    Args:
+        centred: Replicates less scores [models, resamples].
+        inverse: One over the errors of the differences [models, models].
+        rows: The models.
+    """
+    largest, space = np.zeros(centred.shape[1], dtype=np.float32), np.empty_like(centred)
+    for row in rows:
+        difference = np.subtract(centred[row], centred[row:], out=space[row:])
+        difference *= inverse[row, row:, None]
+        np.maximum(largest, np.abs(difference, out=difference).max(axis=0), out=largest)
+    return largest
 
 
 def rank_intervals(better: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -72,7 +93,9 @@ def tie_groups(better: NDArray[np.bool_]) -> list[int]:
     # Those that are better than all others of the table have more wins than these, so every group is a run.
     order = np.argsort(-better.sum(axis=1), kind="stable")
     sorted_ = better[np.ix_(order, order)]
-    starts = [bool(sorted_[:row, row:].all()) for row in range(len(order))]  # the first row starts the first group
+    # The last one that each is not better than, itself at least: a group begins past those of all before it.
+    last = len(order) - 1 - np.argmin(sorted_[:, ::-1], axis=1)
+    starts = np.concatenate([[True], np.maximum.accumulate(last)[:-1] < np.arange(1, len(order))])
     groups = np.empty(len(order), dtype=np.int64)
     groups[order] = np.cumsum(starts)
     return [int(group) for group in groups]

@@ -15,7 +15,7 @@ from typing import Any
 
 from xrete import __version__, registry
 from xrete.errors import XreteError
-from xrete.files import atomic_writer, write_text
+from xrete.files import copy_file, write_text
 from xrete.published.numbers import Publication, PublishedNumber
 from xrete.record import find_items
 from xrete.reporting.collect import Entry
@@ -95,12 +95,13 @@ def card(model: str, entries: Sequence[Entry], request: views.Request) -> str:
         request: Whose published numbers stand in the table.
     """
     import yaml
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import EvalResult
+    from huggingface_hub.repocard_data import eval_results_to_model_index
 
     index = RecordIndex(entries)
     results = [EvalResult(**_result(cell, index)) for cell in _numbers(index)]
     fast = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper  # `to_yaml` takes ten times as long
-    known: Any = ModelCardData(model_name=plain(model), tags=["xrete"], eval_results=results)
+    metadata = {"tags": ["xrete"], "model-index": eval_results_to_model_index(plain(model), results)}
     wanted = views.Request(
         models=(model,), intervals=True, with_paper=request.with_paper, publications=request.publications
     )
@@ -108,7 +109,7 @@ def card(model: str, entries: Sequence[Entry], request: views.Request) -> str:
     revisions = sorted({entry.record.model.revision for entry in entries})
     lines = [
         "---",
-        yaml.dump(known.to_dict(), Dumper=fast, sort_keys=False, allow_unicode=True).strip(),
+        yaml.dump(metadata, Dumper=fast, sort_keys=False, allow_unicode=True).strip(),
         "---",
         "",
         f"# {escape(model, NAME_LIMIT)}",
@@ -187,6 +188,5 @@ def _copied(entries: Sequence[Entry], folder: Path) -> Iterator[Path]:
         items = [] if entry.record.items is None else [find_items(entry.path, entry.record)]
         for file in (entry.path, *items):
             path = folder / file.name
-            with atomic_writer(path, synced=False) as target:
-                target.write(file.read_bytes())
+            copy_file(file, path, synced=False)
             yield path

@@ -17,7 +17,7 @@ from xrete.reporting.formats.cells import (
 from xrete.reporting.leaderboard import Leaderboard, TableCell
 from xrete.reporting.text import NAME_LIMIT, NOTE_LIMIT, plain
 
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _ACTIVE = re.compile(r"([\\`*_\[\]|~$!])")
 
 
@@ -44,8 +44,7 @@ def to_markdown(board: Leaderboard) -> str:
 
 def escape(text: str, limit: int | None = None) -> str:
     """Makes any text plain text in a Markdown table: no markup, no HTML, no pipe, one line."""
-    safe = plain(text, limit)
-    return _ACTIVE.sub(r"\\\1", "".join(_ENTITIES.get(character, character) for character in safe))
+    return _ACTIVE.sub(r"\\\1", plain(text, limit).translate(_ENTITIES))
 
 
 def _cell(cell: TableCell, notes: Mapping[str, int], intervals: bool) -> str:

@@ -6,7 +6,6 @@ split of the same texts, and only those are compared.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,9 +30,6 @@ from xrete.reporting.tuning import Tuned, setting
 
 NAME_LIMIT = 80
 TEXT_LIMIT = 400
-PLACES = 6
-"""Decimals of a language's score: enough for the last digit of any mean that is shown."""
-
 PAPER_TABLES = (1, 2, 3, 4)
 CATEGORIES = {"bitext": "retrieval", "mining": "retrieval", "ranking": "retrieval", "ordinal": "classification"}
 """Of tasks that are not installed here, by shape; a shape that is missing is its own category."""
@@ -218,16 +214,14 @@ def _scores(record: Record, metric: str) -> dict[str, Any]:
     scores = [x.score if is_headline else x.variants.get(metric) for x in rows]
     intervals = [x.ci95 for x in rows] if is_headline else []
     return {
-        "scores": [round(x, PLACES) if x is not None and math.isfinite(x) else None for x in scores],
+        "scores": known_columns.rounded(scores),
         "low": _ends(intervals, 0),
         "high": _ends(intervals, 1),
     }
 
 
 def _ends(intervals: Sequence[Interval | None], end: int) -> list[float | None] | None:
-    if not any(intervals):
-        return None
-    return [round(x[end], 3) if x is not None and all(map(math.isfinite, x)) else None for x in intervals]
+    return known_columns.rounded([x and x[end] for x in intervals], 3) if any(intervals) else None
 
 
 def _run(entry: Entry) -> dict[str, Any]:

@@ -6,7 +6,6 @@ here.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +24,8 @@ from xrete.scores.analytic import criticals
 NAME_LIMIT = 80
 PLACES = 6
 """Decimals of a number: enough for the last digit of any mean that is shown."""
+
+_UNKNOWN = (None, None, None)
 
 Board = tuple[str, str, str | None, str]
 """Task, protocol, split and metric: models of one board in one language are compared."""
@@ -119,17 +120,19 @@ def _board(key: Board, scores: Sequence[KnownScore]) -> dict[str, Any]:
 def _rows(board: int, scores: Sequence[KnownScore], places: Mapping[Who, int]) -> Iterator[list[Any]]:
     """Yields model, board, scores, lower and upper ends, in the order of the board's languages."""
     codes = sorted({score.cell.language for score in scores})
-    by_model: dict[int, dict[str, KnownScore]] = defaultdict(dict)
+    by_model: dict[int, dict[str, tuple[float | None, ...]]] = defaultdict(dict)
     for score in scores:
-        by_model[places[score.source, score.model]][score.cell.language] = score
+        own = by_model[places[score.source, score.model]]
+        own[score.cell.language] = score.score, score.low, score.high
     for place, own in sorted(by_model.items()):
-        line = [own.get(code) for code in codes]
-        ends = [[x and _rounded(getattr(x, end)) for x in line] for end in ("low", "high")]
-        yield [place, board, [x and _rounded(x.score) for x in line], *ends]
+        line = [own.get(code, _UNKNOWN) for code in codes]
+        yield [place, board, *map(rounded, zip(*line, strict=True))]
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, PLACES)
+def rounded(values: Sequence[float | None], places: int = PLACES) -> list[float | None]:
+    """Returns numbers for JSON; None for what is unknown or not finite."""
+    numbers = np.array(values, dtype=np.float64)  # None is not-a-number
+    return [None if x != x else x for x in np.where(np.isfinite(numbers), numbers, np.nan).round(places).tolist()]
 
 
 def _order(overall: Overall, places: Mapping[Who, int]) -> dict[str, Any]:
