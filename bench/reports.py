@@ -83,7 +83,8 @@ def _made(template: Record, name: str, dice: random.Random) -> Record:
 
     languages: dict[str, LanguageScore] = {code: moved(x) for code, x in template.languages.items()}
     groups: dict[str, GroupScore] = {code: moved(x) for code, x in template.groups.items()}
-    model = template.model.model_copy(update={"name": name, "params": dice.randrange(10**7, 10**10)})
+    named = {"name": name, "revision": "made", "params": dice.randrange(10**7, 10**10)}
+    model = template.model.model_copy(update=named)
     total = groups["all"]
     update = {"score": total.score, "ci95": total.ci95, "languages": languages, "groups": groups}
     return template.model_copy(update=update | {"model": model, "items": None})

@@ -124,15 +124,18 @@ def _rows(board: int, scores: Sequence[KnownScore], places: Mapping[Who, int]) -
     for score in scores:
         own = by_model[places[score.source, score.model]]
         own[score.cell.language] = score.score, score.low, score.high
-    for place, own in sorted(by_model.items()):
-        line = [own.get(code, _UNKNOWN) for code in codes]
-        yield [place, board, *map(rounded, zip(*line, strict=True))]
+    models = sorted(by_model)
+    lines = rounded([[by_model[place].get(code, _UNKNOWN) for code in codes] for place in models])
+    for place, line in zip(models, lines, strict=True):
+        yield [place, board, *zip(*line, strict=True)]
 
 
-def rounded(values: Sequence[float | None], places: int = PLACES) -> list[float | None]:
-    """Returns numbers for JSON; None for what is unknown or not finite."""
+def rounded(values: Sequence[Any], places: int = PLACES) -> list[Any]:
+    """Returns numbers for JSON, in the lists that they came in; None for what is unknown or not finite."""
     numbers = np.array(values, dtype=np.float64)  # None is not-a-number
-    return [None if x != x else x for x in np.where(np.isfinite(numbers), numbers, np.nan).round(places).tolist()]
+    known = numbers.round(places).astype(object)
+    known[~np.isfinite(numbers)] = None
+    return list(known.tolist())
 
 
 def _order(overall: Overall, places: Mapping[Who, int]) -> dict[str, Any]:
