@@ -10,6 +10,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv/demo
 
+# Python keeps what it compiles, as where XRETE is installed: the tests and benchmarks start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test test-fast lint types bench bench-gpu release clean
 
 install: .venv/installed
