@@ -198,10 +198,11 @@ def copy_file(source: Path, target: Path, *, synced: bool = True) -> None:
         synced: As of `atomic_path`.
 
     Raises:
-        OSError: the source cannot be read.
+        DataError: the source is missing or unreadable.
         XreteError: the target cannot be written.
     """
-    content = source.read_bytes()
+    with reading(source):
+        content = source.read_bytes()
     with contextlib.suppress(OSError):  # no target yet
         if target.stat().st_size == len(content) and target.read_bytes() == content:
             return

@@ -65,6 +65,10 @@ def test_a_copy_is_made_again_only_where_it_differs(tmp_path: Path) -> None:
         if held:
             held.close()
     assert list(target.parent.iterdir()) == [target]
+    source.unlink()
+    with pytest.raises(DataError, match=f"{source}"):
+        copy_file(source, target)
+    assert target.read_bytes() == b"longer"
 
 
 def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
