@@ -108,8 +108,8 @@ class HubServer:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         request.end_headers()
         if request.command == "GET":
+            self.sent[path] += len(content) - start  # before whoever asked for it can look
             request.wfile.write(content[start:])
-            self.sent[path] += len(content) - start
 
 
 def git_digest(content: bytes) -> str:
