@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from xrete import registry
 from xrete.errors import DataError
@@ -87,6 +87,24 @@ def test_intervals_of_means() -> None:
 def test_critical_values_are_those_of_the_studentised_range(models: int) -> None:
     expected = stats.studentized_range.ppf(0.95, models, 1e6) / np.sqrt(2)
     assert analytic.critical(models) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("models", [2, 50, 1300, 100_000])
+def test_critical_values_of_many_models_leave_five_percent(models: int) -> None:
+    """By adaptive integration: the chance that all of so many normal numbers lie within the range."""
+    width = analytic.critical(models) * np.sqrt(2)
+
+    def density(lowest: float) -> float:
+        return float(
+            models * stats.norm.pdf(lowest) * np.diff(stats.norm.cdf([lowest, lowest + width]))[0] ** (models - 1)
+        )
+
+    chance, _ = integrate.quad(density, -8, 8, epsabs=1e-10, limit=200, points=[-width / 2])
+    assert chance == pytest.approx(0.95, abs=1e-7)
+
+
+def test_one_model_has_nobody_to_differ_from() -> None:
+    assert analytic.criticals(np.array([1, 2])).tolist() == [0.0, pytest.approx(1.959964, abs=1e-6)]
 
 
 def test_no_pair_of_equal_models_is_told_apart_more_often_than_once_in_twenty() -> None:
