@@ -146,7 +146,7 @@ def test_a_page_and_cards_go_into_a_folder(tmp_path: Path, format_: str) -> None
     done = run.invoke(app, ["--format", format_, "--out", str(out)])
     assert (done.exit_code, done.stdout) == (0, "")
     files = [path for path in out.rglob("*") if path.is_file()]
-    said = f"wrote {files[0]}" if format_ == "html" else f"{out} has the {len(files)} files"
+    said = f"wrote {files[0]}" if format_ == "html" else f"{len(files)} files are in {out}"
     assert done.stderr == f"{said}\n"
     assert any(path.name in ("index.html", "README.md") for path in files)
     for wrong in (["--format", format_], ["--format", format_, "--out", str(out), "--table", "main"]):

@@ -142,7 +142,7 @@ def _publish(
         raise UsageError(f"--format {format_} has every table: leave out --table, --metric and --intervals")
     write = page.write if format_ == "html" else hub.write
     files = list(write(entries, request, out, sources))
-    typer.echo(f"wrote {files[0]}" if len(files) == 1 else f"{out} has the {len(files):,} files", err=True)
+    typer.echo(f"wrote {files[0]}" if len(files) == 1 else f"{len(files):,} files are in {out}", err=True)
 
 
 def _write(boards: list[Leaderboard], format_: Format, out: Path | None) -> None:
